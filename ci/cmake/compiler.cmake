@@ -1,0 +1,43 @@
+# How every target is compiled, and the two verbs of the folder lists: harness_library and harness_tests.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+    set(CMAKE_BUILD_TYPE Release)
+endif()
+
+option(HARNESS_WERROR "Treat warnings as errors" OFF)
+option(HARNESS_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
+
+add_library(harness_compiler INTERFACE)
+# No contraction and no fast-math: generator, oracle, golden and device arithmetic must not depend on the compiler.
+target_compile_options(harness_compiler INTERFACE -ffp-contract=off -fno-fast-math)
+target_compile_options(harness_compiler INTERFACE
+    -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wold-style-cast -Wdouble-promotion -Wvla
+    $<$<BOOL:${HARNESS_WERROR}>:-Werror>)
+target_include_directories(harness_compiler INTERFACE "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}")
+if(HARNESS_SANITIZE)
+    target_compile_options(harness_compiler INTERFACE
+        -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    target_link_options(harness_compiler INTERFACE -fsanitize=address,undefined)
+endif()
+
+# harness_library(<folder> SOURCES ... [DEPENDS ...]): one static library per folder.
+function(harness_library name)
+    cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS" ${ARGN})
+    add_library(${name} STATIC ${arg_SOURCES})
+    target_link_libraries(${name} PUBLIC harness_compiler ${arg_DEPENDS})
+endfunction()
+
+# harness_tests(<folder> SOURCES ... [DEPENDS ...]): the tests beside the code, one executable per folder.
+function(harness_tests name)
+    if(NOT BUILD_TESTING)
+        return()
+    endif()
+    cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS" ${ARGN})
+    add_executable(${name}_tests ${arg_SOURCES})
+    target_link_libraries(${name}_tests PRIVATE ${name} ${arg_DEPENDS} GTest::gmock GTest::gtest_main)
+    gtest_discover_tests(${name}_tests TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 600)
+endfunction()

@@ -1,0 +1,134 @@
+// The shared interface of the golden and the NPU path, and the words it is spoken in.
+//
+// A path computes a contiguous range of ops of one layer. What lies upstream of the range it pulls from a
+// `Source`; what it computes it pushes to a `Sink`, in blocks of at most 64 rows. Square tensors (T x T per head)
+// therefore never exist whole.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "datasets/arithmetic.hpp"
+#include "datasets/layer_case.hpp"
+#include "datasets/op.hpp"
+
+namespace datasets {
+
+// A read-only matrix of floats; `stride` counts floats from one row to the next.
+struct TensorView {
+    const float* data = nullptr;
+    std::int64_t rows = 0;
+    std::int64_t columns = 0;
+    std::int64_t stride = 0;
+
+    [[nodiscard]] std::span<const float> row(std::int64_t index) const {
+        return {data + index * stride, static_cast<std::size_t>(columns)};
+    }
+};
+
+// Rows of one op. `head` selects the 64 columns of a head of an op with heads; -1: all heads, concatenated (not for
+// square ops), or an op without heads. `begin` is a multiple of 64.
+struct Rows {
+    int head = -1;
+    std::int64_t begin = 0;
+    std::int64_t count = 0;
+
+    [[nodiscard]] std::int64_t block() const { return begin / block_rows; }
+    bool operator==(const Rows&) const = default;
+};
+
+// What to compute: a range of ops, of one head or (-1) of all. A single head excludes ops without heads.
+struct Work {
+    OpRange ops = attention_ops;
+    int head = -1;
+};
+
+// Gives upstream rows on demand. Thread-safe. `out` is dense: count x the op's row width (x heads where head is -1
+// and the op has heads). Any `count` is allowed.
+class Source {
+public:
+    virtual ~Source() = default;
+    virtual void rows(Op op, Rows rows, std::span<float> out) const = 0;
+};
+
+// Takes results. A block (head, begin) arrives op by op in dataflow order, each at most 64 rows and exactly once;
+// different blocks may arrive in any order and concurrently. Ops with heads arrive per head. An op arrives whole
+// before the first block of an op that reads all of its rows (key before scores, value before context).
+class Sink {
+public:
+    virtual ~Sink() = default;
+    virtual bool wants(Op op) const = 0;
+    virtual void accept(Op op, Rows rows, const TensorView& values) = 0;
+};
+
+// Discards everything; for timing.
+class NullSink final : public Sink {
+public:
+    bool wants(Op) const override { return false; }
+    void accept(Op, Rows, const TensorView&) override {}
+};
+
+// Where a duration comes from. A number carries this to the last line printed.
+enum class Clock : std::uint8_t {
+    none,         // no time: the emulated device has no clock
+    host_wall,    // measured wall time of this host
+    host_share,   // measured: share of a block's wall time by summed task time
+    device_wall,  // measured around a device launch
+    modelled,     // computed by the cost model
+};
+
+std::string_view name(Clock clock);
+
+// What one step cost. Launches, tiles and bytes are counted by the device (0 on a path without one).
+struct Part {
+    OpRange ops{};
+    std::int64_t launches = 0;
+    std::int64_t tiles = 0;
+    std::int64_t bytes = 0;
+    double seconds = 0;
+    Clock clock = Clock::none;
+};
+
+// Where an element was made.
+struct Site {
+    std::int64_t tile = 0;    // index of the output tile within its op and head, row-major
+    std::int64_t launch = 0;  // index of the launch within the step
+    int core = 0;
+};
+
+// A path prepared for one layer: packed weights, plan, buffers.
+class PreparedLayer {
+public:
+    virtual ~PreparedLayer() = default;
+
+    // Computes `work.ops`, which must begin and end at step borders. Ops before the range come from `source`.
+    virtual std::vector<Part> compute(Work work, const Source& source, Sink& sink) = 0;
+
+    // What `compute` would count, with modelled time where the path has a cost model.
+    virtual std::vector<Part> planned(Work work) const = 0;
+
+    virtual std::optional<Site> locate(Op op, int head, std::int64_t row, std::int64_t column) const = 0;
+};
+
+class Path {
+public:
+    virtual ~Path() = default;
+    virtual std::string_view name() const = 0;
+
+    // The smallest separately callable ranges, in order.
+    virtual std::span<const OpRange> steps() const = 0;
+
+    // False for an op inside a fused step: it never leaves the core.
+    virtual bool emits(Op op) const = 0;
+
+    virtual Arithmetic arithmetic(Op op) const = 0;
+
+    // `layer` must outlive what is returned.
+    virtual std::unique_ptr<PreparedLayer> prepare(const LayerCase& layer) = 0;
+};
+
+}  // namespace datasets
