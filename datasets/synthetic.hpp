@@ -1,6 +1,8 @@
-// Deterministic Whisper-like data, deliberately hard: sharp, broad, all-negative and hot heads, massive channels,
-// silence. Every value is an integer computation until one last exact scaling, so that the tensors are bit-identical
-// under any conforming compiler at any optimisation level (no fast-math, no contraction).
+// Deterministic Whisper-like data, deliberately hard: sharp, broad, all-negative and hot heads, massive
+// channels, registers, silence. Random numbers, powers and sines are integer computations; what follows is
+// basic double arithmetic and square roots, all correctly rounded by IEEE 754. So the tensors are
+// bit-identical under every conforming compiler at every optimisation level (without fast-math and
+// contraction).
 #pragma once
 
 #include <cstdint>
@@ -30,15 +32,17 @@ struct SyntheticModel {
     int layers = 6;
 };
 
-// Block 0 input, [time, width]. Rows past the speech part (max(250, T / 6) rows) are silence.
+// Input of block 0, [time, width]. Rows past the speech part (max(250, T / 6) rows) are silence.
 std::vector<float> synthetic_embedding(const SyntheticModel& model);
 
+// Weights of one layer, 0 <= layer < model.layers. Independent of the context. Both functions throw
+// std::invalid_argument for a model without frames, heads or layers, or without that layer.
 BlockWeights synthetic_block(const SyntheticModel& model, int layer);
 
 // The norm after the last block.
 Norm synthetic_final_norm(const SyntheticModel& model);
 
-// FNV-1a over the float bits, the generator's own fingerprint of a tensor.
+// FNV-1a over the bits of each float as one 32-bit word; continues from `hash`.
 std::uint64_t fingerprint(const std::vector<float>& tensor, std::uint64_t hash = 1469598103934665603ULL);
 
 }  // namespace datasets
