@@ -1,8 +1,16 @@
 // One 64x64 tile of arithmetic: what a core of the array computes between two DMA transfers.
 //
-// Leaves: raw pointers in, tile out; no allocation, threads, logging or state. bf16 is passed as its 16 bits. All
-// tiles are dense and row-major; `acc` tiles are fp32. The arithmetic is fixed to the bit and the same on every
-// machine: products of bf16 are exact in fp32, every addition is one fp32 rounding, in the order stated.
+// Leaves: raw pointers in, tile out; no allocation, threads, logging or state. bf16 is passed as its 16 bits.
+// All tiles are dense and row-major, of any alignment; `acc` tiles are fp32. Outputs do not overlap inputs.
+//
+// The arithmetic is fixed to the bit and the same on every machine and for every vector width. A product of
+// two bf16 is exact in fp32; every other operation named below is one IEEE fp32 operation, rounded to nearest
+// even, in the order stated. Denormals are kept. Two limits: which NaN comes out of an operation is not
+// defined; and where a product of two bf16 itself leaves fp32 (2^128 and more, or below 2^-134 and not 0),
+// CPUs without a fused multiply-add round it before they add it, the others do not.
+//
+// Each kernel's MACs and bytes of core memory (L1) are those of the computation on the core: operands and
+// results once each, without the second buffers of a pipeline, the stack or the code.
 #pragma once
 
 #include <cstdint>
@@ -26,43 +34,71 @@ struct SoftmaxState {
     float* row_sum;  // [64], fp32 sum of the bf16 exponentials, rescaled when row_max grows
 };
 
-// Running state of fused attention: softmax state and the unnormalised context, fp32 [64, 64].
+// Running state of fused attention: softmax state and the unnormalised context, fp32 [64, 64], which starts
+// at 0.
 struct AttentionState {
     SoftmaxState softmax;
     float* context;
 };
 
 // The functions of one set of kernels. A table, so that a core's kernels can be exchanged as a whole.
+//
+// `keys` (0 to 64) says how many of a tile's keys are real. What the padded ones hold, be it NaN, never
+// matters. With 0 keys an update changes nothing. A row that no update has given a key finishes as zeros.
+//
+// A NaN or +infinity among a row's real scores, or real scores that are all -infinity while row_max still is,
+// make its row_sum and all its results NaN (but never those of another row).
 struct KernelTable {
-    const char* target;  // the vector instructions in use
+    const char* target;  // the vector instructions in use, as Highway names them
 
-    // acc[i, j] = bias[j] (0 where bias is null).
+    // acc[i, j] = bias[j] (0 where bias is null), exact. 0 MAC; L1: bias 128 B, acc 16 KB.
     void (*start)(const std::uint16_t* bias, float* acc);
 
     // acc[i, j] += sum over k of left[i, k] * right[k, j], ascending k, one fp32 rounding per addition.
+    // 262,144 MAC; L1: left 8 KB, right 8 KB, acc 16 KB.
     void (*multiply)(const std::uint16_t* left, const std::uint16_t* right, Right layout, float* acc);
 
-    // out[i, j] = store(scale * acc[i, j]); scale must be a power of two. `out` is float or bf16 bits by `store`.
+    // out[i, j] = store(scale * acc[i, j]); scale must be a power of two, so that only the store rounds (and,
+    // to a denormal, the product). `out` is float or bf16 bits by `store`. 4,096 multiplications; L1: acc 16
+    // KB, out 16 KB (in place of acc) or 8 KB.
     void (*finish)(const float* acc, float scale, Store store, void* out);
 
-    // Takes one tile of scores [64 rows, 64 keys], of which the first `keys` are real, into the running state:
-    // m' = max(m, row max); l = l * exp(m - m') + sum of exp(s - m'), where exp is the bf16 table exp below.
+    // Takes one tile of scores [64 rows, 64 keys], of which the first `keys` are real, into the running
+    // state.
+    //   m' = max(m, row max), never -0
+    //   e = exp_difference(s, m') of exp_table.hpp, a bf16; 0 for a padded key
+    //   l' = l * exp_difference(m, m') + sum of e, two roundings; the factor is exactly 1 where m' = m
+    // The sum: 16 partial sums, of which lane i adds e[i], e[i + 16], e[i + 32], e[i + 48] in this order;
+    // then lane i adds lane i + 8 (i < 8), i + 4 (i < 4), i + 2 (i < 2), i + 1: the core's 16-lane vectors.
+    // 4,096 exponentials, 4,096 additions; L1: scores 16 KB, state 512 B, exp tables 4 KB.
     void (*softmax_update)(const float* scores, int keys, const SoftmaxState& state);
 
-    // p[i, j] = store(exp(s - m) / l) for the real keys, 0 for the padded ones. The reciprocal is split into two
-    // bf16, hi + lo, and p = e * hi + e * lo in fp32 before the store. `store` is one of the bf16 modes.
-    void (*softmax_finish)(const float* scores, int keys, const SoftmaxState& state, Store store, std::uint16_t* p);
+    // p[i, j] = store(exp_difference(s, m) / l) for the real keys, 0 for the padded ones, where the state has
+    // taken in these scores (else s > m gives NaN). The reciprocal r = 1 / l, rounded to fp32, is split into
+    // two bf16, both to nearest even, hi and lo of r - hi; p = e * hi + e * lo in fp32 (the sum rounds)
+    // before the store. `store` is one of the bf16 modes; throws std::invalid_argument for f32. The state is
+    // only read. 4,096 exponentials, 8,192 MAC; L1: scores 16 KB, state 512 B, exp tables 4 KB, p 8 KB.
+    void (*softmax_finish)(const float* scores, int keys, const SoftmaxState& state, Store store,
+                           std::uint16_t* p);
 
-    // Fused attention over one key tile: s = scale * (query . key) in fp32; softmax_update's running state;
-    // context = context * exp(m - m') + sum over keys of bf16 exp(s - m') * value[key], ascending keys.
+    // Fused attention over one key tile [64 keys, 64 channels]: the scores s = scale * (query . key), the dot
+    // product as in `multiply` from 0 and then one multiplication; softmax_update's running state; then
+    //   context = context * exp_difference(m, m'), rounded, where m' > m
+    //   context[i, c] += e[i, j] * value[j, c] over the real keys, ascending, as in `multiply` (e is bf16)
+    // 524,288 MAC, 4,096 exponentials, up to 4,096 multiplications; L1: query, key, value 8 KB each, context
+    // 16 KB, state 512 B, exp tables 4 KB, and 256 B for every row of scores held at a time (the exponentials
+    // replace them).
     void (*attention_update)(const std::uint16_t* query, const std::uint16_t* key, const std::uint16_t* value,
                              int keys, float scale, const AttentionState& state);
 
-    // out = store(context / l): the fp32 reciprocal of l times context, both rounded to fp32.
+    // out = store(context * r), r = 1 / l: the reciprocal and the product both rounded to fp32. The state is
+    // only read. 64 reciprocals, 4,096 multiplications; L1: context 16 KB, state 512 B, out 16 KB (in place
+    // of context) or 8 KB.
     void (*attention_finish)(const AttentionState& state, Store store, void* out);
 };
 
-// The kernels for this CPU, chosen once at run time.
+// The kernels for the best vector instructions of this CPU, chosen at run time (once, unless a test of
+// Highway's targets asks for others).
 const KernelTable& tile_kernels();
 
 }  // namespace kernels
