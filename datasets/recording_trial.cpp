@@ -1,0 +1,83 @@
+#include "datasets/recording_trial.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <system_error>
+
+#include "datasets/recording_hdf5.hpp"
+
+namespace datasets {
+namespace {
+
+// Reading the structure of a sound file takes milliseconds.
+constexpr rlim_t processor_seconds = 20;
+
+// Writes one byte to `done` when `action` has come to an end.
+[[noreturn]] void run_child(const std::function<void()>& action, int done) {
+    // A crash is expected here: no core file, no message of the C library, and death instead of a handler.
+    const rlimit no_core{0, 0};
+    const rlimit time{processor_seconds, processor_seconds};
+    setrlimit(RLIMIT_CORE, &no_core);
+    setrlimit(RLIMIT_CPU, &time);
+    if (const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC); nowhere >= 0) {
+        dup2(nowhere, STDERR_FILENO);
+    }
+    for (const int signal : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGXCPU}) {
+        std::signal(signal, SIG_DFL);
+    }
+    try {
+        action();
+    } catch (...) {
+        // The parent meets the same exception, and reports it.
+    }
+    const char byte = 1;
+    _exit(write(done, &byte, 1) == 1 ? 0 : 1);
+}
+
+std::string describe_death(int status) {
+    if (!WIFSIGNALED(status)) {
+        return fmt::format("crashes with exit code {}", WEXITSTATUS(status));
+    }
+    const int signal = WTERMSIG(status);
+    return signal == SIGXCPU || signal == SIGKILL
+               ? fmt::format("does not come to an end within {} s", processor_seconds)
+               : fmt::format("crashes with {}", sigabbrev_np(signal));
+}
+
+}  // namespace
+
+std::string died_in_trial(const std::function<void()>& action) {
+    std::array<int, 2> ends{};
+    if (pipe2(ends.data(), O_CLOEXEC) != 0) {
+        throw Refusal(fmt::format("cannot try to read it: {}", std::generic_category().message(errno)));
+    }
+    const pid_t child = fork();
+    if (child == 0) {
+        run_child(action, ends[1]);
+    }
+    const int fork_error = errno;
+    close(ends[1]);
+    char byte = 0;
+    ssize_t count = 0;
+    do {
+        count = child < 0 ? 0 : read(ends[0], &byte, 1);
+    } while (count < 0 && errno == EINTR);
+    close(ends[0]);
+    if (child < 0) {
+        throw Refusal(fmt::format("cannot try to read it: {}", std::generic_category().message(fork_error)));
+    }
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    return count == 1 ? std::string() : describe_death(status);
+}
+
+}  // namespace datasets
