@@ -75,6 +75,21 @@ std::uint16_t key_of(float x) {
     return static_cast<std::uint16_t>(static_cast<std::uint32_t>(static_cast<std::int32_t>(saturated)));
 }
 
+using DifferenceTable = std::array<std::uint16_t, exp_nan_entry + 1>;
+
+const DifferenceTable& difference_table() {
+    static const DifferenceTable table = [] {
+        DifferenceTable entries{};
+        for (std::uint16_t magnitude = 0; magnitude < exp_nan_entry; ++magnitude) {
+            const auto x = static_cast<std::uint16_t>(magnitude | 0x8000U);
+            entries[magnitude] = exp_bf16(x, Store::bf16_nearest_even);
+        }
+        entries[exp_nan_entry] = 0x7FC0;
+        return entries;
+    }();
+    return table;
+}
+
 }  // namespace
 
 std::uint16_t exp_bf16(std::uint16_t x, Store store) {
@@ -95,10 +110,10 @@ std::uint16_t exp_bf16(std::uint16_t x, Store store) {
 float exp_difference(float s, float m) {
     const float difference = s - m;
     if (!(difference <= 0.0F)) {
-        return widened(exp_difference_table()[exp_nan_entry]);
+        return widened(difference_table()[exp_nan_entry]);
     }
     const float magnitude = std::abs(std::max(difference, exp_lowest_argument));
-    return widened(exp_difference_table()[nearest_even(magnitude)]);
+    return widened(difference_table()[nearest_even(magnitude)]);
 }
 
 ExpError exp_error(Store store) {
@@ -121,17 +136,12 @@ ExpError exp_error(Store store) {
     return error;
 }
 
-std::span<const std::uint16_t, exp_nan_entry + 1> exp_difference_table() {
-    static const std::array<std::uint16_t, exp_nan_entry + 1> table = [] {
-        std::array<std::uint16_t, exp_nan_entry + 1> entries{};
-        for (std::uint16_t magnitude = 0; magnitude < exp_nan_entry; ++magnitude) {
-            entries[magnitude] =
-                exp_bf16(static_cast<std::uint16_t>(magnitude | 0x8000U), Store::bf16_nearest_even);
-        }
-        entries[exp_nan_entry] = 0x7FC0;
-        return entries;
-    }();
-    return table;
+void look_up_exponentials(std::span<std::uint16_t> entries) {
+    const DifferenceTable& table = difference_table();
+#pragma GCC unroll 8
+    for (std::uint16_t& entry : entries) {
+        entry = table[entry];
+    }
 }
 
 }  // namespace kernels

@@ -44,6 +44,8 @@ ExpError exp_error(Store store);
 // 0 <= x <= 127. Entry exp_zero_entry (x = 127) holds 0, the last entry, exp_nan_entry, a NaN.
 inline constexpr std::uint16_t exp_zero_entry = 0x42FE;
 inline constexpr std::uint16_t exp_nan_entry = 0x42FF;
-std::span<const std::uint16_t, exp_nan_entry + 1> exp_difference_table();
+
+// Replaces the numbers of entries, none above exp_nan_entry, by what the entries hold.
+void look_up_exponentials(std::span<std::uint16_t> entries);
 
 }  // namespace kernels

@@ -175,12 +175,20 @@ TEST(ExpDifference, EndsAndNonNumbers) {
     EXPECT_TRUE(std::isnan(exp_difference(1.0F, 0.0F)));
 }
 
-TEST(ExpDifference, TableEndsInZeroAndNaN) {
-    const auto table = exp_difference_table();
-    EXPECT_EQ(table[0], 0x3F80);
-    EXPECT_EQ(table[exp_zero_entry], 0);
+// Property: entry i is exp_difference of the bf16 -i, so that both ways of computing agree.
+TEST(ExpDifference, EqualsTheLookup) {
+    model::Bits entries(exp_nan_entry + 1);
+    for (std::uint16_t i = 0; i <= exp_nan_entry; ++i) {
+        entries[i] = i;
+    }
+    look_up_exponentials(entries);
+    for (std::uint16_t i = 0; i < exp_nan_entry; ++i) {
+        ASSERT_EQ(to_float(entries[i]), exp_difference(-to_float(i), 0.0F)) << i;
+    }
+    EXPECT_EQ(entries[0], 0x3F80);
+    EXPECT_EQ(entries[exp_zero_entry], 0);
     EXPECT_EQ(to_float(exp_zero_entry), -exp_lowest_argument);
-    EXPECT_TRUE(std::isnan(to_float(table[exp_nan_entry])));
+    EXPECT_TRUE(std::isnan(to_float(entries[exp_nan_entry])));
 }
 
 }  // namespace

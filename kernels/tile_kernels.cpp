@@ -2,8 +2,6 @@
 // again for each) and chosen when the table is asked for.
 #include "kernels/tile_kernels.hpp"
 
-#include <stdexcept>
-
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/tile_kernels.cpp"
 #include "hwy/foreach_target.h"

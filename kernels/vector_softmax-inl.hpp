@@ -2,9 +2,9 @@
 //
 // Every multiplication and addition below is one fp32 rounding (no fused multiply-add: these products are not
 // exact), and sums run in an order that does not depend on the vector width. The exponentials of a tile are
-// looked up one by one between two vector passes: a gather instruction is no faster where it is good, and
-// many times slower where the CPU mitigates gather data sampling.
-#include <span>
+// looked up one by one between two vector passes, which takes as long as gather instructions do where those
+// are fast (measured on Sapphire Rapids).
+#include <stdexcept>
 
 #include "kernels/exp_table.hpp"
 #include "kernels/vector_convert-inl.hpp"
@@ -35,7 +35,7 @@ HWY_INLINE float row_maximum(const float* scores, int keys, float previous) {
     return hn::GetLane(hn::MaxOfLanes(floats, maximum)) + 0.0F;
 }
 
-// Entries of exp_difference_table for one row: that of exp_difference(score, maximum) for the real keys, that
+// Entries of look_up_exponentials for one row: that of exp_difference(score, maximum) for the real keys, that
 // of 0 for the padded ones.
 HWY_INLINE void row_entries(const float* scores, int keys, float maximum, std::uint16_t* entries) {
     const Floats floats;
@@ -61,10 +61,7 @@ HWY_INLINE void exponentiate(const float* scores, int keys, const float* row_max
     for (int row = 0; row < tile; ++row) {
         row_entries(scores + row * tile, keys, row_max[row], exponentials + row * tile);
     }
-    const std::uint16_t* table = exp_difference_table().data();
-    for (std::size_t i = 0; i < tile_size; ++i) {
-        exponentials[i] = table[exponentials[i]];
-    }
+    look_up_exponentials({exponentials, tile_size});
 }
 
 // The sum of 64 bf16: 16 partial sums of every 16th in ascending order, then halves added to halves: 8, 4,
