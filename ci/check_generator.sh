@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compiles the synthetic generator with every compiler at hand, unoptimised and optimised, and compares all
-# fingerprints with the frozen ones. Exit code 1: a build differs; 77 (skipped, to CTest): a compiler is missing.
+# Compiles the synthetic generator with g++ and clang++, unoptimised and optimised, and compares all its
+# fingerprints with the frozen ones. Exit code 1: a build differs; 77 (CTest: skipped): a compiler is missing.
 #   check_generator.sh SOURCE_FOLDER
 set -euo pipefail
 

@@ -124,7 +124,8 @@ TEST(RandomSequence, differs_by_seed_purpose_and_layer) {
 
 TEST(PowerOfTwo, is_accurate_monotonic_and_clipped) {
     double previous = 0;
-    for (double exponent = -16; exponent <= 16; exponent += 1.0 / 512) {
+    for (int step = -16 * 512; step <= 16 * 512; ++step) {
+        const double exponent = step / 512.0;
         const double value = power_of_two(exponent);
         EXPECT_NEAR(value / std::exp2(exponent), 1, 1.2e-4);
         EXPECT_GT(value, previous);

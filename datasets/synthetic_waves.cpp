@@ -2,6 +2,7 @@
 #include "datasets/synthetic_waves.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace datasets {
@@ -57,8 +58,8 @@ std::int64_t sine_q30(std::uint32_t phase) {
     const std::uint32_t within = phase & (quarter_turn - 1);
     const std::int64_t fraction = quadrant % 2 != 0 ? quarter_turn - within : within;
     constexpr std::int64_t half_pi = 1686629713;
-    constexpr std::int64_t inverse_factorials[] = {2959, -213044, 8947849, -178956971,
-                                                   one_q30};  // 9! 7! 5! 3! 1!
+    // 1/9! -1/7! 1/5! -1/3! 1/1!
+    constexpr std::array<std::int64_t, 5> inverse_factorials{2959, -213044, 8947849, -178956971, one_q30};
     const std::int64_t angle = multiply_q30(fraction, half_pi);
     const std::int64_t square = multiply_q30(angle, angle);
     std::int64_t sum = 0;

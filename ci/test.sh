@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# The whole gate: installs what is missing, builds everything with warnings as errors, runs every test.
+# Arguments go to ctest, e.g.: ci/test.sh --tests-regex datasets
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+bash ci/install.sh
+cmake --preset ci
+cmake --build --preset ci
+exec ctest --preset ci --parallel "$(nproc)" "$@"
