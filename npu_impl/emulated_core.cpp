@@ -1,0 +1,220 @@
+#include "npu_impl/emulated_core.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+namespace npu_impl {
+namespace {
+
+using kernels::Store;
+
+constexpr std::int64_t side = kernels::tile;
+constexpr std::int64_t alignment = 64;
+constexpr std::int64_t bf16_row = side * 2;
+constexpr std::int64_t f32_row = side * 4;
+constexpr std::int64_t bf16_tile = side * bf16_row;
+constexpr std::int64_t f32_tile = side * f32_row;
+constexpr std::int64_t state_bytes = 2 * side * 4;
+
+std::int64_t store_row(Store store) {
+    return store == Store::f32 ? f32_row : bf16_row;
+}
+
+template <typename Value>
+Value* at(std::byte* memory, CoreLayout::Place place, std::int64_t turn = 0) {
+    return reinterpret_cast<Value*>(memory + place.offset + (turn % 2) * place.step);
+}
+
+// The DMA's gather of one tile. `row_bytes` is a template parameter so that a row copies as a few vector
+// moves.
+template <std::int64_t row_bytes>
+void copy_in(std::span<std::byte* const> buffers, const Region& region, std::int64_t skip, std::byte* tile) {
+    const std::byte* from = buffers[static_cast<std::size_t>(region.argument)] + region.offset + skip;
+    for (std::int64_t row = 0; row < side; ++row) {
+        std::memcpy(tile + row * row_bytes, from + row * region.stride, static_cast<std::size_t>(row_bytes));
+    }
+}
+
+template <std::int64_t row_bytes>
+void copy_rows_out(const std::byte* tile, std::byte* to, std::int64_t stride) {
+    for (std::int64_t row = 0; row < side; ++row) {
+        std::memcpy(to + row * stride, tile + row * row_bytes, static_cast<std::size_t>(row_bytes));
+    }
+}
+
+void copy_out(const std::byte* tile, std::int64_t row_bytes, std::span<std::byte* const> buffers,
+              const Region& region, std::int64_t skip) {
+    std::byte* to = buffers[static_cast<std::size_t>(region.argument)] + region.offset + skip;
+    if (row_bytes == f32_row) {
+        copy_rows_out<f32_row>(tile, to, region.stride);
+    } else {
+        copy_rows_out<bf16_row>(tile, to, region.stride);
+    }
+}
+
+kernels::SoftmaxState softmax_state(std::byte* memory, CoreLayout::Place place) {
+    auto* values = at<float>(memory, place);
+    std::fill_n(values, side, -std::numeric_limits<float>::infinity());
+    std::fill_n(values + side, side, 0.0F);
+    return {values, values + side};
+}
+
+int keys_in_tile(std::int64_t keys, std::int64_t tile) {
+    return static_cast<int>(std::clamp(keys - tile * side, std::int64_t{0}, side));
+}
+
+}  // namespace
+
+std::int64_t output_tiles(const Job& job) {
+    const auto* softmax = std::get_if<SoftmaxJob>(&job.work);
+    return softmax == nullptr ? 1 : softmax->key_tiles;
+}
+
+CoreLayout::CoreLayout(const Launch& launch) : design_(launch.design), kernel_(launch.kernel) {
+    std::int64_t next = launch.stack_bytes;
+    for (const CoreBuffer& buffer : launch.core_memory) {
+        next = (next + alignment - 1) / alignment * alignment;
+        entries_.push_back({buffer, next});
+        next += buffer.total();
+    }
+    if (next > core_memory_bytes || launch.stack_bytes < 0) {
+        throw DeviceError(
+            fmt::format("design {}: kernel {} needs {} bytes of core memory with its stack, a core has {}",
+                        design_, kernel_, next, core_memory_bytes));
+    }
+}
+
+CoreLayout::Place CoreLayout::place(std::string_view name, std::int64_t bytes) const {
+    const auto found =
+        std::ranges::find(entries_, name, [](const Entry& entry) { return entry.buffer.name; });
+    if (found == entries_.end() || found->buffer.bytes < bytes || found->buffer.copies < 1) {
+        throw DeviceError(
+            fmt::format("design {}: kernel {} needs core memory '{}' of {} bytes, the launch has {}", design_,
+                        kernel_, name, bytes, found == entries_.end() ? 0 : found->buffer.bytes));
+    }
+    return {found->offset, found->buffer.copies > 1 ? found->buffer.bytes : 0};
+}
+
+CoreProgram::CoreProgram(const Launch& launch) {
+    const CoreLayout layout(launch);
+    for (const Job& job : launch.jobs) {
+        std::visit([&](const auto& work) { place(layout, work); }, job.work);
+    }
+}
+
+void CoreProgram::place(const CoreLayout& layout, const MatmulJob& job) {
+    matmul_.left = layout.place("left", bf16_tile);
+    matmul_.right = layout.place("right", bf16_tile);
+    matmul_.accumulator = layout.place("accumulator", f32_tile);
+    if (job.bias) {
+        matmul_.bias = layout.place("bias", bf16_row);
+    }
+    // An fp32 result is stored over its accumulator: a second fp32 tile would not fit beside double-buffered
+    // operands.
+    matmul_.out = job.store == Store::f32 ? matmul_.accumulator : layout.place("out", bf16_tile);
+}
+
+void CoreProgram::place(const CoreLayout& layout, const SoftmaxJob&) {
+    softmax_ = {layout.place("scores", f32_tile), layout.place("state", state_bytes),
+                layout.place("out", bf16_tile)};
+}
+
+void CoreProgram::place(const CoreLayout& layout, const AttentionJob& job) {
+    attention_.query = layout.place("query", bf16_tile);
+    attention_.key = layout.place("key", bf16_tile);
+    attention_.value = layout.place("value", bf16_tile);
+    attention_.state = layout.place("state", state_bytes);
+    attention_.context = layout.place("context", f32_tile);
+    attention_.out = layout.place("out", side * store_row(job.store));
+}
+
+void CoreProgram::run(const Job& job, const kernels::KernelTable& table, std::byte* memory,
+                      std::span<std::byte* const> buffers) const {
+    std::visit([&](const auto& work) { run(work, table, memory, buffers); }, job.work);
+}
+
+void CoreProgram::run(const MatmulJob& job, const kernels::KernelTable& table, std::byte* memory,
+                      std::span<std::byte* const> buffers) const {
+    auto* accumulator = at<float>(memory, matmul_.accumulator);
+    const std::uint16_t* bias = nullptr;
+    if (job.bias) {
+        std::byte* copy = at<std::byte>(memory, matmul_.bias);
+        const std::byte* from = buffers[static_cast<std::size_t>(job.bias->argument)] + job.bias->offset;
+        std::memcpy(copy, from, static_cast<std::size_t>(bf16_row));
+        bias = at<std::uint16_t>(memory, matmul_.bias);
+    }
+    table.start(bias, accumulator);
+    const std::int64_t right_step = job.layout == kernels::Right::k_by_n ? side * job.right.stride : bf16_row;
+    for (std::int64_t k = 0; k < job.k_tiles; ++k) {
+        copy_in<bf16_row>(buffers, job.left, k * bf16_row, at<std::byte>(memory, matmul_.left, k));
+        copy_in<bf16_row>(buffers, job.right, k * right_step, at<std::byte>(memory, matmul_.right, k));
+        table.multiply(at<std::uint16_t>(memory, matmul_.left, k),
+                       at<std::uint16_t>(memory, matmul_.right, k), job.layout, accumulator);
+    }
+    table.finish(accumulator, job.scale, job.store, at<std::byte>(memory, matmul_.out));
+    copy_out(at<std::byte>(memory, matmul_.out), store_row(job.store), buffers, job.out, 0);
+}
+
+void CoreProgram::run(const SoftmaxJob& job, const kernels::KernelTable& table, std::byte* memory,
+                      std::span<std::byte* const> buffers) const {
+    const kernels::SoftmaxState state = softmax_state(memory, softmax_.state);
+    for (std::int64_t tile = 0; tile < job.key_tiles; ++tile) {
+        copy_in<f32_row>(buffers, job.scores, tile * f32_row, at<std::byte>(memory, softmax_.scores, tile));
+        table.softmax_update(at<float>(memory, softmax_.scores, tile), keys_in_tile(job.keys, tile), state);
+    }
+    for (std::int64_t tile = 0; tile < job.key_tiles; ++tile) {
+        copy_in<f32_row>(buffers, job.scores, tile * f32_row, at<std::byte>(memory, softmax_.scores, tile));
+        table.softmax_finish(at<float>(memory, softmax_.scores, tile), keys_in_tile(job.keys, tile), state,
+                             job.store, at<std::uint16_t>(memory, softmax_.out, tile));
+        copy_out(at<std::byte>(memory, softmax_.out, tile), bf16_row, buffers, job.out, tile * bf16_row);
+    }
+}
+
+void CoreProgram::run(const AttentionJob& job, const kernels::KernelTable& table, std::byte* memory,
+                      std::span<std::byte* const> buffers) const {
+    auto* context = at<float>(memory, attention_.context);
+    std::fill_n(context, side * side, 0.0F);
+    const kernels::AttentionState state{softmax_state(memory, attention_.state), context};
+    copy_in<bf16_row>(buffers, job.query, 0, at<std::byte>(memory, attention_.query));
+    for (std::int64_t tile = 0; tile < job.key_tiles; ++tile) {
+        copy_in<bf16_row>(buffers, job.key, tile * side * job.key.stride,
+                          at<std::byte>(memory, attention_.key, tile));
+        copy_in<bf16_row>(buffers, job.value, tile * side * job.value.stride,
+                          at<std::byte>(memory, attention_.value, tile));
+        table.attention_update(at<std::uint16_t>(memory, attention_.query),
+                               at<std::uint16_t>(memory, attention_.key, tile),
+                               at<std::uint16_t>(memory, attention_.value, tile),
+                               keys_in_tile(job.keys, tile), job.scale, state);
+    }
+    table.attention_finish(state, job.store, at<std::byte>(memory, attention_.out));
+    copy_out(at<std::byte>(memory, attention_.out), store_row(job.store), buffers, job.out, 0);
+}
+
+std::vector<Access> accesses(const Job& job) {
+    if (const auto* matmul = std::get_if<MatmulJob>(&job.work)) {
+        const bool by_key = matmul->layout == kernels::Right::k_by_n;
+        const std::int64_t k = matmul->k_tiles;
+        std::vector<Access> list{
+            {matmul->left, "left", side, k * bf16_row},
+            {matmul->right, "right", by_key ? k * side : side, by_key ? bf16_row : k * bf16_row},
+            {matmul->out, "out", side, store_row(matmul->store)}};
+        if (matmul->bias) {
+            list.push_back({*matmul->bias, "bias", 1, bf16_row});
+        }
+        return list;
+    }
+    if (const auto* softmax = std::get_if<SoftmaxJob>(&job.work)) {
+        return {{softmax->scores, "scores", side, softmax->key_tiles * f32_row},
+                {softmax->out, "out", side, softmax->key_tiles * bf16_row}};
+    }
+    const auto& attention = std::get<AttentionJob>(job.work);
+    return {{attention.query, "query", side, bf16_row},
+            {attention.key, "key", attention.key_tiles * side, bf16_row},
+            {attention.value, "value", attention.key_tiles * side, bf16_row},
+            {attention.out, "out", side, store_row(attention.store)}};
+}
+
+}  // namespace npu_impl

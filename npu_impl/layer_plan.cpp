@@ -1,0 +1,233 @@
+#include "npu_impl/layer_plan.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+namespace npu_impl {
+namespace {
+
+using datasets::Op;
+
+constexpr std::int64_t side = kernels::tile;
+constexpr std::int64_t bf16_bytes = 2;
+
+// Builds the launches of one step: the arguments once, the jobs slot by slot.
+class Binder {
+public:
+    Binder(const LayerPlan& plan, const StepPlan& step, const LayerBuffers& buffers)
+        : plan_(plan), step_(step), buffers_(buffers), store_(store_of(plan.design->arithmetic_of(op()))) {}
+
+    [[nodiscard]] Launch empty_launch() const {
+        const TilePlan& tiles = step_.tiles;
+        return {plan_.design->name,       tiles.kernel.name, plan_.design->stack_bytes,
+                tiles.kernel.core_memory, arguments(),       {}};
+    }
+
+    [[nodiscard]] Job job(const Slot& slot) const {
+        Job job;
+        job.core = slot.core;
+        job.head = datasets::has_heads(op()) ? plan_.heads.first + head_of(slot) : -1;
+        job.tile = tile_of(slot);
+        if (!step_.square()) {
+            job.work = projection(slot);
+        } else if (step_.tiles.kernel.function == KernelFunction::attention) {
+            job.work = attention(slot);
+        } else if (op() == Op::scores) {
+            job.work = scores(slot);
+        } else if (op() == Op::probabilities) {
+            job.work = softmax(slot);
+        } else {
+            job.work = context(slot);
+        }
+        return job;
+    }
+
+private:
+    [[nodiscard]] Op op() const { return step_.ops.last; }
+
+    [[nodiscard]] int head_of(const Slot& slot) const {
+        return step_.square() ? slot.head : static_cast<int>(slot.column);
+    }
+
+    [[nodiscard]] std::int64_t tile_of(const Slot& slot) const {
+        if (!step_.square()) {
+            return op() == Op::output ? slot.row * step_.tiles.columns.tiles() + slot.column : slot.row;
+        }
+        return slot.row * step_.tiles.columns.tiles() + slot.column;
+    }
+
+    [[nodiscard]] std::vector<Buffer> arguments() const {
+        std::vector<Buffer> list;
+        for (const Op input : step_.inputs()) {
+            list.push_back(buffers_.tensor[tensor_index(input)].value());
+        }
+        if (op() == Op::context && step_.tiles.kernel.function == KernelFunction::matmul) {
+            std::swap(list[0], list[1]);  // the product takes probabilities left of value
+        }
+        if (!step_.square()) {
+            list.push_back(buffers_.weight[tensor_index(op())].value());
+        }
+        list.push_back(buffers_.tensor[tensor_index(op())].value());
+        if (has_bias()) {
+            list.push_back(*buffers_.bias[tensor_index(op())]);
+        }
+        return list;
+    }
+
+    [[nodiscard]] bool has_bias() const {
+        return !step_.square() && buffers_.bias[tensor_index(op())].has_value();
+    }
+
+    // The tile (row, column) of an op's tensor.
+    [[nodiscard]] Region tile(int argument, Op tensor, std::int64_t row, std::int64_t column) const {
+        const TensorLayout layout = plan_.layout(tensor);
+        return {argument, row * side * layout.stride() + column * side * bytes_of(layout.type),
+                layout.stride()};
+    }
+
+    [[nodiscard]] MatmulJob projection(const Slot& slot) const {
+        const Op input = step_.inputs().front();
+        const std::int64_t width = plan_.shape.width();
+        const std::int64_t first = op() == Op::output ? 0 : plan_.heads.first;
+        const std::int64_t weight_row = (first + slot.column) * side;
+        MatmulJob job;
+        job.left = tile(0, input, slot.row, 0);
+        job.right = {1, weight_row * width * bf16_bytes, width * bf16_bytes};
+        job.layout = kernels::Right::n_by_k;
+        job.k_tiles = step_.tiles.reduction.tiles();
+        if (has_bias()) {
+            job.bias = Region{3, weight_row * bf16_bytes, 0};
+        }
+        job.store = store_;
+        job.out = tile(2, op(), slot.row, slot.column);
+        return job;
+    }
+
+    [[nodiscard]] MatmulJob scores(const Slot& slot) const {
+        MatmulJob job;
+        job.left = tile(0, Op::query, slot.row, slot.head);
+        job.right = tile(1, Op::key, slot.column, slot.head);
+        job.layout = kernels::Right::n_by_k;
+        job.k_tiles = step_.tiles.reduction.tiles();
+        job.scale = score_scale;
+        job.store = store_;
+        job.out = tile(2, Op::scores, slot.core, slot.column);
+        return job;
+    }
+
+    [[nodiscard]] SoftmaxJob softmax(const Slot& slot) const {
+        return {tile(0, Op::scores, slot.core, 0), step_.tiles.columns.tiles(), plan_.shape.context, store_,
+                tile(1, Op::probabilities, slot.core, 0)};
+    }
+
+    [[nodiscard]] MatmulJob context(const Slot& slot) const {
+        MatmulJob job;
+        job.left = tile(0, Op::probabilities, slot.core, 0);
+        job.right = tile(1, Op::value, 0, slot.head);
+        job.layout = kernels::Right::k_by_n;
+        job.k_tiles = step_.tiles.reduction.tiles();
+        job.store = store_;
+        job.out = tile(2, Op::context, slot.row, slot.head);
+        return job;
+    }
+
+    [[nodiscard]] AttentionJob attention(const Slot& slot) const {
+        return {tile(0, Op::query, slot.row, slot.head),
+                tile(1, Op::key, 0, slot.head),
+                tile(2, Op::value, 0, slot.head),
+                step_.tiles.reduction.tiles(),
+                plan_.shape.context,
+                score_scale,
+                store_,
+                tile(3, Op::context, slot.row, slot.head)};
+    }
+
+    const LayerPlan& plan_;
+    const StepPlan& step_;
+    const LayerBuffers& buffers_;
+    kernels::Store store_;
+};
+
+}  // namespace
+
+std::vector<Op> StepPlan::inputs() const {
+    std::vector<Op> list;
+    for (const datasets::OpInfo& op : datasets::ops_in(ops)) {
+        for (const Op input : op.inputs) {
+            if (!ops.contains(input) && std::ranges::find(list, input) == list.end()) {
+                list.push_back(input);
+            }
+        }
+    }
+    std::ranges::sort(list);
+    return list;
+}
+
+TensorLayout LayerPlan::layout(Op op) const {
+    const std::int64_t padded = Extent{shape.context}.padded();
+    if (op == Op::attention_norm || op == Op::output) {
+        const bool input = op == Op::attention_norm;
+        const datasets::DType type = input ? datasets::DType::bf16 : design->arithmetic_of(op).store;
+        return {type, padded, shape.width()};
+    }
+    const datasets::DType type = design->arithmetic_of(op).store;
+    if (lives_in_waves(op)) {
+        return {type, design->cores * side, padded};
+    }
+    return {type, padded, heads.count * side};
+}
+
+const StepPlan* LayerPlan::step_of(Op op) const {
+    const auto found =
+        std::ranges::find_if(steps, [op](const StepPlan& step) { return step.ops.last == op; });
+    return found == steps.end() ? nullptr : &*found;
+}
+
+LayerPlan plan_layer(const Design& design, datasets::LayerShape shape, HeadSpan heads) {
+    if (shape.context < 1 || shape.heads < 1 || heads.first < 0 || heads.count < 1 ||
+        heads.first + heads.count > shape.heads) {
+        throw std::invalid_argument("the layer, or the span of heads, is empty");
+    }
+    LayerPlan plan{&design, shape, heads, {}, pair_waves({shape.context, heads.count}, design.cores)};
+    for (const StepDesign& step : design.steps) {
+        const Op op = step.ops.last;
+        if (op == Op::output && heads.count != shape.heads) {
+            continue;
+        }
+        const kernels::Store store = store_of(design.arithmetic_of(op));
+        const bool square = Op::scores <= op && op <= Op::context;
+        const std::int64_t columns = op == Op::output ? shape.width() : heads.count * side;
+        plan.steps.push_back(
+            {step.ops,
+             square ? plan_square(design, step.kernel, op, {shape.context, heads.count}, store)
+                    : plan_matmul(design, step.kernel, {shape.context, shape.width(), columns}, store)});
+    }
+    return plan;
+}
+
+std::vector<std::vector<Launch>> bind(const LayerPlan& plan, const StepPlan& step,
+                                      const LayerBuffers& buffers) {
+    const Binder binder(plan, step, buffers);
+    std::vector<std::vector<Launch>> waves(static_cast<std::size_t>(step.tiles.waves()));
+    for (const TileLaunch& planned : step.tiles.launches) {
+        Launch launch = binder.empty_launch();
+        launch.jobs.reserve(planned.slots.size());
+        for (const Slot& slot : planned.slots) {
+            launch.jobs.push_back(binder.job(slot));
+        }
+        waves[static_cast<std::size_t>(planned.wave)].push_back(std::move(launch));
+    }
+    return waves;
+}
+
+std::vector<StepCost> step_costs(const Design& design, datasets::LayerShape shape, const CostModel& model) {
+    std::vector<StepCost> costs;
+    for (const StepPlan& step : plan_layer(design, shape, {0, shape.heads}).steps) {
+        costs.push_back({step.ops, static_cast<std::int64_t>(step.tiles.launches.size()), step.tiles.tiles(),
+                         step.tiles.idle_slots(), step.tiles.traffic, model.cost(step.tiles)});
+    }
+    return costs;
+}
+
+}  // namespace npu_impl

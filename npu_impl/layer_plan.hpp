@@ -1,0 +1,97 @@
+// The attention of one layer as a design runs it: a tile plan per step, how each op's tensor lies in its
+// buffer, and the launches that the device gets. Pure values; buffers are handed in.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "datasets/op.hpp"
+#include "datasets/path.hpp"
+#include "npu_impl/cost_model.hpp"
+#include "npu_impl/tile_plan.hpp"
+
+namespace npu_impl {
+
+// The heads that take part. Tensors with heads hold only theirs.
+struct HeadSpan {
+    int first = 0;
+    int count = 0;
+
+    bool operator==(const HeadSpan&) const = default;
+};
+
+// How an op's tensor lies in its buffer: row-major [rows, columns], both padded to tiles.
+struct TensorLayout {
+    datasets::DType type = datasets::DType::bf16;
+    std::int64_t rows = 0;
+    std::int64_t columns = 0;
+
+    [[nodiscard]] std::int64_t stride() const { return columns * bytes_of(type); }
+    [[nodiscard]] std::int64_t bytes() const { return rows * stride(); }
+};
+
+// The ops whose tensors have buffers: the input, then query..output.
+inline constexpr std::size_t tensor_count = 1 + datasets::attention_op_count;
+inline constexpr std::size_t tensor_index(datasets::Op op) {
+    return static_cast<std::size_t>(op) - static_cast<std::size_t>(datasets::Op::attention_norm);
+}
+
+// Buffers of one prepared layer. Absent where the design does not emit the op, or the projection has no bias.
+struct LayerBuffers {
+    std::array<std::optional<Buffer>, tensor_count> tensor;
+    std::array<std::optional<Buffer>, tensor_count> weight;
+    std::array<std::optional<Buffer>, tensor_count> bias;
+};
+
+struct StepPlan {
+    datasets::OpRange ops{};
+    TilePlan tiles;
+
+    [[nodiscard]] bool square() const {
+        return datasets::Op::scores <= ops.first && ops.last <= datasets::Op::context;
+    }
+
+    // Upstream tensors, in dataflow order.
+    [[nodiscard]] std::vector<datasets::Op> inputs() const;
+};
+
+// Scores and probabilities: one wave of row blocks, one below the other.
+inline bool lives_in_waves(datasets::Op op) {
+    return datasets::info(op).form == datasets::Form::square;
+}
+
+struct LayerPlan {
+    const Design* design = nullptr;
+    datasets::LayerShape shape;
+    HeadSpan heads;
+    std::vector<StepPlan> steps;           // without output where only some heads take part
+    std::vector<std::vector<Pair>> waves;  // of the square part; heads counted from heads.first
+
+    [[nodiscard]] TensorLayout layout(datasets::Op op) const;
+    [[nodiscard]] const StepPlan* step_of(datasets::Op op) const;
+};
+
+// `design` must outlive the plan. Throws std::invalid_argument for an empty shape or span.
+LayerPlan plan_layer(const Design& design, datasets::LayerShape shape, HeadSpan heads);
+
+// The launches of a step, by wave (projections: one wave).
+std::vector<std::vector<Launch>> bind(const LayerPlan& plan, const StepPlan& step,
+                                      const LayerBuffers& buffers);
+
+// Scale of the scores: 1 / sqrt(64), a power of two.
+inline constexpr float score_scale = 0.125F;
+
+// What one step of the whole layer (all heads) counts and costs, before anything is built.
+struct StepCost {
+    datasets::OpRange ops{};
+    std::int64_t launches = 0;
+    std::int64_t tiles = 0;
+    std::int64_t idle_slots = 0;
+    Traffic traffic;
+    Cost seconds;
+};
+std::vector<StepCost> step_costs(const Design& design, datasets::LayerShape shape, const CostModel& model);
+
+}  // namespace npu_impl

@@ -1,0 +1,31 @@
+#include <fmt/format.h>
+
+#include <array>
+
+#include "npu_impl/emulated_device.hpp"
+
+namespace npu_impl {
+namespace {
+
+constexpr std::array options{
+    DeviceOption{"emulated", "16 cores of XDNA1, computed by the tile kernels on this CPU; no clock", true},
+    DeviceOption{"xrt", "an NPU through XRT; not part of this build", false},
+};
+
+}  // namespace
+
+std::span<const DeviceOption> device_options() {
+    return options;
+}
+
+std::unique_ptr<Device> open_device(std::string_view name) {
+    if (name == "emulated") {
+        return std::make_unique<EmulatedDevice>(kernels::tile_kernels());
+    }
+    if (name == "xrt") {
+        throw DeviceError("device xrt: this build has no XRT support; the device it has is: emulated");
+    }
+    throw DeviceError(fmt::format("device {}: unknown; devices are: emulated, xrt", name));
+}
+
+}  // namespace npu_impl
