@@ -31,13 +31,14 @@ function(harness_library name)
     target_link_libraries(${name} PUBLIC harness_compiler ${arg_DEPENDS})
 endfunction()
 
-# harness_tests(<folder> SOURCES ... [DEPENDS ...]): the tests beside the code, one executable per folder.
-function(harness_tests name)
+# harness_tests(<library> SOURCES ... [DEPENDS ...]): the tests beside the code, one executable per folder.
+function(harness_tests library)
     if(NOT BUILD_TESTING)
         return()
     endif()
     cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS" ${ARGN})
+    cmake_path(GET CMAKE_CURRENT_SOURCE_DIR FILENAME name)
     add_executable(${name}_tests ${arg_SOURCES})
-    target_link_libraries(${name}_tests PRIVATE ${name} ${arg_DEPENDS} GTest::gmock GTest::gtest_main)
+    target_link_libraries(${name}_tests PRIVATE ${library} ${arg_DEPENDS} GTest::gmock GTest::gtest_main)
     gtest_discover_tests(${name}_tests TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 600)
 endfunction()

@@ -1,0 +1,273 @@
+#include "harness/bounds.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "reference/blas.hpp"
+
+namespace harness {
+namespace {
+
+using datasets::Arithmetic;
+using datasets::Op;
+using datasets::Rows;
+
+// Half the spacing of bf16 denormals, and the fp32 underflow threshold of exp.
+constexpr double bf16_underflow = 0x1p-134;
+constexpr double exp_underflow = -86.0;
+// hi + lo of a reciprocal leaves 2^-16 of it, plus three fp32 roundings.
+constexpr double split_reciprocal = 0x1p-15;
+// The context leaves by one fp32 reciprocal and one fp32 product.
+constexpr double finish_error = 0x1p-22;
+
+std::size_t index(std::int64_t value) {
+    return static_cast<std::size_t>(value);
+}
+
+double exp_argument_unit(const Arithmetic& arithmetic) {
+    const double fp32_difference = 0x1p-24;
+    return arithmetic.exp_argument == datasets::DType::f32
+               ? fp32_difference
+               : fp32_difference + datasets::bf16_unit(arithmetic.exp_argument_rounding);
+}
+
+// An upper bound of e^x for x >= 0, cheap where x <= 1: the terms past x^2 / 2 sum to less than x^3 / 4.
+double exp_upper(double x) {
+    return x <= 1 ? 1 + x + x * x * (0.5 + 0.25 * x) : std::exp(x);
+}
+
+// Integer powers of one base, computed once each.
+class Powers {
+public:
+    explicit Powers(double base) : base_(base) {}
+
+    double of(int exponent) {
+        while (powers_.size() <= index(exponent)) {
+            powers_.push_back(powers_.back() * base_);
+        }
+        return powers_[index(exponent)];
+    }
+
+private:
+    double base_;
+    std::vector<double> powers_{1.0};
+};
+
+// For each key tile: how often the running max of the row still grows in later tiles. A growth smaller than
+// `slack` may or may not be seen by the device, so it counts as well.
+template <typename T>
+void later_growths(std::span<const T> scores, int key_tile, double slack, std::vector<int>& growths) {
+    const auto keys = static_cast<std::int64_t>(scores.size());
+    if (key_tile <= 0) {
+        growths.assign(1, 0);
+        return;
+    }
+    const std::int64_t tiles = (keys + key_tile - 1) / key_tile;
+    growths.assign(index(tiles), 0);
+    double running = -std::numeric_limits<double>::infinity();
+    int seen = 0;
+    for (std::int64_t t = 0; t < tiles; ++t) {
+        const auto tile =
+            scores.subspan(index(t * key_tile), index(std::min<std::int64_t>(key_tile, keys - t * key_tile)));
+        const double tile_max{*std::ranges::max_element(tile)};
+        if (t > 0 && tile_max > running - slack) {
+            ++seen;
+        }
+        running = std::max(running, tile_max);
+        growths[index(t)] = seen;
+    }
+    for (int& growth : growths) {
+        growth = seen - growth;
+    }
+}
+
+// Norms of the rows of a [rows, 64] matrix.
+template <typename T>
+std::vector<double> row_norms(const T* data, std::int64_t rows) {
+    std::vector<double> norms(index(rows));
+    for (std::int64_t row = 0; row < rows; ++row) {
+        double sum = 0;
+        for (int c = 0; c < datasets::head_width; ++c) {
+            const double x{data[row * datasets::head_width + c]};
+            sum += x * x;
+        }
+        norms[index(row)] = std::sqrt(sum);
+    }
+    return norms;
+}
+
+}  // namespace
+
+void Bounds::product(Op op, Rows rows, const Arithmetic& arithmetic, Bounded& into) const {
+    std::vector<float> magnitude(into.value.size());
+    reference_.rows(op, rows, into.value, magnitude);
+    const double unit = store_unit(arithmetic);
+    const auto terms = static_cast<double>(datasets::info(op).reduction(shape_));
+    const double tiles = arithmetic.round_every_k > 0 ? std::ceil(terms / arithmetic.round_every_k) : 1.0;
+    // One addition per product, the bias included; fp32 magnitudes may be short by their own rounding.
+    const double spread = (gamma(terms + 1) * (1 + unit) + (tiles - 1) * unit) * (1 + gamma(2 * terms));
+    for (std::size_t i = 0; i < into.value.size(); ++i) {
+        const double rounding = unit * std::abs(into.value[i]);
+        const double accumulation = spread * static_cast<double>(magnitude[i]);
+        into.bound[i] = rounding + accumulation + bf16_underflow;
+        into.store_dominates[i] = rounding > 16 * accumulation ? 1 : 0;
+    }
+}
+
+void Bounds::probabilities(Rows rows, const Arithmetic& arithmetic, Bounded& into) const {
+    std::vector<float> scores(into.value.size());
+    operands_.rows(Op::scores, rows, scores);
+    const double unit = store_unit(arithmetic);
+    const double argument = exp_argument_unit(arithmetic);
+    const double tiles =
+        arithmetic.key_tile > 0 ? std::ceil(double(into.columns) / arithmetic.key_tile) : 1.0;
+    const auto key_tile = static_cast<std::size_t>(arithmetic.key_tile);
+    Powers powers(1 + arithmetic.exp_error);
+    std::vector<int> growths;
+    std::vector<double> spread(index(into.columns));
+    for (std::int64_t row = 0; row < rows.count; ++row) {
+        const std::span s(scores.data() + row * into.columns, index(into.columns));
+        const std::span p(into.value.data() + row * into.columns, index(into.columns));
+        later_growths<float>(s, arithmetic.key_tile, 0, growths);
+        const double top{*std::ranges::max_element(s)};
+        double total = 0;
+        double total_error = 0;
+        for (std::size_t j = 0; j < s.size(); ++j) {
+            const double d = double{s[j]} - top;
+            p[j] = std::exp(d);
+            const double single = (1 + arithmetic.exp_error) * exp_upper(-argument * d) - 1;
+            spread[j] = d < exp_underflow ? std::max(1.0, single) : single;
+            const double rescaled = powers.of(growths[arithmetic.key_tile > 0 ? j / key_tile : 0]);
+            total += p[j];
+            total_error += p[j] * ((1 + spread[j]) * rescaled - 1);
+        }
+        const double loss = total_error / total + gamma(double(into.columns) + 2 * tiles);
+        const double shared = (1 + split_reciprocal) * (1 + unit) / std::max(0.0, 1 - loss);
+        for (std::size_t j = 0; j < s.size(); ++j) {
+            p[j] /= total;
+            into.bound[index(row * into.columns) + j] =
+                p[j] * ((1 + spread[j]) * shared - 1) + bf16_underflow;
+        }
+    }
+    std::ranges::fill(into.store_dominates, std::uint8_t{0});
+}
+
+// Per row of a fused block: probabilities, and probabilities times their relative error, dense [rows, keys].
+struct Bounds::FusedWeights {
+    std::vector<double> probabilities;
+    std::vector<float> errors;
+    std::vector<double> loss;  // [rows]: sum of the errors
+};
+
+Bounds::FusedWeights Bounds::fused_weights(Rows rows, const Arithmetic& arithmetic) const {
+    const std::int64_t keys = shape_.context;
+    FusedWeights out{std::vector<double>(index(rows.count * keys)),
+                     std::vector<float>(index(rows.count * keys)), std::vector<double>(index(rows.count))};
+    reference_.rows(Op::scores, rows, out.probabilities, {});
+    std::vector<float> query(index(rows.count * datasets::head_width));
+    operands_.rows(Op::query, rows, query);
+    const std::vector<double> query_norms = row_norms(query.data(), rows.count);
+    const std::vector<double>& norms = key_norms(rows.head);
+    const double longest_key = *std::ranges::max_element(norms);
+    const double tiles = std::ceil(double(keys) / arithmetic.key_tile);
+    const double accumulation = gamma(double(keys) + 4 * tiles);
+    const double argument = exp_argument_unit(arithmetic);
+    Powers powers(1 + arithmetic.exp_error);
+    std::vector<int> growths;
+    for (std::int64_t row = 0; row < rows.count; ++row) {
+        const std::span p(out.probabilities.data() + row * keys, index(keys));
+        // Error of a score per unit of key norm: 64 products and the exact scale 1/8.
+        const double per_norm = gamma(datasets::head_width) * query_norms[index(row)] / 8;
+        const double score_error = per_norm * longest_key;
+        later_growths<double>(p, arithmetic.key_tile, 2 * score_error, growths);
+        const double top = *std::ranges::max_element(p);
+        double total = 0;
+        double loss = 0;
+        for (std::int64_t j = 0; j < keys; ++j) {
+            const double d = p[index(j)] - top;
+            const double shift = per_norm * norms[index(j)];
+            const double single = powers.of(1 + growths[index(j / arithmetic.key_tile)]) *
+                                      exp_upper(argument * (-d + shift + score_error) + shift) -
+                                  1;
+            const double weight = std::exp(d);
+            const double relative = d < exp_underflow ? std::max(1.0, single) : single;
+            const double error = weight * (relative + accumulation * (1 + relative));
+            p[index(j)] = weight;
+            out.errors[index(row * keys + j)] = static_cast<float>(error);
+            total += weight;
+            loss += error;
+        }
+        out.loss[index(row)] = loss / total;
+        for (std::int64_t j = 0; j < keys; ++j) {
+            p[index(j)] /= total;
+            out.errors[index(row * keys + j)] /= static_cast<float>(total);
+        }
+    }
+    return out;
+}
+
+void Bounds::fused_context(Rows rows, const Arithmetic& arithmetic, Bounded& into) const {
+    const FusedWeights weights = fused_weights(rows, arithmetic);
+    const std::int64_t keys = shape_.context;
+    constexpr std::int64_t width = datasets::head_width;
+    reference::gemm(reference::Transpose::no, reference::Transpose::no, 1.0,
+                    {weights.probabilities.data(), rows.count, keys, keys},
+                    {reference_.value_matrix(rows.head), keys, width, width}, 0.0,
+                    {into.value.data(), rows.count, width, width});
+    std::vector<float> spread(into.value.size());
+    reference::gemm(reference::Transpose::no, reference::Transpose::no, 1.0F,
+                    {weights.errors.data(), rows.count, keys, keys},
+                    {reference_.value_magnitudes(rows.head), keys, width, width}, 0.0F,
+                    {spread.data(), rows.count, width, width});
+    const double unit = store_unit(arithmetic) + finish_error;
+    // The spread itself is summed in fp32.
+    const double widen = 1 + gamma(2 * double(keys));
+    for (std::size_t i = 0; i < into.value.size(); ++i) {
+        const double loss = weights.loss[i / index(width)];
+        const double magnitude = std::abs(into.value[i]);
+        const double weighted =
+            widen * (static_cast<double>(spread[i]) + magnitude * loss) / std::max(0.0, 1 - loss);
+        into.bound[i] = weighted * (1 + unit) + unit * magnitude + bf16_underflow;
+        into.store_dominates[i] = 0;
+    }
+}
+
+const std::vector<double>& Bounds::key_norms(int head) const {
+    KeyNorms& slot = key_norms_[index(head)];
+    std::call_once(slot.once, [&] { slot.norms = row_norms(reference_.key_matrix(head), shape_.context); });
+    return slot.norms;
+}
+
+double gamma(double roundings) {
+    const double product = roundings * 0x1p-24;
+    return product / (1 - product);
+}
+
+double store_unit(const Arithmetic& arithmetic) {
+    return arithmetic.store == datasets::DType::f32 ? 0.0 : datasets::bf16_unit(arithmetic.store_rounding);
+}
+
+Bounds::Bounds(const datasets::LayerCase& layer, const datasets::Source& operands)
+    : shape_(layer.shape),
+      operands_(operands),
+      reference_(layer, operands),
+      key_norms_(std::make_unique<KeyNorms[]>(index(layer.shape.heads))) {}
+
+void Bounds::of(Op op, Rows rows, const Arithmetic& arithmetic, bool fused, Bounded& into) const {
+    into.rows = rows.count;
+    into.columns = datasets::row_width(op, shape_);
+    const std::size_t elements = index(into.rows * into.columns);
+    into.value.resize(elements);
+    into.bound.resize(elements);
+    into.store_dominates.resize(elements);
+    if (fused) {
+        fused_context(rows, arithmetic, into);
+    } else if (op == Op::probabilities) {
+        probabilities(rows, arithmetic, into);
+    } else {
+        product(op, rows, arithmetic, into);
+    }
+}
+
+}  // namespace harness

@@ -1,0 +1,80 @@
+// Level 1 of the gate: how far a correct kernel's result may lie from the fp64 result on the same operands.
+//
+// Every bound is derived from the arithmetic that the design declares; none is tuned. Notation: u_s the unit
+// roundoff of the store (0 for fp32), r the fp64 result, n the number of roundings behind an element,
+// gamma(n) = n 2^-24 / (1 - n 2^-24) (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1).
+//
+//   GEMM      |c - r| <= u_s |r| + (1 + u_s) gamma(n) sum |a||b|
+//             a C re-rounded per K tile adds u_s sum |a||b| per tile but the last.
+//   softmax   d = s - m, rounded to the exp argument's dtype (u_d), exp with relative error E. The weight of
+//   key j
+//             errs by th_j = (1 + E) e^(u_d |d_j|) - 1, its share of the running sum by
+//             tl_j = (1 + E)^(1 + R_j) e^(u_d |d_j|) - 1, where R_j counts the later growths of the running
+//             max. With L = sum r_j tl_j + gamma(T + 2 tiles): |p_j - r_j| <= r_j ((1 + th_j)(1 + 2^-15)(1 +
+//             u_s) / (1 - L) - 1)      (2^-15: reciprocal as hi + lo)
+//   fused     scores err by s_j = gamma(64) |q||k_j| / 8 (Cauchy-Schwarz), so
+//             tw_j = (1 + E)^(1 + R_j) e^(u_d (|d_j| + s_j + s_m) + s_j) - 1, plus gamma(T + 4 tiles)(1 +
+//             tw_j); |c - r| <= (sum p_j tw_j |v_j| + |r| L) / (1 - L) + u_s |r|,  L = sum p_j tw_j.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "datasets/path.hpp"
+#include "reference/wide.hpp"
+
+namespace harness {
+
+// The fp64 result of one block and the bound of each element, both dense [rows, columns].
+struct Bounded {
+    std::int64_t rows = 0;
+    std::int64_t columns = 0;
+    std::vector<double> value;
+    std::vector<double> bound;
+    // 1 where the rounding of the store dominates the bound, so that the sign of the error tells its
+    // direction.
+    std::vector<std::uint8_t> store_dominates;
+};
+
+// Relative error of a sum of `roundings` fp32 additions.
+double gamma(double roundings);
+
+// Unit roundoff of a store: 0 for fp32.
+double store_unit(const datasets::Arithmetic& arithmetic);
+
+// Derives bounds from the operands of one layer: weights from `layer`, upstream rows from `operands`, both
+// already rounded as declared. Thread-safe; both must outlive it.
+class Bounds {
+public:
+    Bounds(const datasets::LayerCase& layer, const datasets::Source& operands);
+
+    // The bounds of `op` over `rows`. `fused`: the op ends a fused step, and the operands are query, key and
+    // value instead of the op's own inputs. `into` is reused between calls.
+    void of(datasets::Op op, datasets::Rows rows, const datasets::Arithmetic& arithmetic, bool fused,
+            Bounded& into) const;
+
+private:
+    void product(datasets::Op op, datasets::Rows rows, const datasets::Arithmetic& arithmetic,
+                 Bounded& into) const;
+    void probabilities(datasets::Rows rows, const datasets::Arithmetic& arithmetic, Bounded& into) const;
+    void fused_context(datasets::Rows rows, const datasets::Arithmetic& arithmetic, Bounded& into) const;
+
+    struct FusedWeights;
+    [[nodiscard]] FusedWeights fused_weights(datasets::Rows rows,
+                                             const datasets::Arithmetic& arithmetic) const;
+    [[nodiscard]] const std::vector<double>& key_norms(int head) const;
+
+    struct KeyNorms {
+        std::once_flag once;
+        std::vector<double> norms;
+    };
+
+    datasets::LayerShape shape_;
+    const datasets::Source& operands_;
+    reference::WideReference reference_;
+    std::unique_ptr<KeyNorms[]> key_norms_;  // per head
+};
+
+}  // namespace harness

@@ -1,0 +1,30 @@
+// Before anything is judged: is the golden itself right? Against the fp64 oracle on sampled rows, and against
+// what the recording holds. If either link breaks, every row of the case is mistrusted.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "datasets/path.hpp"
+#include "reference/golden_source.hpp"
+
+namespace harness {
+
+struct Certificate {
+    std::map<datasets::Op, double>
+        oracle_error;  // relative Frobenius error of the golden on the sampled rows
+    std::map<datasets::Op, double>
+        recording_error;  // of the golden against the recorded tensor, where there is one
+    std::string fault;    // empty: certified
+};
+
+// Rows that are always checked beside the seeded ones: first, last, and those around tile borders.
+std::vector<std::int64_t> certified_rows(std::int64_t context, std::uint64_t seed);
+
+// Checks every attention op against the oracle fed with the golden's own upstream, on at least 64 rows of
+// each head, and the tensors and row statistics that the recording holds.
+Certificate certify(const datasets::LayerCase& layer, const reference::GoldenSource& golden,
+                    std::uint64_t seed);
+
+}  // namespace harness

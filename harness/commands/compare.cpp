@@ -1,0 +1,127 @@
+// `harness --compare`: golden and NPU path side by side over the selected layers of a recording.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "harness/commands/commands.hpp"
+#include "harness/interrupt.hpp"
+#include "harness/progress.hpp"
+#include "harness/recorder.hpp"
+#include "harness/summary.hpp"
+#include "npu_impl/design.hpp"
+#include "npu_impl/device.hpp"
+#include "npu_impl/emulated_device.hpp"
+#include "npu_impl/npu_path.hpp"
+#include "reference/golden.hpp"
+#include "reports/junit.hpp"
+#include "reports/terminal.hpp"
+
+namespace harness {
+namespace {
+
+std::vector<std::string> selected_clips(const datasets::RecordingInfo& info, const std::string& wanted) {
+    std::vector<std::string> clips;
+    for (const datasets::ClipInfo& clip : info.clips) {
+        if (wanted.empty() || clip.id == wanted) {
+            clips.push_back(clip.id);
+        }
+    }
+    if (clips.empty()) {
+        std::string valid;
+        for (const datasets::ClipInfo& clip : info.clips) {
+            valid += (valid.empty() ? "" : ", ") + clip.id;
+        }
+        throw UsageError(fmt::format("--clip {}: the recording has no such clip; valid: {}", wanted, valid));
+    }
+    return clips;
+}
+
+// What agreement with this recording proves.
+std::string provenance_note(const datasets::RecordingInfo& info) {
+    if (info.producer == "harness record") {
+        return "its activations come from this project's golden: agreement with them proves storage only";
+    }
+    return fmt::format("recorded by {} {}", info.producer, info.producer_version);
+}
+
+void describe(RunRecord& record, const CompareOptions& options, const datasets::Recording& recording,
+              const npu_impl::CostModel& model, const npu_impl::Device& device) {
+    record.created_utc = utc_now();
+    record.environment = environment(options.common.threads);
+    record.recording_file = recording.file();
+    record.recording_sha256 = recording.content_sha256();
+    record.recording = recording.info();
+    record.provenance_note = provenance_note(recording.info());
+    record.design = options.design;
+    record.device = device.name();
+    record.cost_model = fmt::format("modelled for {}", model.spec.name);
+    record.speedup_label =
+        fmt::format("projected, cross-machine: {} of this host, {} tasks, against a modelled {}",
+                    record.environment.cpu, record.environment.threads, model.spec.name);
+    record.row_seed = options.selection.row_seed;
+}
+
+bool wants_color(Color color) {
+    return color == Color::always || (color == Color::automatic && isatty(STDOUT_FILENO) == 1);
+}
+
+void run_cases(RunRecord& record, const CompareOptions& options, const datasets::Recording& recording,
+               datasets::Path& candidate, const std::string& command) {
+    const auto layers = parse_layers(options.layers, recording.info().layers);
+    const auto clips = selected_clips(recording.info(), options.clip);
+    if (options.selection.head >= recording.info().heads) {
+        throw UsageError(fmt::format("--head {}: the recording has no such head; valid: 0-{}",
+                                     options.selection.head, recording.info().heads - 1));
+    }
+    ProgressBar bar("comparing", stages_of(options.selection) * int(layers.size() * clips.size()),
+                    !options.common.quiet);
+    reference::GoldenPath golden;
+    for (const std::string& clip : clips) {
+        for (const int layer : layers) {
+            const datasets::LayerCase one = recording.layer(clip, layer);
+            CaseResult result =
+                run_case(one, golden, candidate, options.selection, command, [&](std::string_view stage) {
+                    throw_if_interrupted();
+                    bar.step(fmt::format("{} layer {}: {}", clip, layer, stage));
+                });
+            record.rows.insert(record.rows.end(), result.rows.begin(), result.rows.end());
+            record.layers.push_back(std::move(result.layer));
+        }
+    }
+}
+
+}  // namespace
+
+ExitCode run_compare(const CompareOptions& options, const std::string& invocation) {
+    const auto device = npu_impl::open_device(options.device);
+    const std::string file = options.dataset.empty()
+                                 ? default_recording(options.context.value_or(1500), !options.common.quiet)
+                                 : options.dataset;
+    const datasets::Recording recording(file);
+    const npu_impl::CostModel model;
+    npu_impl::NpuPath candidate(*device, *npu_impl::find_design(options.design), model);
+    RunRecord record;
+    record.command = invocation;
+    describe(record, options, recording, model, *device);
+    const std::string command = fmt::format("harness --compare --dataset {} --design {} --device {}", file,
+                                            options.design, options.device);
+    run_cases(record, options, recording, candidate, command);
+    record.ops = sum_ops(record.rows, record.layers);
+    record.clips = sum_clips(record.layers, record.recording);
+    record.verdict = overall_verdict(record);
+    const ExitCode code = exit_code(record.verdict);
+    record.exit_code = static_cast<int>(code);
+    if (!options.json.empty()) {
+        write_atomically(options.json, to_json(record));
+    }
+    if (!options.junit.empty()) {
+        write_atomically(options.junit, reports::junit_report(record));
+    }
+    if (!options.common.quiet) {
+        fmt::print("{}", reports::terminal_report(record, wants_color(options.common.color)));
+    }
+    return code;
+}
+
+}  // namespace harness

@@ -1,0 +1,74 @@
+#include "harness/environment.hpp"
+
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/utsname.h>
+
+#include <chrono>
+#include <ctime>
+#include <fstream>
+
+#include "harness/build_info.hpp"
+#include "kernels/tile_kernels.hpp"
+#include "reference/blas.hpp"
+
+namespace harness {
+namespace {
+
+std::string value_of(const char* file, std::string_view key, char separator) {
+    std::ifstream in(file);
+    for (std::string line; std::getline(in, line);) {
+        if (line.starts_with(key)) {
+            const auto at = line.find(separator);
+            const auto begin = at == std::string::npos ? at : line.find_first_not_of(" \t\"", at + 1);
+            if (begin != std::string::npos) {
+                const auto end = line.find_last_not_of(" \t\"");
+                return line.substr(begin, end - begin + 1);
+            }
+        }
+    }
+    return "unknown";
+}
+
+int usable_cores() {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+std::string operating_system() {
+    utsname names{};
+    uname(&names);
+    return fmt::format("{}, {} {} {}", value_of("/etc/os-release", "PRETTY_NAME", '='), names.sysname,
+                       names.release, names.machine);
+}
+
+}  // namespace
+
+Environment environment(int threads) {
+    const reference::BlasInfo blas = reference::blas_info();
+    Environment out;
+    out.cpu = value_of("/proc/cpuinfo", "model name", ':');
+    out.cores = usable_cores();
+    out.threads = threads > 0 ? threads : out.cores;
+    out.blas = fmt::format("{} ({})", blas.library, blas.config);
+    out.blas_core_type = blas.core_type;
+    out.kernel_target = kernels::tile_kernels().target;
+    out.compiler = build_compiler;
+    out.flags = build_flags;
+    out.build_type = build_type;
+    out.commit = build_commit;
+    out.version = build_version;
+    out.system = operating_system();
+    return out;
+}
+
+std::string utc_now() {
+    const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+    std::tm parts{};
+    gmtime_r(&now, &parts);
+    return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1,
+                       parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
+}
+
+}  // namespace harness

@@ -1,0 +1,28 @@
+// Where a run took place: part of every result, since a time without it says nothing.
+#pragma once
+
+#include <string>
+
+namespace harness {
+
+struct Environment {
+    std::string cpu;             // model name
+    int cores = 0;               // logical processors this process may use
+    int threads = 0;             // tasks that run at once
+    std::string blas;            // library, version and build options
+    std::string blas_core_type;  // kernel set the library chose for this CPU
+    std::string kernel_target;   // vector instructions of the emulated device
+    std::string compiler;
+    std::string flags;
+    std::string build_type;
+    std::string commit;  // of the source tree, "-dirty" where it was changed
+    std::string version;
+    std::string system;  // operating system and its release; no host name
+};
+
+Environment environment(int threads);
+
+// Now, ISO 8601, UTC.
+std::string utc_now();
+
+}  // namespace harness

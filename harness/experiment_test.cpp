@@ -1,0 +1,235 @@
+// The experiment on small layers: healthy designs pass, every planted fault fails, and the verdict says
+// where.
+#include "harness/experiment.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "datasets/synthetic.hpp"
+#include "harness/self_check/faults.hpp"
+#include "harness/summary.hpp"
+#include "kernels/tile_kernels.hpp"
+#include "npu_impl/design.hpp"
+#include "npu_impl/emulated_device.hpp"
+#include "npu_impl/npu_path.hpp"
+#include "reference/encoder_block.hpp"
+#include "reference/golden.hpp"
+
+namespace harness {
+namespace {
+
+using datasets::Op;
+
+datasets::LayerCase hard_layer(std::int64_t context, std::uint64_t seed = datasets::frozen_seed) {
+    datasets::SyntheticModel model;
+    model.shape.context = context;
+    model.seed = seed;
+    const auto residual = datasets::synthetic_embedding(model);
+    return reference::make_case(datasets::synthetic_block(model, 0), model.shape, residual, "clip", 0);
+}
+
+CaseResult run(const datasets::LayerCase& layer, datasets::Path& candidate, Selection selection = {}) {
+    selection.repetitions = 1;
+    reference::GoldenPath golden;
+    return run_case(layer, golden, candidate, selection, "harness --compare", [](std::string_view) {});
+}
+
+Verdict verdict_of(const CaseResult& result) {
+    RunRecord record;
+    record.rows = result.rows;
+    record.layers = {result.layer};
+    return overall_verdict(record);
+}
+
+std::string explain(const CaseResult& result) {
+    std::string out = std::string(name(result.layer.headline.verdict)) + " " + result.layer.headline.reason;
+    for (const OpRow& row : result.rows) {
+        if (row.judgement.verdict != Verdict::passed && row.judgement.verdict != Verdict::covered) {
+            out += "\n  " + std::string(datasets::name(row.op)) + " " + std::string(name(row.input)) + ": " +
+                   row.judgement.reason;
+        }
+    }
+    return out;
+}
+
+class Healthy : public testing::TestWithParam<std::tuple<std::string, std::int64_t>> {};
+
+TEST_P(Healthy, PassesAtThisContext) {
+    const auto& [design, context] = GetParam();
+    npu_impl::EmulatedDevice device(kernels::tile_kernels());
+    npu_impl::NpuPath candidate(device, *npu_impl::find_design(design));
+    Selection selection;
+    selection.head = context > 500 ? 6 : -1;
+    const CaseResult result = run(hard_layer(context), candidate, selection);
+    EXPECT_EQ(verdict_of(result), Verdict::passed) << explain(result);
+    EXPECT_FALSE(result.layer.steps.empty());
+    EXPECT_GT(result.layer.repeated_elements, 0);
+    for (const OpRow& row : result.rows) {
+        if (row.statistics) {
+            EXPECT_LE(row.statistics->rho, 1.0);
+            EXPECT_EQ(row.statistics->blocks_seen, row.statistics->blocks_expected);
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Designs, Healthy,
+                         testing::Combine(testing::Values("unfused", "fused", "tile_batch8"),
+                                          testing::Values<std::int64_t>(1, 2, 63, 64, 65, 127, 250, 1499,
+                                                                        1500, 3001)));
+
+class Planted : public testing::TestWithParam<std::tuple<std::string, std::string>> {};
+
+TEST_P(Planted, IsFound) {
+    const auto& [design, fault_name] = GetParam();
+    const auto faults = planted_faults();
+    const auto fault = std::ranges::find(faults, fault_name, &Fault::name);
+    ASSERT_NE(fault, faults.end());
+    npu_impl::EmulatedDevice healthy(kernels::tile_kernels());
+    const auto device = fault->device ? fault->device(healthy) : nullptr;
+    npu_impl::NpuPath path(device ? *device : healthy, *npu_impl::find_design(design));
+    const auto faulty = fault->path ? fault->path(path) : nullptr;
+    const CaseResult result = run(hard_layer(250), faulty ? *faulty : path);
+    const Verdict verdict = verdict_of(result);
+    if (fault_name == "bit_not_deterministic") {
+        EXPECT_EQ(verdict, Verdict::unstable) << explain(result);
+    } else {
+        EXPECT_THAT(verdict, testing::AnyOf(Verdict::failed, Verdict::unstable)) << explain(result);
+    }
+    EXPECT_TRUE(result.layer.steps.empty()) << "only what passed may be timed";
+}
+
+std::vector<std::string> fault_names() {
+    std::vector<std::string> names;
+    for (const Fault& fault : planted_faults()) {
+        names.push_back(fault.name);
+    }
+    return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Designs, Planted, testing::Combine(testing::Values("unfused", "fused"), testing::ValuesIn(fault_names())),
+    [](const auto& one) { return std::get<0>(one.param) + "_" + std::get<1>(one.param); });
+
+TEST(Experiment, FindsUnmaskedPaddingAtT3001) {
+    for (const char* design : {"unfused", "fused"}) {
+        auto faults = planted_faults();
+        const auto fault = std::ranges::find(faults, "padded_keys_unmasked", &Fault::name);
+        npu_impl::EmulatedDevice healthy(kernels::tile_kernels());
+        const auto device = fault->device(healthy);
+        npu_impl::NpuPath path(*device, *npu_impl::find_design(design));
+        Selection selection;
+        selection.head = 6;  // all logits negative: the padding takes nearly all of the probability
+        const CaseResult result = run(hard_layer(3001), path, selection);
+        EXPECT_EQ(verdict_of(result), Verdict::failed) << design << explain(result);
+    }
+}
+
+TEST(Experiment, NamesTheCoreThatIsWrong) {
+    auto faults = planted_faults();
+    const auto fault = std::ranges::find(faults, "core_half_a_percent_off", &Fault::name);
+    npu_impl::EmulatedDevice healthy(kernels::tile_kernels());
+    const auto device = fault->device(healthy);
+    npu_impl::NpuPath path(*device, *npu_impl::find_design("unfused"));
+    const CaseResult result = run(hard_layer(250), path);
+    int located = 0;
+    for (const OpRow& row : result.rows) {
+        if (row.op == Op::query) {
+            ASSERT_EQ(row.judgement.verdict, Verdict::failed);
+            ASSERT_TRUE(row.site.has_value());
+            EXPECT_EQ(row.site->core, 3);
+            EXPECT_THAT(row.reproduce, testing::HasSubstr("--layer 0 --op query --input"));
+            ++located;
+        }
+    }
+    EXPECT_EQ(located, 2);
+}
+
+TEST(Experiment, ReportsUnwrittenOutputAsSuch) {
+    auto faults = planted_faults();
+    const auto fault = std::ranges::find(faults, "core_silent", &Fault::name);
+    npu_impl::EmulatedDevice healthy(kernels::tile_kernels());
+    const auto device = fault->device(healthy);
+    npu_impl::NpuPath path(*device, *npu_impl::find_design("unfused"));
+    const CaseResult result = run(hard_layer(250), path);
+    EXPECT_THAT(result.rows.front().judgement.reason, testing::HasSubstr("never written by the device"));
+}
+
+TEST(Experiment, MistrustsEverythingWhenTheRecordingDisagreesWithTheGolden) {
+    npu_impl::EmulatedDevice device(kernels::tile_kernels());
+    npu_impl::NpuPath path(device, *npu_impl::find_design("fused"));
+    datasets::LayerCase layer = hard_layer(130);
+    layer.recorded[Op::key] = layer.recorded[Op::query];
+    const CaseResult result = run(layer, path);
+    EXPECT_EQ(verdict_of(result), Verdict::mistrusted);
+    for (const OpRow& row : result.rows) {
+        EXPECT_EQ(row.judgement.verdict, Verdict::mistrusted);
+        EXPECT_THAT(row.judgement.reason, testing::HasSubstr("golden key differs from the recording"));
+    }
+    EXPECT_TRUE(result.layer.steps.empty());
+}
+
+// The golden itself as the candidate: it never reaches a device, and that must show.
+TEST(Experiment, RefusesAPathThatLaunchesNothing) {
+    reference::GoldenPath pretender;
+    const CaseResult result = run(hard_layer(65), pretender);
+    EXPECT_EQ(verdict_of(result), Verdict::failed);
+    EXPECT_THAT(result.rows.front().judgement.reason, testing::HasSubstr("counted 0 launches"));
+}
+
+TEST(Experiment, CoversOpsInsideAFusedStep) {
+    npu_impl::EmulatedDevice device(kernels::tile_kernels());
+    npu_impl::NpuPath path(device, *npu_impl::find_design("fused"));
+    const CaseResult result = run(hard_layer(65), path);
+    int covered = 0;
+    for (const OpRow& row : result.rows) {
+        if (row.judgement.verdict == Verdict::covered) {
+            EXPECT_THAT(row.op, testing::AnyOf(Op::scores, Op::probabilities));
+            EXPECT_EQ(row.judgement.reason, "covered by scores..context");
+            EXPECT_FALSE(row.statistics.has_value());
+            ++covered;
+        }
+    }
+    EXPECT_EQ(covered, 4);
+}
+
+TEST(Experiment, JudgesOnlyWhatIsSelected) {
+    npu_impl::EmulatedDevice device(kernels::tile_kernels());
+    npu_impl::NpuPath path(device, *npu_impl::find_design("unfused"));
+    Selection selection;
+    selection.ops = {Op::scores, Op::context};
+    selection.inputs = {Input::isolated};
+    selection.head = 2;
+    const CaseResult result = run(hard_layer(100), path, selection);
+    ASSERT_EQ(result.rows.size(), 2U);
+    EXPECT_EQ(result.rows[0].op, Op::scores);
+    EXPECT_EQ(result.rows[0].statistics->elements, 100 * 100);
+    EXPECT_EQ(result.rows[1].op, Op::context);
+    EXPECT_EQ(verdict_of(result), Verdict::passed) << explain(result);
+}
+
+TEST(Experiment, SumsLayersIntoRealTimeFactors) {
+    datasets::RecordingInfo recording;
+    recording.layers = 2;
+    recording.clips = {{"clip", 30.0, 1500}};
+    LayerRow layer;
+    layer.clip = "clip";
+    layer.total = StepTime{datasets::attention_ops,
+                           {0.06, datasets::Clock::host_wall, {}},
+                           {0.03, datasets::Clock::modelled, {}},
+                           10,
+                           20,
+                           30,
+                           2.0};
+    const auto clips = sum_clips({layer, layer}, recording);
+    ASSERT_EQ(clips.size(), 1U);
+    EXPECT_DOUBLE_EQ(clips[0].cpu.rtf, 0.12 / 30);
+    EXPECT_DOUBLE_EQ(clips[0].npu.rtfx, 30 / 0.06);
+    EXPECT_DOUBLE_EQ(clips[0].speedup, 2.0);
+    EXPECT_EQ(clips[0].scope, "attention, 2 of 2 layers");
+    EXPECT_EQ(clips[0].npu.processing.clock, datasets::Clock::modelled);
+}
+
+}  // namespace
+}  // namespace harness

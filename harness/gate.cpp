@@ -1,0 +1,173 @@
+#include "harness/gate.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <stdexcept>
+
+namespace harness {
+namespace {
+
+constexpr std::array<Limit, 13> table{{
+    {Quantity::nonfinite, "non-finite elements", "L0", "count = 0", 0, "0", "one NaN",
+     "no healthy op yields NaN or Inf from finite operands", true, false},
+    {Quantity::unwritten, "unwritten elements", "L0", "count = 0", 0, "0", "one element",
+     "output buffers hold a NaN pattern before each launch", true, false},
+    {Quantity::coverage, "blocks delivered once", "L0", "missing or repeated = 0", 0, "0", "one block",
+     "every 64-row block of every op is due exactly once", true, false},
+    {Quantity::guards, "guard zones intact", "L0", "violations = 0", 0, "0", "one byte",
+     "a kernel writes its tile and nothing else", true, false},
+    {Quantity::launches, "launches as planned", "L0", "counted = planned > 0", 0, "0", "one launch",
+     "the device counts; a step without launches ran somewhere else", true, false},
+    {Quantity::repeatability, "A, B, A repeats", "L0", "differing elements = 0", 0, "0", "one bit",
+     "the same inputs give the same bits, whatever ran in between", true, false},
+    {Quantity::bound, "rho", "L1", "max |error| / bound <= 1", 1, "0.996", "truncation for RNE: 1.98",
+     "derived per element from the declared arithmetic (bounds.hpp)", true, false},
+    {Quantity::store_direction, "store direction", "L1", "|share - declared| <= 0.05 + 4 / sqrt(n)", 0.05,
+     "0.01", "truncation for RNE: 0.5",
+     "RNE errs to both sides alike; truncation shrinks, floor lowers every store", true, false},
+    {Quantity::match, "match", "headline", "100 (1 - |a-b|^2 / |b - column mean|^2) >= 99.9", 99.9, "99.933",
+     "swapped heads: 94", "the users' '>99.9% match', on the attention output, chained", true, true},
+    {Quantity::worst_row, "worst row", "headline", "relative error <= 0.08", 0.08, "0.052", "stuck row: 0.12",
+     "a wrong row hides in a tensor norm", true, true},
+    {Quantity::worst_tile, "worst tile", "headline", "relative error <= 0.04", 0.04, "0.022", "zero tile: 1",
+     "one wrong tile of 2,209 is 0.05% of the elements", true, true},
+    {Quantity::golden_error, "golden against oracle", "chain of trust", "relative error <= 1e-5", 1e-5,
+     "1.1e-6", "a missing bias: 1e-2", "fp32 BLAS against fp64 plain loops", true, false},
+    {Quantity::recording_error, "golden against recording", "chain of trust", "relative error <= 1e-5", 1e-5,
+     "1.3e-6", "another layer's weights: 1", "what was recorded must be what the weights give", true, false},
+}};
+
+constexpr bool table_is_in_enum_order() {
+    for (std::size_t i = 0; i < table.size(); ++i) {
+        if (static_cast<std::size_t>(table[i].quantity) != i) {
+            return false;
+        }
+    }
+    return true;
+}
+static_assert(table_is_in_enum_order());
+
+Judgement failed(std::string reason) {
+    return {Verdict::failed, std::move(reason)};
+}
+
+std::string integrity_fault(const OpStatistics& s, const DeviceCheck& device) {
+    if (!device.guard_violation.empty()) {
+        return device.guard_violation;
+    }
+    if (device.on_device && (device.launches == 0 || device.launches != device.launches_planned)) {
+        return fmt::format("the device counted {} launches, the plan promised {}", device.launches,
+                           device.launches_planned);
+    }
+    if (s.blocks_seen != s.blocks_expected || s.blocks_repeated > 0) {
+        return fmt::format("{} of {} blocks delivered, {} of them more than once", s.blocks_seen,
+                           s.blocks_expected, s.blocks_repeated);
+    }
+    if (s.poisoned > 0) {
+        return fmt::format("{} of {} elements were never written by the device", s.poisoned, s.elements);
+    }
+    if (s.nonfinite > 0) {
+        return fmt::format("{} of {} elements are NaN or infinite", s.nonfinite, s.elements);
+    }
+    return {};
+}
+
+// Empty when the signs of the rounding errors are those of the declared rounding.
+std::string direction_fault(const OpStatistics& s, const datasets::Arithmetic& arithmetic) {
+    constexpr std::int64_t fewest = 1024;
+    if (arithmetic.store == datasets::DType::f32 || s.rounded < fewest) {
+        return {};
+    }
+    const auto count = static_cast<double>(s.rounded);
+    const double slack = limit(Quantity::store_direction).limit + 4 / std::sqrt(count);
+    const double lowered = static_cast<double>(s.lowered) / count;
+    const double shrunk = static_cast<double>(s.shrunk) / count;
+    const auto complaint = [&](std::string_view what, double share) {
+        return fmt::format("{:.1f}% of the stores {} the fp64 value: not the declared {} rounding",
+                           100 * share, what, datasets::name(arithmetic.store_rounding));
+    };
+    switch (arithmetic.store_rounding) {
+        case datasets::Rounding::nearest_even:
+            if (std::abs(shrunk - 0.5) > slack) {
+                return complaint("shrink", shrunk);
+            }
+            return std::abs(lowered - 0.5) > slack ? complaint("lie below", lowered) : std::string();
+        case datasets::Rounding::toward_zero:
+            return shrunk < 1 - slack ? complaint("shrink", shrunk) : std::string();
+        case datasets::Rounding::floor:
+            return lowered < 1 - slack ? complaint("lie below", lowered) : std::string();
+    }
+    return {};
+}
+
+}  // namespace
+
+std::string_view name(Verdict verdict) {
+    switch (verdict) {
+        case Verdict::passed:
+            return "passed";
+        case Verdict::failed:
+            return "failed";
+        case Verdict::mistrusted:
+            return "mistrusted";
+        case Verdict::not_run:
+            return "not_run";
+        case Verdict::covered:
+            return "covered";
+        case Verdict::unstable:
+            return "unstable";
+    }
+    return "unknown";
+}
+
+std::span<const Limit> limits() {
+    return table;
+}
+
+const Limit& limit(Quantity quantity) {
+    return table[static_cast<std::size_t>(quantity)];
+}
+
+Judgement judge_op(const OpStatistics& statistics, const datasets::Arithmetic& arithmetic,
+                   const DeviceCheck& device) {
+    if (std::string fault = integrity_fault(statistics, device); !fault.empty()) {
+        return failed(std::move(fault));
+    }
+    if (!(statistics.rho <= limit(Quantity::bound).limit) || statistics.outside > 0) {
+        return failed(fmt::format("{} of {} elements outside their bound, rho {:.3g}", statistics.outside,
+                                  statistics.elements, statistics.rho));
+    }
+    if (std::string fault = direction_fault(statistics, arithmetic); !fault.empty()) {
+        return failed(std::move(fault));
+    }
+    return {Verdict::passed, ""};
+}
+
+bool headline_applies(const OpStatistics& output, const datasets::LayerShape& shape) {
+    return shape.context >= datasets::block_rows && !(output.centred_energy < 0.01);
+}
+
+Judgement judge_headline(const OpStatistics& output, const datasets::LayerShape& shape) {
+    if (!headline_applies(output, shape)) {
+        return {Verdict::passed, "match not applicable (T < 64 or nearly constant output): level 1 decides"};
+    }
+    if (!(output.match_percent >= limit(Quantity::match).limit)) {
+        return failed(
+            fmt::format("match {:.4f}% is under {}%", output.match_percent, limit(Quantity::match).limit));
+    }
+    if (!(output.worst_row <= limit(Quantity::worst_row).limit)) {
+        return failed(fmt::format("row {} errs by {:.4f}, limit {}", output.worst_row_index, output.worst_row,
+                                  limit(Quantity::worst_row).limit));
+    }
+    if (!(output.worst_tile <= limit(Quantity::worst_tile).limit)) {
+        return failed(fmt::format("tile ({}, {}) errs by {:.4f}, limit {}", output.worst_tile_row,
+                                  output.worst_tile_column, output.worst_tile,
+                                  limit(Quantity::worst_tile).limit));
+    }
+    return {Verdict::passed, ""};
+}
+
+}  // namespace harness

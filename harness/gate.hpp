@@ -1,0 +1,81 @@
+// The gate: one table of limits, one limit per quantity, and the verdicts that follow from it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "datasets/path.hpp"
+#include "harness/comparison.hpp"
+
+namespace harness {
+
+enum class Verdict : std::uint8_t {
+    passed,
+    failed,      // the numbers are wrong
+    mistrusted,  // the golden, or the data, cannot prove anything
+    not_run,     // asked for and not computed
+    covered,     // inside a fused step: judged with the step's last op
+    unstable,    // the same inputs gave different bits
+};
+
+std::string_view name(Verdict verdict);
+
+struct Judgement {
+    Verdict verdict = Verdict::not_run;
+    std::string reason;  // never empty unless passed
+};
+
+enum class Quantity : std::uint8_t {
+    nonfinite,
+    unwritten,
+    coverage,
+    guards,
+    launches,
+    repeatability,
+    bound,
+    store_direction,
+    match,
+    worst_row,
+    worst_tile,
+    golden_error,
+    recording_error,
+};
+
+// One row of the gate. `limit` is the number in `formula`.
+struct Limit {
+    Quantity quantity;
+    std::string_view name;
+    std::string_view level;
+    std::string_view formula;
+    double limit;
+    std::string_view envelope;  // what healthy runs reach
+    std::string_view weakest;   // the weakest fault it must see
+    std::string_view reason;
+    bool gated;        // false: printed only
+    bool provisional;  // derived on synthetic data, not yet calibrated on recordings from a checkpoint
+};
+
+std::span<const Limit> limits();
+const Limit& limit(Quantity quantity);
+
+// What the device counted against what the plan promised, for one step.
+struct DeviceCheck {
+    bool on_device = false;
+    std::int64_t launches = 0;
+    std::int64_t launches_planned = 0;
+    std::string guard_violation;  // empty: guards intact
+};
+
+// L0 and L1 of one op.
+Judgement judge_op(const OpStatistics& statistics, const datasets::Arithmetic& arithmetic,
+                   const DeviceCheck& device);
+
+// The headline of one layer, from the chained attention output.
+Judgement judge_headline(const OpStatistics& output, const datasets::LayerShape& shape);
+
+// Whether the headline says anything: T >= 64 and a centred energy of at least 1%.
+bool headline_applies(const OpStatistics& output, const datasets::LayerShape& shape);
+
+}  // namespace harness

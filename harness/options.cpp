@@ -1,0 +1,308 @@
+#include "harness/options.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <map>
+
+#include "harness/build_info.hpp"
+#include "npu_impl/design.hpp"
+
+namespace harness {
+namespace {
+
+constexpr const char* description =
+    "Judges and times an NPU implementation of Whisper's attention against a golden CPU path,\n"
+    "op by op and layer by layer, on recorded activations.\n\n"
+    "  harness --layer all --compare                  compare both paths on the default recording\n"
+    "  harness --layer 0 --op context --head 3 --compare --design fused\n"
+    "  harness record --synthetic hard --context 1500 --out hard.h5\n"
+    "  harness inspect hard.h5\n"
+    "  harness list";
+
+constexpr const char* footer =
+    "Exit codes: 0 all passed, 1 accuracy failed or mistrusted, 2 usage, 3 could not run,\n"
+    "4 performance regressed, 5 unstable device, 130 interrupted.\n"
+    "Times of the emulated device are modelled, never measured.";
+
+// Everything that the parser writes to before it becomes a Command.
+struct Raw {
+    CommonOptions common;
+    CompareOptions compare;
+    RecordOptions record;
+    InspectOptions inspect;
+    bool wants_compare = false;
+    std::vector<std::string> ops;
+    std::string input = "both";
+    std::string profile = "hard";
+    std::string size = "base";
+    std::string store = "f32";
+};
+
+const std::map<std::string, Color> colors{
+    {"auto", Color::automatic}, {"always", Color::always}, {"never", Color::never}};
+
+// Heads and layers of the published sizes.
+const std::map<std::string, std::pair<int, int>> sizes{
+    {"tiny", {6, 4}}, {"base", {8, 6}}, {"small", {12, 12}}, {"medium", {16, 24}}, {"large", {20, 32}}};
+
+std::vector<std::string> attention_op_names() {
+    std::vector<std::string> names;
+    for (const datasets::OpInfo& info : datasets::ops_in(datasets::attention_ops)) {
+        names.emplace_back(info.name);
+    }
+    return names;
+}
+
+std::vector<std::string> design_names() {
+    std::vector<std::string> names;
+    for (const npu_impl::Design& design : npu_impl::designs()) {
+        names.emplace_back(design.name);
+    }
+    return names;
+}
+
+template <typename Map>
+std::vector<std::string> keys_of(const Map& map) {
+    std::vector<std::string> keys;
+    for (const auto& [key, value] : map) {
+        keys.push_back(key);
+    }
+    return keys;
+}
+
+// A CLI11 check that lists what is valid.
+CLI::Validator one_of(const std::string& what, std::vector<std::string> valid) {
+    const std::string list = fmt::format("{}", fmt::join(valid, ", "));
+    return CLI::Validator(
+        [what, valid, list](std::string& value) {
+            const bool known = std::ranges::find(valid, value) != valid.end();
+            return known ? std::string() : fmt::format("unknown {} '{}'; valid: {}", what, value, list);
+        },
+        list, what);
+}
+
+void add_common(CLI::App& app, CommonOptions& common) {
+    app.add_option("--threads", common.threads, "Tasks that run at once (default: all cores)")
+        ->check(CLI::Range(1, 4096))
+        ->type_name("N");
+    app.add_flag("--quiet", common.quiet, "No progress, no table: errors and the exit code only");
+    app.add_option("--color", common.color, "Colours: auto, always, never")
+        ->transform(CLI::CheckedTransformer(colors).description(""))
+        ->type_name("WHEN")
+        ->default_str("auto");
+}
+
+void add_compare(CLI::App& app, Raw& raw) {
+    CompareOptions& options = raw.compare;
+    app.add_flag("--compare", raw.wants_compare,
+                 "Run golden and NPU path side by side and judge the NPU path");
+    app.add_option("--layer", options.layers, "Layers: all, 0, 0-2,5")
+        ->type_name("LIST")
+        ->capture_default_str();
+    app.add_option("--dataset", options.dataset,
+                   "Recording to run on (default: the default recording, made and cached on first use)")
+        ->type_name("FILE");
+    app.add_option("--clip", options.clip, "Only this clip of the recording (default: all)")->type_name("ID");
+    app.add_option("--op", raw.ops, "Only these ops")
+        ->delimiter(',')
+        ->check(one_of("op", attention_op_names()))
+        ->type_name("OP,...");
+    app.add_option("--head", options.selection.head, "Only this head (leaves out the output projection)")
+        ->check(CLI::Range(0, 63))
+        ->type_name("N");
+    app.add_option("--design", options.design, "NPU design, see `harness list`")
+        ->check(one_of("design", design_names()))
+        ->type_name("NAME")
+        ->capture_default_str();
+    app.add_option("--context", options.context, "Rows T of the default recording (default: 1500)")
+        ->check(CLI::Range(1, 65536))
+        ->type_name("T");
+    app.add_option("--device", options.device, "Device: emulated, xrt")
+        ->check(one_of("device", {"emulated", "xrt"}))
+        ->type_name("NAME")
+        ->capture_default_str();
+    app.add_option("--input", raw.input, "What a step reads: isolated (golden), chained (its own), both")
+        ->check(one_of("input", {"isolated", "chained", "both"}))
+        ->type_name("KIND")
+        ->capture_default_str();
+    app.add_option("--repeat", options.selection.repetitions, "Timed runs of the golden; the median counts")
+        ->check(CLI::Range(1, 1000))
+        ->type_name("N")
+        ->capture_default_str();
+    app.add_option("--json", options.json, "Write the run record (run.json)")->type_name("FILE");
+    app.add_option("--junit", options.junit, "Write the verdicts as JUnit XML")->type_name("FILE");
+}
+
+CLI::App* add_record(CLI::App& app, Raw& raw) {
+    RecordOptions& options = raw.record;
+    CLI::App* record = app.add_subcommand("record", "Make a recording");
+    record
+        ->add_option("--synthetic", raw.profile,
+                     "Generated data: hard (shows bugs), benign (hides most of them)")
+        ->check(one_of("profile", {"hard", "benign"}))
+        ->type_name("PROFILE")
+        ->capture_default_str();
+    record->add_option("--context", options.model.shape.context, "Rows T")
+        ->check(CLI::Range(1, 65536))
+        ->type_name("T")
+        ->capture_default_str();
+    record->add_option("--seed", options.model.seed, "Seed of the generator")
+        ->type_name("N")
+        ->capture_default_str();
+    record->add_option("--size", raw.size, "Whisper size: tiny, base, small, medium, large")
+        ->check(one_of("size", keys_of(sizes)))
+        ->type_name("SIZE")
+        ->capture_default_str();
+    record->add_option("--dtype", raw.store, "Of the stored tensors: f32, bf16")
+        ->check(one_of("dtype", {"f32", "bf16"}))
+        ->type_name("TYPE")
+        ->capture_default_str();
+    record
+        ->add_option("--audio-seconds", options.audio_seconds,
+                     "Audio that the clip stands for (default: from T)")
+        ->check(CLI::PositiveNumber)
+        ->type_name("S");
+    record->add_option("--out", options.out, "File to write")->required()->type_name("FILE");
+    add_common(*record, raw.common);
+    return record;
+}
+
+std::string valid_options(const CLI::App& app) {
+    std::vector<std::string> names;
+    for (const CLI::Option* option : app.get_options()) {
+        names.push_back(option->get_name(false, false));
+    }
+    for (const CLI::App* subcommand : app.get_subcommands([](const CLI::App*) { return true; })) {
+        names.push_back(subcommand->get_name());
+    }
+    return fmt::format("{}", fmt::join(names, " "));
+}
+
+// The innermost command that was named, for a message about its options.
+const CLI::App& named_command(const CLI::App& app) {
+    const auto chosen = app.get_subcommands();
+    return chosen.empty() ? app : *chosen.front();
+}
+
+CompareOptions finish_compare(Raw& raw) {
+    if (!raw.wants_compare) {
+        throw UsageError(
+            "nothing to do: add --compare, or use one of: record, inspect, list (see harness --help)");
+    }
+    CompareOptions options = raw.compare;
+    options.common = raw.common;
+    for (const std::string& op : raw.ops) {
+        options.selection.ops.insert(*datasets::parse_op(op));
+    }
+    if (options.selection.head >= 0 && options.selection.ops.contains(datasets::Op::output)) {
+        throw UsageError("--op output has no heads: leave out --head");
+    }
+    if (raw.input == "isolated") {
+        options.selection.inputs = {Input::isolated};
+    } else if (raw.input == "chained") {
+        options.selection.inputs = {Input::chained};
+    }
+    if (!options.dataset.empty() && options.context) {
+        throw UsageError("--context belongs to the default recording: leave it out beside --dataset");
+    }
+    return options;
+}
+
+RecordOptions finish_record(Raw& raw) {
+    RecordOptions options = raw.record;
+    options.common = raw.common;
+    options.model.profile = *datasets::parse_profile(raw.profile);
+    const auto& [heads, layers] = sizes.at(raw.size);
+    options.model.shape.heads = heads;
+    options.model.layers = layers;
+    options.store = raw.store == "bf16" ? datasets::DType::bf16 : datasets::DType::f32;
+    return options;
+}
+
+int parse_number(std::string_view text, const std::string& whole) {
+    int value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size() || text.empty()) {
+        throw UsageError(fmt::format("--layer '{}': valid: all, or numbers and ranges such as 0-2,5", whole));
+    }
+    return value;
+}
+
+}  // namespace
+
+std::vector<int> parse_layers(const std::string& text, int count) {
+    std::vector<int> layers;
+    if (text == "all") {
+        for (int layer = 0; layer < count; ++layer) {
+            layers.push_back(layer);
+        }
+        return layers;
+    }
+    std::string_view rest = text;
+    while (true) {
+        const auto comma = rest.find(',');
+        const std::string_view part = rest.substr(0, comma);
+        const auto dash = part.find('-');
+        const int first = parse_number(part.substr(0, dash), text);
+        const int last = dash == std::string_view::npos ? first : parse_number(part.substr(dash + 1), text);
+        if (first > last || last >= count) {
+            throw UsageError(fmt::format("--layer {}: the recording has no layer {}; valid: all, 0-{}", text,
+                                         part, count - 1));
+        }
+        for (int layer = first; layer <= last; ++layer) {
+            layers.push_back(layer);
+        }
+        if (comma == std::string_view::npos) {
+            break;
+        }
+        rest.remove_prefix(comma + 1);
+    }
+    std::ranges::sort(layers);
+    const auto repeated = std::ranges::unique(layers);
+    layers.erase(repeated.begin(), repeated.end());
+    return layers;
+}
+
+Command parse_command_line(int argc, const char* const* argv) {
+    Raw raw;
+    CLI::App app(description, "harness");
+    app.footer(footer);
+    app.set_version_flag("--version", fmt::format("harness {} ({})", build_version, build_commit));
+    app.require_subcommand(0, 1);
+    add_compare(app, raw);
+    add_common(app, raw.common);
+    const CLI::App* record = add_record(app, raw);
+    CLI::App* inspect = app.add_subcommand("inspect", "Verify a recording and print what it holds");
+    inspect->add_option("file", raw.inspect.file, "The recording")->required()->type_name("FILE");
+    add_common(*inspect, raw.common);
+    CLI::App* list = app.add_subcommand("list", "Show ops, designs and devices");
+    add_common(*list, raw.common);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::CallForHelp&) {
+        return PrintText{named_command(app).help()};
+    } catch (const CLI::CallForVersion&) {
+        return PrintText{app.version() + "\n"};
+    } catch (const CLI::ExtrasError& error) {
+        throw UsageError(fmt::format("{}; valid: {}", error.what(), valid_options(named_command(app))));
+    } catch (const CLI::ParseError& error) {
+        throw UsageError(error.what());
+    }
+    if (record->parsed()) {
+        return finish_record(raw);
+    }
+    if (inspect->parsed()) {
+        raw.inspect.common = raw.common;
+        return raw.inspect;
+    }
+    if (list->parsed()) {
+        return ListOptions{raw.common};
+    }
+    return finish_compare(raw);
+}
+
+}  // namespace harness

@@ -1,0 +1,151 @@
+#include "harness/recorder.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <stdexcept>
+
+#include "harness/build_info.hpp"
+#include "harness/environment.hpp"
+#include "harness/interrupt.hpp"
+#include "harness/progress.hpp"
+#include "reference/blas.hpp"
+#include "reference/encoder_block.hpp"
+
+namespace harness {
+namespace {
+
+using datasets::SyntheticModel;
+
+std::string model_id(const SyntheticModel& model) {
+    return fmt::format("synthetic-{}-{}", datasets::name(model.profile), size_name(model.shape.heads));
+}
+
+std::string clip_id(const SyntheticModel& model) {
+    return fmt::format("{}-{}", datasets::name(model.profile), model.seed);
+}
+
+std::uint64_t fingerprint(const datasets::BlockWeights& block, std::uint64_t hash) {
+    for (const datasets::Norm* norm : {&block.attention_norm, &block.mlp_norm}) {
+        hash = datasets::fingerprint(norm->bias, datasets::fingerprint(norm->gain, hash));
+    }
+    for (const datasets::Linear* linear :
+         {&block.attention.query, &block.attention.key, &block.attention.value, &block.attention.output,
+          &block.fc1, &block.fc2}) {
+        hash = datasets::fingerprint(linear->bias, datasets::fingerprint(linear->weight, hash));
+    }
+    return hash;
+}
+
+// Identity of the generated model: FNV-1a over every weight of every layer.
+std::string model_identity(const SyntheticModel& model) {
+    std::uint64_t hash = datasets::fingerprint({});
+    for (int layer = 0; layer < model.layers; ++layer) {
+        hash = fingerprint(datasets::synthetic_block(model, layer), hash);
+    }
+    return fmt::format("fnv1a:{:016x}", hash);
+}
+
+datasets::RecordingInfo describe(const RecordRequest& request) {
+    const SyntheticModel& model = request.model;
+    const reference::BlasInfo blas = reference::blas_info();
+    datasets::RecordingInfo info;
+    info.source = "synthetic";
+    info.producer = "harness record";
+    info.producer_version = fmt::format("{} ({})", build_version, build_commit);
+    info.created_utc = utc_now();
+    info.model_id = model_id(model);
+    info.model_sha256 = model_identity(model);
+    info.recipe = fmt::format("{} v{}", datasets::name(model.profile), datasets::recipe_version);
+    info.blas = fmt::format("{}, {}", blas.library, blas.core_type);
+    info.seed = model.seed;
+    info.context = model.shape.context;
+    info.heads = model.shape.heads;
+    info.layers = model.layers;
+    const double seconds =
+        request.audio_seconds > 0 ? request.audio_seconds : audio_seconds_of(model.shape.context);
+    info.clips.push_back({clip_id(model), seconds, model.shape.context});
+    return info;
+}
+
+std::filesystem::path cache_folder() {
+    // The XDG base directory specification names these two variables; nothing else of the environment is
+    // read.
+    const char* cache = std::getenv("XDG_CACHE_HOME");
+    if (cache != nullptr && *cache == '/') {
+        return std::filesystem::path(cache) / "npu-attention-harness";
+    }
+    const char* home = std::getenv("HOME");
+    if (home == nullptr || *home == '\0') {
+        throw std::runtime_error(
+            "no cache folder: set XDG_CACHE_HOME or HOME, or name a recording with --dataset");
+    }
+    return std::filesystem::path(home) / ".cache" / "npu-attention-harness";
+}
+
+}  // namespace
+
+double audio_seconds_of(std::int64_t context) {
+    return context <= 1500 ? double(context) * 0.02 : double(context - 1) * 0.01;
+}
+
+std::string size_name(int heads) {
+    switch (heads) {
+        case 6:
+            return "tiny";
+        case 8:
+            return "base";
+        case 12:
+            return "small";
+        case 16:
+            return "medium";
+        case 20:
+            return "large";
+        default:
+            return fmt::format("{}-heads", heads);
+    }
+}
+
+void record_synthetic(const RecordRequest& request, const std::string& file, bool show_progress) {
+    const SyntheticModel& model = request.model;
+    ProgressBar bar("recording " + model_id(model), model.layers + 1, show_progress);
+    bar.step("describing the model");
+    datasets::RecordingWriter writer(file, describe(request), request.store);
+    std::vector<float> residual = datasets::synthetic_embedding(model);
+    for (int layer = 0; layer < model.layers; ++layer) {
+        throw_if_interrupted();
+        bar.step(fmt::format("layer {}", layer));
+        const datasets::BlockWeights block = datasets::synthetic_block(model, layer);
+        const datasets::LayerCase made =
+            reference::make_case(block, model.shape, residual, clip_id(model), layer);
+        writer.write(made);
+        throw_if_interrupted();
+        if (layer + 1 < model.layers) {
+            reference::advance(block, made, residual);
+        }
+    }
+    writer.finish();
+}
+
+std::string default_recording(std::int64_t context, bool show_progress) {
+    RecordRequest request;
+    request.model.shape.context = context;
+    const std::filesystem::path folder = cache_folder();
+    const std::filesystem::path file =
+        folder / fmt::format("{}-T{}-seed{}-v{}.h5", model_id(request.model), context, request.model.seed,
+                             datasets::recipe_version);
+    if (!std::filesystem::exists(file)) {
+        std::error_code error;
+        std::filesystem::create_directories(folder, error);
+        if (error) {
+            throw std::runtime_error(
+                fmt::format("{}: cannot create the cache folder: {}; name a recording with --dataset",
+                            folder.string(), error.message()));
+        }
+        record_synthetic(request, file.string(), show_progress);
+    }
+    return file.string();
+}
+
+}  // namespace harness

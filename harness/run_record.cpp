@@ -1,0 +1,348 @@
+#include "harness/run_record.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+namespace harness {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// JSON has no NaN and no infinity: both become null, and the verdict beside them says why.
+Json finite(double value) {
+    return std::isfinite(value) ? Json(value) : Json(nullptr);
+}
+
+Json number(double value, std::string_view unit, std::string_view kind) {
+    return {{"value", finite(value)}, {"unit", unit}, {"kind", kind}};
+}
+
+Json counted(std::int64_t value, std::string_view unit) {
+    return {{"value", value}, {"unit", unit}, {"kind", "counted"}};
+}
+
+std::string_view kind_of(datasets::Clock clock) {
+    switch (clock) {
+        case datasets::Clock::modelled:
+            return "modelled";
+        case datasets::Clock::none:
+            return "none";
+        default:
+            return "measured";
+    }
+}
+
+Json to_json(const Duration& duration) {
+    Json out = number(duration.seconds, "s", kind_of(duration.clock));
+    out["clock"] = datasets::name(duration.clock);
+    if (!duration.samples_seconds.empty()) {
+        out["statistic"] = "median";
+        out["samples"] = duration.samples_seconds;
+    }
+    return out;
+}
+
+Json to_json(datasets::OpRange range) {
+    return {{"first", datasets::name(range.first)}, {"last", datasets::name(range.last)}};
+}
+
+// A speedup is as good as its weaker side.
+std::string_view speedup_kind(const Duration& cpu, const Duration& npu) {
+    const bool modelled = cpu.clock == datasets::Clock::modelled || npu.clock == datasets::Clock::modelled;
+    return modelled ? "modelled" : "measured";
+}
+
+Json to_json(const StepTime& step) {
+    return {{"ops", to_json(step.ops)},
+            {"cpu", to_json(step.cpu)},
+            {"npu", to_json(step.npu)},
+            {"launches", counted(step.launches, "launches")},
+            {"tiles", counted(step.tiles, "tiles")},
+            {"bytes", counted(step.bytes, "bytes")},
+            {"speedup", number(step.speedup, "cpu/npu", speedup_kind(step.cpu, step.npu))}};
+}
+
+Json to_json(const Element& element) {
+    return {{"head", element.head},
+            {"row", element.row},
+            {"column", element.column},
+            {"got", finite(element.got)},
+            {"expected", finite(element.expected)},
+            {"bound", finite(element.bound)}};
+}
+
+Json to_json(const OpStatistics& s) {
+    const auto measured = [](double value, std::string_view unit) { return number(value, unit, "measured"); };
+    Json out{
+        {"elements", counted(s.elements, "elements")},
+        {"blocks", counted(s.blocks_seen, "blocks")},
+        {"blocks_expected", counted(s.blocks_expected, "blocks")},
+        {"nonfinite", counted(s.nonfinite, "elements")},
+        {"unwritten", counted(s.poisoned, "elements")},
+        {"outside_bound", counted(s.outside, "elements")},
+        {"rho", measured(s.rho, "error/bound")},
+        {"stores_rounded", counted(s.rounded, "elements")},
+        {"stores_lowered", counted(s.lowered, "elements")},
+        {"stores_shrunk", counted(s.shrunk, "elements")},
+        {"match", measured(s.match_percent, "%")},
+        {"centred_energy", measured(s.centred_energy, "ratio")},
+        {"relative_error", measured(s.relative_error, "ratio")},
+        {"cosine", measured(s.cosine, "ratio")},
+        {"max_abs_error", measured(s.max_abs_error, "value")},
+        {"worst_row",
+         {{"head", s.worst_row_head}, {"row", s.worst_row_index}, {"error", measured(s.worst_row, "ratio")}}},
+        {"worst_tile",
+         {{"head", s.worst_tile_head},
+          {"tile_row", s.worst_tile_row},
+          {"tile_column", s.worst_tile_column},
+          {"error", measured(s.worst_tile, "ratio")}}}};
+    if (s.damage) {
+        out["damage"] = {{"first", to_json(s.damage->first)}, {"worst", to_json(s.damage->worst)},
+                         {"row_begin", s.damage->row_begin},  {"row_end", s.damage->row_end},
+                         {"blocks", s.damage->blocks},        {"heads", s.damage->heads}};
+    }
+    return out;
+}
+
+Json to_json(const OpRow& row) {
+    Json out{{"clip", row.clip},
+             {"layer", row.layer},
+             {"op", datasets::name(row.op)},
+             {"input", name(row.input)},
+             {"verdict", name(row.judgement.verdict)},
+             {"reason", row.judgement.reason}};
+    if (row.statistics) {
+        out["statistics"] = to_json(*row.statistics);
+    }
+    if (row.site) {
+        out["site"] = {{"tile", row.site->tile}, {"launch", row.site->launch}, {"core", row.site->core}};
+    }
+    if (!row.reproduce.empty()) {
+        out["reproduce"] = row.reproduce;
+    }
+    return out;
+}
+
+Json to_json(const Certificate& certificate) {
+    Json oracle = Json::object();
+    for (const auto& [op, error] : certificate.oracle_error) {
+        oracle[std::string(datasets::name(op))] = number(error, "ratio", "measured");
+    }
+    Json recorded = Json::object();
+    for (const auto& [op, error] : certificate.recording_error) {
+        recorded[std::string(datasets::name(op))] = number(error, "ratio", "measured");
+    }
+    return {{"golden_against_oracle", oracle},
+            {"golden_against_recording", recorded},
+            {"certified", certificate.fault.empty()},
+            {"fault", certificate.fault}};
+}
+
+Json to_json(const LayerRow& layer) {
+    Json steps = Json::array();
+    for (const StepTime& step : layer.steps) {
+        steps.push_back(to_json(step));
+    }
+    Json out{{"clip", layer.clip},
+             {"layer", layer.layer},
+             {"certificate", to_json(layer.certificate)},
+             {"headline", {{"verdict", name(layer.headline.verdict)}, {"reason", layer.headline.reason}}},
+             {"repeatability",
+              {{"elements", counted(layer.repeated_elements, "elements")},
+               {"differing", counted(layer.differing_elements, "elements")}}},
+             {"steps", steps}};
+    if (layer.output) {
+        out["output"] = to_json(*layer.output);
+    }
+    if (layer.total) {
+        out["attention"] = to_json(*layer.total);
+    }
+    return out;
+}
+
+Json to_json(const std::optional<InputSummary>& summary) {
+    if (!summary) {
+        return nullptr;
+    }
+    return {{"rho", number(summary->rho, "error/bound", "measured")},
+            {"match", number(summary->match_percent, "%", "measured")},
+            {"worst_row", number(summary->worst_row, "ratio", "measured")},
+            {"worst_tile", number(summary->worst_tile, "ratio", "measured")}};
+}
+
+Json to_json(const OpSummary& summary) {
+    return {{"op", datasets::name(summary.op)},
+            {"verdict", name(summary.verdict)},
+            {"isolated", to_json(summary.isolated)},
+            {"chained", to_json(summary.chained)},
+            {"mean_time_per_layer", summary.time ? to_json(*summary.time) : Json(nullptr)}};
+}
+
+Json to_json(const RealTime& time) {
+    const std::string_view kind = kind_of(time.processing.clock);
+    return {{"processing", to_json(time.processing)},
+            {"rtf", number(time.rtf, "processing/audio", kind)},
+            {"rtfx", number(time.rtfx, "audio/processing", kind)}};
+}
+
+Json to_json(const ClipRow& clip) {
+    return {
+        {"clip", clip.clip},
+        {"scope", clip.scope},
+        {"audio", number(clip.audio_seconds, "s", "recorded")},
+        {"layers", clip.layers},
+        {"cpu", to_json(clip.cpu)},
+        {"npu", to_json(clip.npu)},
+        {"speedup", number(clip.speedup, "cpu/npu", speedup_kind(clip.cpu.processing, clip.npu.processing))}};
+}
+
+Json to_json(const Environment& e) {
+    return {{"cpu", e.cpu},
+            {"cores", e.cores},
+            {"threads", e.threads},
+            {"blas", e.blas},
+            {"blas_core_type", e.blas_core_type},
+            {"blas_threads_per_task", 1},
+            {"kernel_target", e.kernel_target},
+            {"compiler", e.compiler},
+            {"flags", e.flags},
+            {"build_type", e.build_type},
+            {"commit", e.commit},
+            {"version", e.version},
+            {"system", e.system}};
+}
+
+Json identities(const RunRecord& record) {
+    return {{"recording",
+             {{"file", record.recording_file},
+              {"sha256", record.recording_sha256},
+              {"source", record.recording.source},
+              {"producer", record.recording.producer},
+              {"model_id", record.recording.model_id},
+              {"model_sha256", record.recording.model_sha256},
+              {"recipe", record.recording.recipe},
+              {"seed", record.recording.seed},
+              {"context", record.recording.context},
+              {"heads", record.recording.heads},
+              {"layers", record.recording.layers},
+              {"provenance", record.provenance_note}}},
+            {"design", record.design},
+            {"device", record.device},
+            {"cost_model", record.cost_model},
+            {"row_seed", record.row_seed}};
+}
+
+}  // namespace
+
+Verdict worst_verdict(const std::vector<Verdict>& verdicts) {
+    for (const Verdict verdict : {Verdict::not_run, Verdict::unstable, Verdict::failed, Verdict::mistrusted,
+                                  Verdict::passed, Verdict::covered}) {
+        if (std::ranges::find(verdicts, verdict) != verdicts.end()) {
+            return verdict;
+        }
+    }
+    return Verdict::not_run;
+}
+
+Verdict overall_verdict(const RunRecord& record) {
+    std::vector<Verdict> seen;
+    for (const OpRow& row : record.rows) {
+        seen.push_back(row.judgement.verdict);
+    }
+    for (const LayerRow& layer : record.layers) {
+        seen.push_back(layer.headline.verdict == Verdict::not_run ? Verdict::passed : layer.headline.verdict);
+        if (layer.differing_elements > 0) {
+            seen.push_back(Verdict::unstable);
+        }
+    }
+    return worst_verdict(seen);
+}
+
+ExitCode exit_code(Verdict verdict) {
+    switch (verdict) {
+        case Verdict::passed:
+        case Verdict::covered:
+            return ExitCode::passed;
+        case Verdict::failed:
+        case Verdict::mistrusted:
+            return ExitCode::failed;
+        case Verdict::not_run:
+            return ExitCode::could_not_run;
+        case Verdict::unstable:
+            return ExitCode::unstable;
+    }
+    return ExitCode::failed;
+}
+
+std::string to_json(const RunRecord& record) {
+    Json rows = Json::array();
+    for (const OpRow& row : record.rows) {
+        rows.push_back(to_json(row));
+    }
+    Json layers = Json::array();
+    for (const LayerRow& layer : record.layers) {
+        layers.push_back(to_json(layer));
+    }
+    Json clips = Json::array();
+    for (const ClipRow& clip : record.clips) {
+        clips.push_back(to_json(clip));
+    }
+    Json ops = Json::array();
+    for (const OpSummary& summary : record.ops) {
+        ops.push_back(to_json(summary));
+    }
+    Json gate = Json::array();
+    for (const Limit& row : limits()) {
+        gate.push_back({{"quantity", row.name},
+                        {"level", row.level},
+                        {"formula", row.formula},
+                        {"gated", row.gated},
+                        {"provisional", row.provisional ? "synthetic" : ""}});
+    }
+    const Json out{{"schema", "npu-attention-run"},
+                   {"schema_version", {run_schema_major, run_schema_minor}},
+                   {"created_utc", record.created_utc},
+                   {"command", record.command},
+                   {"verdict", name(record.verdict)},
+                   {"exit_code", record.exit_code},
+                   {"speedup_label", record.speedup_label},
+                   {"environment", to_json(record.environment)},
+                   {"identities", identities(record)},
+                   {"gate", gate},
+                   {"clips", clips},
+                   {"ops", ops},
+                   {"layers", layers},
+                   {"rows", rows}};
+    return out.dump(2) + "\n";
+}
+
+void write_atomically(const std::string& file, const std::string& text) {
+    const std::string temporary = fmt::format("{}.partial-{}", file, getpid());
+    const auto fail = [&](std::string_view reason) {
+        std::error_code ignored;
+        std::filesystem::remove(temporary, ignored);
+        throw std::runtime_error(fmt::format("{}: cannot write: {}", file, reason));
+    };
+    errno = 0;
+    std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
+    out.write(text.data(), static_cast<std::streamsize>(text.size()));
+    out.close();
+    if (!out) {
+        fail(errno != 0 ? std::strerror(errno) : "unknown error");
+    }
+    std::error_code error;
+    std::filesystem::rename(temporary, file, error);
+    if (error) {
+        fail(error.message());
+    }
+}
+
+}  // namespace harness

@@ -1,0 +1,148 @@
+// The record of one run: everything that a report may say, and nothing that it would have to compute.
+//
+// Serialised as run.json (schema "npu-attention-run"). A duration carries its clock, a count comes from the
+// device, a figure of the cost model is marked modelled; a report prints these words as they are.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "datasets/path.hpp"
+#include "datasets/recording.hpp"
+#include "harness/certificate.hpp"
+#include "harness/comparison.hpp"
+#include "harness/environment.hpp"
+#include "harness/gate.hpp"
+#include "harness/judge.hpp"
+
+namespace harness {
+
+inline constexpr int run_schema_major = 1;
+inline constexpr int run_schema_minor = 0;
+
+// A duration with its origin. Measured: median and all samples.
+struct Duration {
+    double seconds = 0;
+    datasets::Clock clock = datasets::Clock::none;
+    std::vector<double> samples_seconds;
+};
+
+// Both sides of one piece of identical work: the smallest range of ops that both paths resolve.
+struct StepTime {
+    datasets::OpRange ops{};
+    Duration cpu;
+    Duration npu;
+    std::int64_t launches = 0;  // counted by the device
+    std::int64_t tiles = 0;
+    std::int64_t bytes = 0;
+    double speedup = 0;  // cpu over npu, labelled by RunRecord::speedup_label
+};
+
+struct OpRow {
+    std::string clip;
+    int layer = 0;
+    datasets::Op op{};
+    Input input{};
+    Judgement judgement;
+    std::optional<OpStatistics> statistics;  // none where the op is covered or did not run
+    std::optional<datasets::Site> site;      // that made the worst element
+    std::string reproduce;                   // command that runs just this row; empty unless failed
+};
+
+struct LayerRow {
+    std::string clip;
+    int layer = 0;
+    Certificate certificate;
+    Judgement headline;                  // not_run where the chained output was not asked for
+    std::optional<OpStatistics> output;  // chained
+    std::vector<StepTime> steps;
+    std::optional<StepTime> total;       // of the whole attention, where every step ran
+    std::int64_t repeated_elements = 0;  // compared bit for bit by A, B, A
+    std::int64_t differing_elements = 0;
+};
+
+// The worst figures of an op over the layers, for one input.
+struct InputSummary {
+    double rho = 0;
+    double match_percent = 0;
+    double worst_row = 0;
+    double worst_tile = 0;
+};
+
+// One op over all layers that ran.
+struct OpSummary {
+    datasets::Op op{};
+    Verdict verdict = Verdict::not_run;  // the worst of its rows
+    std::optional<InputSummary> isolated;
+    std::optional<InputSummary> chained;
+    std::optional<StepTime> time;  // mean per layer of the step that ends with the op
+};
+
+// Processing time against audio: RTF = processing / audio (lower is better), RTFx = audio / processing.
+struct RealTime {
+    Duration processing;
+    double rtf = 0;
+    double rtfx = 0;
+};
+
+// The encoder's attention over one clip, all selected layers.
+struct ClipRow {
+    std::string clip;
+    double audio_seconds = 0;
+    int layers = 0;
+    std::string scope;  // e.g. "attention, 6 of 6 layers"
+    RealTime cpu;
+    RealTime npu;
+    double speedup = 0;
+};
+
+struct RunRecord {
+    std::string command;
+    std::string created_utc;
+    Environment environment;
+    std::string recording_file;
+    std::string recording_sha256;
+    datasets::RecordingInfo recording;
+    std::string provenance_note;  // what the recording can and cannot prove
+    std::string design;
+    std::string device;
+    std::string cost_model;  // device specification behind the modelled times
+    std::string speedup_label;
+    std::uint64_t row_seed = 0;  // of the rows that certify the golden
+    std::vector<OpRow> rows;
+    std::vector<LayerRow> layers;
+    std::vector<OpSummary> ops;
+    std::vector<ClipRow> clips;
+    Verdict verdict = Verdict::not_run;
+    int exit_code = 0;
+};
+
+// Exit codes, in the order in which they win: 2 usage, 3 could not run, 5 unstable, 1 failed, 4 slower, 0.
+enum class ExitCode : int {
+    passed = 0,
+    failed = 1,
+    usage = 2,
+    could_not_run = 3,
+    regressed = 4,
+    unstable = 5,
+    interrupted = 130,
+};
+
+// The first of not_run, unstable, failed, mistrusted, passed, covered that occurs; not_run where nothing
+// does.
+Verdict worst_verdict(const std::vector<Verdict>& verdicts);
+
+// The worst verdict over all rows and layers.
+Verdict overall_verdict(const RunRecord& record);
+ExitCode exit_code(Verdict verdict);
+
+// The run as JSON text, schema run_schema_major.run_schema_minor.
+std::string to_json(const RunRecord& record);
+
+// Writes `text` whole or not at all: into a temporary beside `file`, then renamed. Throws std::runtime_error
+// that names the file.
+void write_atomically(const std::string& file, const std::string& text);
+
+}  // namespace harness

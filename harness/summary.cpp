@@ -1,0 +1,116 @@
+#include "harness/summary.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace harness {
+namespace {
+
+// The worst of two values; a NaN is worse than anything.
+double larger(double a, double b) {
+    return std::isnan(a) || a > b ? a : b;
+}
+
+double smaller(double a, double b) {
+    return std::isnan(a) || a < b ? a : b;
+}
+
+void add_statistics(std::optional<InputSummary>& into, const OpStatistics& s) {
+    if (!into) {
+        into = InputSummary{s.rho, s.match_percent, s.worst_row, s.worst_tile};
+        return;
+    }
+    into->rho = larger(s.rho, into->rho);
+    into->match_percent = smaller(s.match_percent, into->match_percent);
+    into->worst_row = larger(s.worst_row, into->worst_row);
+    into->worst_tile = larger(s.worst_tile, into->worst_tile);
+}
+
+// Mean over the layers of the step that ends with `op`.
+std::optional<StepTime> mean_time(datasets::Op op, const std::vector<LayerRow>& layers) {
+    std::optional<StepTime> sum;
+    int count = 0;
+    for (const LayerRow& layer : layers) {
+        for (const StepTime& step : layer.steps) {
+            if (step.ops.last != op) {
+                continue;
+            }
+            ++count;
+            if (!sum) {
+                sum = step;
+                sum->cpu.samples_seconds.clear();
+                continue;
+            }
+            sum->cpu.seconds += step.cpu.seconds;
+            sum->npu.seconds += step.npu.seconds;
+        }
+    }
+    if (sum) {
+        sum->cpu.seconds /= count;
+        sum->npu.seconds /= count;
+        sum->speedup = sum->npu.seconds > 0 ? sum->cpu.seconds / sum->npu.seconds : 0.0;
+    }
+    return sum;
+}
+
+}  // namespace
+
+std::vector<OpSummary> sum_ops(const std::vector<OpRow>& rows, const std::vector<LayerRow>& layers) {
+    std::vector<OpSummary> out;
+    for (const datasets::OpInfo& info : datasets::ops_in(datasets::attention_ops)) {
+        OpSummary summary{info.op, Verdict::not_run, {}, {}, {}};
+        std::vector<Verdict> seen;
+        for (const OpRow& row : rows) {
+            if (row.op != info.op) {
+                continue;
+            }
+            seen.push_back(row.judgement.verdict);
+            if (row.statistics) {
+                add_statistics(row.input == Input::isolated ? summary.isolated : summary.chained,
+                               *row.statistics);
+            }
+        }
+        if (seen.empty()) {
+            continue;
+        }
+        summary.verdict = worst_verdict(seen);
+        summary.time = mean_time(info.op, layers);
+        out.push_back(summary);
+    }
+    return out;
+}
+
+std::vector<ClipRow> sum_clips(const std::vector<LayerRow>& layers,
+                               const datasets::RecordingInfo& recording) {
+    std::vector<ClipRow> out;
+    for (const datasets::ClipInfo& clip : recording.clips) {
+        ClipRow row;
+        row.clip = clip.id;
+        row.audio_seconds = clip.audio_seconds;
+        for (const LayerRow& layer : layers) {
+            if (layer.clip == clip.id && layer.total) {
+                ++row.layers;
+                row.cpu.processing.seconds += layer.total->cpu.seconds;
+                row.cpu.processing.clock = layer.total->cpu.clock;
+                row.npu.processing.seconds += layer.total->npu.seconds;
+                row.npu.processing.clock = layer.total->npu.clock;
+            }
+        }
+        if (row.layers == 0 || !(row.audio_seconds > 0)) {
+            continue;
+        }
+        row.scope = fmt::format("attention, {} of {} layers", row.layers, recording.layers);
+        for (RealTime* side : {&row.cpu, &row.npu}) {
+            side->rtf = side->processing.seconds / row.audio_seconds;
+            side->rtfx = side->processing.seconds > 0 ? row.audio_seconds / side->processing.seconds : 0.0;
+        }
+        row.speedup =
+            row.npu.processing.seconds > 0 ? row.cpu.processing.seconds / row.npu.processing.seconds : 0.0;
+        out.push_back(row);
+    }
+    return out;
+}
+
+}  // namespace harness

@@ -1,0 +1,91 @@
+#include "reports/junit.hpp"
+
+#include <fmt/format.h>
+
+#include <pugixml.hpp>
+#include <sstream>
+
+namespace reports {
+namespace {
+
+using harness::Verdict;
+
+struct Counts {
+    int tests = 0;
+    int failures = 0;
+    int errors = 0;
+    int skipped = 0;
+};
+
+void add_case(pugi::xml_node suite, Counts& counts, const std::string& classname, const std::string& name,
+              const harness::Judgement& judgement, const std::string& detail) {
+    pugi::xml_node node = suite.append_child("testcase");
+    node.append_attribute("classname") = classname.c_str();
+    node.append_attribute("name") = name.c_str();
+    ++counts.tests;
+    const char* element = nullptr;
+    switch (judgement.verdict) {
+        case Verdict::passed:
+            return;
+        case Verdict::failed:
+        case Verdict::mistrusted:
+            element = "failure";
+            ++counts.failures;
+            break;
+        case Verdict::unstable:
+        case Verdict::not_run:
+            element = "error";
+            ++counts.errors;
+            break;
+        case Verdict::covered:
+            element = "skipped";
+            ++counts.skipped;
+            break;
+    }
+    pugi::xml_node outcome = node.append_child(element);
+    outcome.append_attribute("message") = judgement.reason.c_str();
+    if (judgement.verdict != Verdict::covered) {
+        outcome.append_attribute("type") = std::string(harness::name(judgement.verdict)).c_str();
+        outcome.text().set(detail.c_str());
+    }
+}
+
+}  // namespace
+
+std::string junit_report(const harness::RunRecord& record) {
+    pugi::xml_document document;
+    pugi::xml_node declaration = document.append_child(pugi::node_declaration);
+    declaration.append_attribute("version") = "1.0";
+    declaration.append_attribute("encoding") = "UTF-8";
+    pugi::xml_node suite = document.append_child("testsuites").append_child("testsuite");
+    Counts counts;
+    for (const harness::OpRow& row : record.rows) {
+        add_case(suite, counts, fmt::format("{}.{}.layer_{:02}", record.design, row.clip, row.layer),
+                 fmt::format("{} {}", datasets::name(row.op), harness::name(row.input)), row.judgement,
+                 row.reproduce);
+    }
+    for (const harness::LayerRow& layer : record.layers) {
+        if (layer.headline.verdict != Verdict::not_run) {
+            add_case(suite, counts, fmt::format("{}.{}.layer_{:02}", record.design, layer.clip, layer.layer),
+                     "match of the attention output", layer.headline, "");
+        }
+        if (layer.differing_elements > 0) {
+            add_case(suite, counts, fmt::format("{}.{}.layer_{:02}", record.design, layer.clip, layer.layer),
+                     "repeatability",
+                     {Verdict::unstable, fmt::format("{} of {} elements in blocks that differ after A, B, A",
+                                                     layer.differing_elements, layer.repeated_elements)},
+                     "");
+        }
+    }
+    suite.append_attribute("name") = "harness compare";
+    suite.append_attribute("timestamp") = record.created_utc.c_str();
+    suite.append_attribute("tests") = counts.tests;
+    suite.append_attribute("failures") = counts.failures;
+    suite.append_attribute("errors") = counts.errors;
+    suite.append_attribute("skipped") = counts.skipped;
+    std::ostringstream out;
+    document.save(out, "  ");
+    return out.str();
+}
+
+}  // namespace reports

@@ -1,0 +1,220 @@
+#include "reports/terminal.hpp"
+
+#include <fmt/color.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace reports {
+namespace {
+
+using harness::OpStatistics;
+using harness::RunRecord;
+using harness::StepTime;
+using harness::Verdict;
+
+// Failed rows beyond this many are counted, not printed.
+constexpr std::size_t failures_shown = 12;
+
+fmt::text_style style_of(Verdict verdict) {
+    switch (verdict) {
+        case Verdict::passed:
+            return fg(fmt::terminal_color::green);
+        case Verdict::covered:
+            return {};
+        default:
+            return fg(fmt::terminal_color::red) | fmt::emphasis::bold;
+    }
+}
+
+std::string painted(Verdict verdict, int width, bool color) {
+    const std::string text = fmt::format("{:<{}}", harness::name(verdict), width);
+    return color ? fmt::format(style_of(verdict), "{}", text) : text;
+}
+
+std::string milliseconds(double seconds) {
+    const double ms = seconds * 1e3;
+    return ms >= 1000 ? fmt::format("{:.0f}", ms) : fmt::format("{:.2f}", ms);
+}
+
+std::string ratio(double value) {
+    return fmt::format("{:.2f}x", value);
+}
+
+// A figure that is 1 within its digits but not in truth is printed so that it does not look like 1.
+std::string rho(double value) {
+    if (std::isinf(value) || std::isnan(value)) {
+        return "inf";
+    }
+    return value < 1000 ? fmt::format("{:.3f}", value) : fmt::format("{:.1e}", value);
+}
+
+std::string percent(double value) {
+    if (!std::isfinite(value)) {
+        return "-";
+    }
+    const double cut = std::floor(value * 1e4) / 1e4;
+    return cut <= -1000 ? fmt::format("{:.1e}", cut) : fmt::format("{:.4f}", cut);
+}
+
+std::string kind(datasets::Clock clock) {
+    switch (clock) {
+        case datasets::Clock::modelled:
+            return "modelled";
+        case datasets::Clock::none:
+            return "no clock";
+        default:
+            return "measured";
+    }
+}
+
+std::string heading(const RunRecord& r) {
+    std::string out = fmt::format("Recording  {} ({}), T = {}, sha256 {:.16}\n", r.recording_file,
+                                  r.recording.model_id, r.recording.context, r.recording_sha256);
+    out += fmt::format("           {}\n", r.provenance_note);
+    out +=
+        fmt::format("CPU        golden fp32: {}, {} tasks, {} core {}; times measured\n", r.environment.cpu,
+                    r.environment.threads, r.environment.blas.substr(0, r.environment.blas.find(' ')),
+                    r.environment.blas_core_type);
+    out +=
+        fmt::format("NPU        design {} on the {} device; times {}\n\n", r.design, r.device, r.cost_model);
+    return out;
+}
+
+std::string op_table(const RunRecord& record, bool color) {
+    std::string out =
+        fmt::format("{:<13} {:<10} {:>6} {:>8} {:>6} {:>8} {:>7} {:>8} {:>9} {:>7} {:>8}\n", "", "worst of",
+                    "isolated", "", "chained", "", "", "CPU ms", "NPU ms", "speedup", "launches");
+    out += fmt::format("{:<13} {:<10} {:>6} {:>8} {:>6} {:>8} {:>7} {:>8} {:>9} {:>7} {:>8}\n", "op",
+                       "all rows", "rho", "match %", "rho", "match %", "row err", "measured", "modelled",
+                       "project", "counted");
+    for (const harness::OpSummary& op : record.ops) {
+        const auto cell = [](const auto& summary, auto text) {
+            return summary ? text(*summary) : std::string("-");
+        };
+        const auto match = [](const harness::InputSummary& s) { return percent(s.match_percent); };
+        const auto bound = [](const harness::InputSummary& s) { return rho(s.rho); };
+        const auto row = [](const harness::InputSummary& s) { return fmt::format("{:.4f}", s.worst_row); };
+        out += fmt::format("{:<13} {} {:>6} {:>8} {:>6} {:>8} {:>7} {:>8} {:>9} {:>7} {:>8}\n",
+                           datasets::name(op.op), painted(op.verdict, 10, color), cell(op.isolated, bound),
+                           cell(op.isolated, match), cell(op.chained, bound), cell(op.chained, match),
+                           cell(op.chained, row),
+                           cell(op.time, [](const StepTime& t) { return milliseconds(t.cpu.seconds); }),
+                           cell(op.time, [](const StepTime& t) { return milliseconds(t.npu.seconds); }),
+                           cell(op.time, [](const StepTime& t) { return ratio(t.speedup); }),
+                           cell(op.time, [](const StepTime& t) { return fmt::format("{}", t.launches); }));
+    }
+    for (const harness::OpSummary& op : record.ops) {
+        if (op.time && op.time->ops.first != op.time->ops.last) {
+            out += fmt::format("{}: time and launches of {}..{}, one fused step\n", datasets::name(op.op),
+                               datasets::name(op.time->ops.first), datasets::name(op.time->ops.last));
+        }
+    }
+    return out +
+           "times and launches: per layer, mean over the layers; rho: largest error / derived bound, <= "
+           "1\n\n";
+}
+
+std::string layer_table(const RunRecord& record, bool color) {
+    std::string out =
+        fmt::format("{:<22} {:>5}  {:<10} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}\n", "clip", "layer", "headline",
+                    "match %", "worst row", "w. tile", "CPU ms", "NPU ms", "speedup");
+    for (const harness::LayerRow& layer : record.layers) {
+        const auto output = [&](auto text) { return layer.output ? text(*layer.output) : std::string("-"); };
+        const auto total = [&](auto text) { return layer.total ? text(*layer.total) : std::string("-"); };
+        const Verdict verdict = layer.differing_elements > 0 ? Verdict::unstable : layer.headline.verdict;
+        out += fmt::format("{:<22.22} {:>5}  {} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}\n", layer.clip,
+                           layer.layer, painted(verdict, 10, color),
+                           output([](const OpStatistics& s) { return percent(s.match_percent); }),
+                           output([](const OpStatistics& s) { return fmt::format("{:.4f}", s.worst_row); }),
+                           output([](const OpStatistics& s) { return fmt::format("{:.4f}", s.worst_tile); }),
+                           total([](const StepTime& t) { return milliseconds(t.cpu.seconds); }),
+                           total([](const StepTime& t) { return milliseconds(t.npu.seconds); }),
+                           total([](const StepTime& t) { return ratio(t.speedup); }));
+        if (!layer.headline.reason.empty()) {
+            out += "    " + layer.headline.reason + "\n";
+        }
+    }
+    return out + "\n";
+}
+
+std::string clip_table(const RunRecord& record) {
+    std::string out;
+    for (const harness::ClipRow& clip : record.clips) {
+        out += fmt::format("{}: {}, {:.2f} s of audio\n", clip.clip, clip.scope, clip.audio_seconds);
+        const auto line = [&](std::string_view side, const harness::RealTime& time) {
+            out += fmt::format("  {:<4} {:>9} ms {:<9}  RTF {:.5f}  RTFx {:>8.1f}\n", side,
+                               milliseconds(time.processing.seconds), kind(time.processing.clock), time.rtf,
+                               time.rtfx);
+        };
+        line("CPU", clip.cpu);
+        line("NPU", clip.npu);
+        out += fmt::format("  speedup {} ({})\n", ratio(clip.speedup), record.speedup_label);
+    }
+    return out.empty() ? out : out + "\n";
+}
+
+std::string damage_text(const harness::OpRow& row) {
+    if (!row.statistics || !row.statistics->damage) {
+        return {};
+    }
+    const harness::Damage& damage = *row.statistics->damage;
+    const harness::Element& worst = damage.worst;
+    std::string out =
+        fmt::format("    where: {}rows {}-{}, element ({}, {}): got {:.6g}, expected {:.6g} +- {:.2g}",
+                    worst.head >= 0 ? fmt::format("head {}, ", worst.head) : "", damage.row_begin,
+                    damage.row_end, worst.row, worst.column, worst.got, worst.expected, worst.bound);
+    out += fmt::format("\n           {} of {} blocks", damage.blocks, row.statistics->blocks_expected);
+    if (row.site) {
+        out += fmt::format("; made as tile {} by core {} in launch {}", row.site->tile, row.site->core,
+                           row.site->launch);
+    }
+    return out + "\n";
+}
+
+std::string failures(const RunRecord& record, bool color) {
+    std::string out;
+    std::size_t count = 0;
+    for (const harness::OpRow& row : record.rows) {
+        if (row.judgement.verdict == Verdict::passed || row.judgement.verdict == Verdict::covered) {
+            continue;
+        }
+        if (++count > failures_shown) {
+            continue;
+        }
+        out += fmt::format("{} {} layer {} {} ({}): {}\n", painted(row.judgement.verdict, 0, color), row.clip,
+                           row.layer, datasets::name(row.op), harness::name(row.input), row.judgement.reason);
+        out += damage_text(row);
+        if (!row.reproduce.empty()) {
+            out += fmt::format("    reproduce: {}\n", row.reproduce);
+        }
+    }
+    if (count > failures_shown) {
+        out += fmt::format("... and {} more rows\n", count - failures_shown);
+    }
+    for (const harness::LayerRow& layer : record.layers) {
+        if (layer.differing_elements > 0) {
+            out += fmt::format("{} {} layer {}: {} of {} elements lie in blocks that differ after A, B, A\n",
+                               painted(Verdict::unstable, 0, color), layer.clip, layer.layer,
+                               layer.differing_elements, layer.repeated_elements);
+        }
+    }
+    return out.empty() ? out : out + "\n";
+}
+
+}  // namespace
+
+std::string terminal_report(const RunRecord& record, bool color) {
+    std::string out = heading(record) + op_table(record, color) + layer_table(record, color) +
+                      clip_table(record) + failures(record, color);
+    const auto provisional = std::ranges::count_if(harness::limits(), &harness::Limit::provisional);
+    const auto rows = std::ranges::count_if(
+        record.rows, [](const harness::OpRow& row) { return row.judgement.verdict != Verdict::covered; });
+    out += fmt::format(
+        "{}: {} rows judged, exit code {}; {} limits of the headline are provisional (synthetic)\n",
+        painted(record.verdict, 0, color), rows, record.exit_code, provisional);
+    return out;
+}
+
+}  // namespace reports
