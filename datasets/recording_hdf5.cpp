@@ -266,7 +266,6 @@ std::string read_text(hid_t object, const std::string& name) {
     auto text = require(H5Tis_variable_str(attribute.type.get()), action) > 0
                     ? read_variable_text(attribute, action)
                     : read_fixed_text(attribute, action);
-    const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
     if (std::ranges::any_of(text, is_control)) {
         throw Refusal(fmt::format("attribute {} holds a control character", name));
     }

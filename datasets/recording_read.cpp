@@ -26,8 +26,7 @@ namespace {
 
 // Names in a damaged file may hold anything; a message stays one printable line.
 std::string one_line(std::string text) {
-    std::ranges::replace_if(
-        text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }, '?');
+    std::ranges::replace_if(text, is_control, '?');
     return text;
 }
 

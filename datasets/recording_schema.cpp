@@ -151,10 +151,7 @@ std::string shape_objection(std::int64_t context, std::int64_t heads, std::int64
 }
 
 std::string clip_id_objection(std::string_view id) {
-    const auto unprintable = [](char c) {
-        const auto byte = static_cast<unsigned char>(c);
-        return byte < 0x20 || byte == 0x7F || c == '/';
-    };
+    const auto unprintable = [](char c) { return is_control(c) || c == '/'; };
     if (id.empty() || id.size() > 255 || id == "." || id == "..") {
         return "a clip id has 1 to 255 characters and is not a dot";
     }

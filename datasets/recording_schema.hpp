@@ -55,6 +55,11 @@ std::vector<std::int64_t> dimensions(Extent extent, const LayerShape& shape);
 // "" when a recording may have this shape and number of layers, else what is wrong with it.
 std::string shape_objection(std::int64_t context, std::int64_t heads, std::int64_t layers);
 
+// Control characters make more than one line of a text, and do worse to a terminal.
+constexpr bool is_control(char c) {
+    return (c >= 0 && c < 0x20) || c == 0x7F;
+}
+
 // "" when text may be the id of a clip (a link name that is safe to print), else what is wrong with it.
 std::string clip_id_objection(std::string_view id);
 

@@ -48,6 +48,12 @@ void verify_info(const RecordingInfo& info) {
     if (info.source != "synthetic" && info.source != "recorded") {
         objection = "source is neither \"synthetic\" nor \"recorded\"";
     }
+    for (const auto* text : {&info.producer, &info.producer_version, &info.created_utc, &info.model_id,
+                             &info.model_sha256, &info.recipe, &info.blas}) {
+        if (std::ranges::any_of(*text, is_control)) {
+            objection = "its provenance holds a control character";
+        }
+    }
     if (info.clips.empty()) {
         objection = "a recording has at least one clip";
     }
