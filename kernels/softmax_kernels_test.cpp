@@ -382,7 +382,8 @@ TEST_P(AttentionKernels, NoKeysYieldZeros) {
     EXPECT_TRUE(equal_tiles(out.data(), zero.data(), zero.size()));
 }
 
-// Where the query picks one key by far, the context is that key's value, to the bit.
+// Where the query picks one key by far, the context is that key's value, to the bit: the other keys of its
+// tile and the whole tile before it count exp(-256) = 0.
 TEST_P(AttentionKernels, OneHotAttentionCopiesTheValue) {
     Bits query(tile * tile, 0);
     Bits key(tile * tile, 0);
@@ -391,7 +392,11 @@ TEST_P(AttentionKernels, OneHotAttentionCopiesTheValue) {
         key[at(i, i)] = 0x4180;
     }
     const Bits value = normal_tile(96);
+    const Bits no_key(tile * tile, 0);
+    const Bits earlier_value = normal_tile(97);
     GuardedState state;
+    kernels().attention_update(query.data(), no_key.data(), earlier_value.data(), tile, 1.0F,
+                               state.attention());
     kernels().attention_update(query.data(), key.data(), value.data(), tile, 1.0F, state.attention());
     Guarded<std::uint16_t> out(tile * tile);
     kernels().attention_finish(state.attention(), Store::bf16_floor, out.data());
