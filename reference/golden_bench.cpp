@@ -1,0 +1,192 @@
+// How fast the golden attention is, beside what bounds it: the same matrix products bare, without softmax, in
+// the schedule that golden uses, over several row blocks; and the softmax alone. Names: golden/<context>,
+// bare_sgemm/<context>/<row block>, softmax/<context>. One iteration is one layer of Whisper base (8 heads).
+#include <benchmark/benchmark.h>
+#include <sys/resource.h>
+#include <tbb/enumerable_thread_specific.h>
+#include <tbb/parallel_for.h>
+
+#include <algorithm>
+#include <random>
+
+#include "reference/golden.hpp"
+#include "reference/softmax.hpp"
+
+namespace {
+
+using datasets::head_width;
+using reference::dense;
+using reference::Transpose;
+
+constexpr int heads = 8;
+constexpr std::int64_t width = std::int64_t{heads} * head_width;
+
+std::vector<float> normal(std::int64_t size, float deviation) {
+    std::minstd_rand random(1);
+    std::normal_distribution<float> distribution(0, deviation);
+    std::vector<float> values(static_cast<std::size_t>(size));
+    std::ranges::generate(values, [&] { return distribution(random); });
+    return values;
+}
+
+// Logits of a few units, as trained attention has them.
+datasets::LayerCase make_layer(std::int64_t context) {
+    datasets::LayerCase layer;
+    layer.shape = {context, heads};
+    layer.input = normal(context * width, 1);
+    for (datasets::Linear* linear :
+         {&layer.weights.query, &layer.weights.key, &layer.weights.value, &layer.weights.output}) {
+        linear->weight = normal(width * width, 0.06F);
+        linear->bias = normal(width, 0.1F);
+    }
+    layer.weights.key.bias.clear();
+    return layer;
+}
+
+class InputSource final : public datasets::Source {
+public:
+    explicit InputSource(const std::vector<float>& input) : input_(input) {}
+    void rows(datasets::Op, datasets::Rows rows, std::span<float> out) const override {
+        std::copy_n(input_.begin() + rows.begin * width, out.size(), out.begin());
+    }
+
+private:
+    const std::vector<float>& input_;
+};
+
+void golden(benchmark::State& state) {
+    const datasets::LayerCase layer = make_layer(state.range(0));
+    const InputSource source(layer.input);
+    datasets::NullSink sink;
+    reference::GoldenLayer prepared(layer);
+    std::vector<double> seconds(datasets::attention_op_count, 0.0);
+    for ([[maybe_unused]] auto _ : state) {
+        const std::vector<datasets::Part> parts = prepared.compute({}, source, sink);
+        for (std::size_t i = 0; i < parts.size(); ++i) {
+            seconds[i] += parts[i].seconds;
+        }
+    }
+    const auto ops = datasets::ops_in(datasets::attention_ops);
+    for (std::size_t i = 0; i < seconds.size(); ++i) {
+        state.counters[std::string(ops[i].name) + "_ms"] =
+            1e3 * seconds[i] / static_cast<double>(state.iterations());
+    }
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    state.counters["peak_process_mb"] = static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+// The products of one layer's attention and nothing else, with every tensor in place.
+class BareLayer {
+public:
+    BareLayer(std::int64_t context, std::int64_t block) : layer_(make_layer(context)), block_(block) {
+        for (std::vector<float>* tensor : {&query_, &key_, &value_, &context_, &output_}) {
+            tensor->resize(layer_.input.size());
+        }
+    }
+
+    void run() {
+        project(layer_.input, layer_.weights.query, query_);
+        project(layer_.input, layer_.weights.key, key_);
+        project(layer_.input, layer_.weights.value, value_);
+        parallel(heads * blocks(), [&](std::int64_t task) {
+            const std::int64_t column = task / blocks() * head_width;
+            const std::int64_t begin = task % blocks() * block_;
+            const std::int64_t rows = std::min(block_, layer_.shape.context - begin);
+            const std::int64_t keys = layer_.shape.context;
+            std::vector<float>& scratch = scratches_.local();
+            scratch.resize(static_cast<std::size_t>(block_ * keys));
+            const auto scores = dense(scratch.data(), rows, keys);
+            gemm(Transpose::no, Transpose::yes, 0.125F,
+                 of(query_).block(begin, rows).slice(column, head_width), of(key_).slice(column, head_width),
+                 0.0F, scores);
+            gemm(Transpose::no, Transpose::no, 1.0F, scores, of(value_).slice(column, head_width), 0.0F,
+                 of(context_).block(begin, rows).slice(column, head_width));
+        });
+        project(context_, layer_.weights.output, output_);
+    }
+
+private:
+    [[nodiscard]] std::int64_t blocks() const { return (layer_.shape.context + block_ - 1) / block_; }
+
+    reference::Matrix<float> of(std::vector<float>& tensor) {
+        return dense(tensor.data(), layer_.shape.context, width);
+    }
+
+    template <typename Body>
+    static void parallel(std::int64_t tasks, const Body& body) {
+        tbb::parallel_for(
+            tbb::blocked_range<std::int64_t>(0, tasks, 1),
+            [&](const tbb::blocked_range<std::int64_t>& range) { body(range.begin()); },
+            tbb::simple_partitioner{});
+    }
+
+    void project(std::vector<float>& from, const datasets::Linear& linear, std::vector<float>& to) {
+        parallel(blocks(), [&](std::int64_t task) {
+            const std::int64_t begin = task * block_;
+            const std::int64_t rows = std::min(block_, layer_.shape.context - begin);
+            gemm(Transpose::no, Transpose::yes, 1.0F, of(from).block(begin, rows),
+                 dense(linear.weight.data(), width, width), 0.0F, of(to).block(begin, rows));
+        });
+    }
+
+    datasets::LayerCase layer_;
+    std::int64_t block_;
+    std::vector<float> query_, key_, value_, context_, output_;
+    tbb::enumerable_thread_specific<std::vector<float>> scratches_;
+};
+
+void bare_sgemm(benchmark::State& state) {
+    BareLayer layer(state.range(0), state.range(1));
+    for ([[maybe_unused]] auto _ : state) {
+        layer.run();
+    }
+}
+
+// The exponentials of one head's slab of 192 rows at a time, as many as a layer has; on one thread.
+void softmax(benchmark::State& state) {
+    const std::int64_t context = state.range(0);
+    constexpr std::int64_t rows = 192;
+    const std::vector<float> scores = normal(rows * context, 3);
+    std::vector<float> slab(scores.size());
+    std::vector<float> maxima(rows);
+    std::vector<float> sums(rows);
+    double elements = 0;
+    for ([[maybe_unused]] auto _ : state) {
+        state.PauseTiming();
+        slab = scores;
+        state.ResumeTiming();
+        reference::exponentials(dense(slab.data(), rows, context), maxima, sums);
+        benchmark::DoNotOptimize(sums.data());
+        elements += static_cast<double>(slab.size());
+    }
+    state.counters["elements_per_second"] = benchmark::Counter(elements, benchmark::Counter::kIsRate);
+}
+
+void with_row_blocks(benchmark::internal::Benchmark* bench) {
+    for (const std::int64_t context : {1500, 3001}) {
+        for (const std::int64_t block : {64, 128, 192, 256, 384, 512}) {
+            bench->Args({context, block});
+        }
+    }
+}
+
+BENCHMARK(golden)
+    ->Arg(1500)
+    ->Arg(3001)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
+    ->MeasureProcessCPUTime();
+BENCHMARK(bare_sgemm)
+    ->Apply(with_row_blocks)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
+    ->MeasureProcessCPUTime();
+BENCHMARK(softmax)
+    ->Arg(1500)
+    ->Arg(3001)
+    ->Unit(benchmark::kMicrosecond)
+    ->UseRealTime()
+    ->MeasureProcessCPUTime();
+
+}  // namespace
