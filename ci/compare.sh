@@ -32,7 +32,7 @@ mkdir -p "$report"
 
 # tee ignores the interrupt, so that the harness can say what it has to say about it.
 set +e
-build/release/harness "${arguments[@]}" "$@" | tee --ignore-interrupts "$report/table.txt"
+build/release/bin/harness "${arguments[@]}" "$@" | tee --ignore-interrupts "$report/table.txt"
 code=${PIPESTATUS[0]}
 set -e
 
