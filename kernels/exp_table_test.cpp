@@ -42,7 +42,8 @@ Error measured(float first, float last, Store store) {
             continue;
         }
         const long double exact = std::exp(static_cast<long double>(argument));
-        const auto relative = static_cast<double>(to_float(exp_bf16(bits, store)) / exact - 1);
+        const auto relative =
+            static_cast<double>(static_cast<long double>(to_float(exp_bf16(bits, store))) / exact - 1);
         error.lowest = std::min(error.lowest, relative);
         error.highest = std::max(error.highest, relative);
         sum += relative;

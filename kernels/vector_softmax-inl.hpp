@@ -32,7 +32,14 @@ HWY_INLINE float row_maximum(const float* scores, int keys, float previous) {
         const FloatMask larger = hn::And(real_keys(column, keys), hn::Gt(score, maximum));
         maximum = hn::IfThenElse(larger, score, maximum);
     }
-    return hn::GetLane(hn::MaxOfLanes(floats, maximum)) + 0.0F;
+    // Not hn::MaxOfLanes: of -infinity in all lanes it makes the lowest finite number on some targets.
+    HWY_ALIGN float of_lane[lanes];
+    hn::Store(maximum, floats, of_lane);
+    float largest = of_lane[0];
+    for (int lane = 1; lane < lanes; ++lane) {
+        largest = of_lane[lane] > largest ? of_lane[lane] : largest;
+    }
+    return largest + 0.0F;
 }
 
 // Entries of look_up_exponentials for one row: that of exp_difference(score, maximum) for the real keys, that
