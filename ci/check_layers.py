@@ -33,7 +33,7 @@ HOMES = [
     ("XRT", ["xrt.h", "xrt/*", "experimental/xrt*"], ["npu_impl/xrt_device.cpp"]),
     ("JSON", ["nlohmann/*"], ["harness/run_record.cpp", "npu_impl/manifest.cpp", "reports/*"]),
     ("command line", ["CLI/*"], ["harness/options.cpp"]),
-    ("XML", ["pugixml.hpp", "pugiconfig.hpp"], ["reports/junit.cpp"]),
+    ("XML", ["pugixml.hpp", "pugiconfig.hpp"], ["reports/junit.cpp", "reports/*_test.cpp"]),
     ("test framework", ["gtest/*", "gmock/*"], ["*_test.cpp", "*_test.hpp"]),
     ("benchmark framework", ["benchmark/*"], ["*_bench.cpp"]),
 ]
@@ -164,6 +164,7 @@ PLANTED = [
     ("reports/terminal.cpp", '"datasets/path.hpp"', True),
     ("reports/terminal.cpp", "<nlohmann/json.hpp>", False),
     ("reports/terminal.cpp", "<pugixml.hpp>", True),
+    ("reports/reports_test.cpp", "<pugixml.hpp>", False),
     ("ci/check_generator.cpp", '"datasets/synthetic.hpp"', False),
     ("utils/strings.cpp", "<string>", True),
     ("build/generated.cpp", '"reports/terminal.hpp"', False),
