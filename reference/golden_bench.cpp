@@ -71,6 +71,7 @@ void golden(benchmark::State& state) {
         state.counters[std::string(ops[i].name) + "_ms"] =
             1e3 * seconds[i] / static_cast<double>(state.iterations());
     }
+    state.SetLabel(reference::blas_info().core_type);
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     state.counters["peak_process_mb"] = static_cast<double>(usage.ru_maxrss) / 1024;
