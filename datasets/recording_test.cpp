@@ -2,7 +2,7 @@
 // when it fails. What is refused: recording_refusal_test.cpp.
 #include "datasets/recording.hpp"
 
-#include <fcntl.h>
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <hdf5.h>
@@ -108,7 +108,12 @@ TEST_P(RoundTrip, KeepsEveryBit) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, RoundTrip,
                          testing::Combine(testing::Values(1, 63, 64, 65, 127, 300), testing::Values(6, 8),
-                                          testing::Values(DType::f32, DType::bf16)));
+                                          testing::Values(DType::f32, DType::bf16)),
+                         [](const auto& test) {
+                             return fmt::format("rows_{}_heads_{}_{}", std::get<0>(test.param),
+                                                std::get<1>(test.param),
+                                                dtype_label(std::get<2>(test.param)));
+                         });
 
 TEST(Recording, TakesEveryWhisperSize) {
     const TemporaryFolder folder;
@@ -279,6 +284,37 @@ TEST(Recording, NamesTheClipsAndLayersItHas) {
     EXPECT_EQ(message("c", 0), file + ": /clips/c: is not in the file, which holds a, b");
     EXPECT_EQ(message("a", 2), file + ": /clips/a: layer 2 is not in the file, which holds 0..1");
     EXPECT_EQ(message("a", -1), file + ": /clips/a: layer -1 is not in the file, which holds 0..1");
+}
+
+// Identifiers that HDF5 has open in this process, its own predefined ones included.
+hsize_t open_handles() {
+    hsize_t sum = 0;
+    for (const auto kind :
+         {H5I_FILE, H5I_GROUP, H5I_DATATYPE, H5I_DATASPACE, H5I_DATASET, H5I_ATTR, H5I_GENPROP_LST}) {
+        hsize_t count = 0;
+        H5Inmembers(kind, &count);
+        sum += count;
+    }
+    return sum;
+}
+
+TEST(Recording, ClosesEveryHandle) {
+    const TemporaryFolder folder;
+    const auto file = folder.file("recording.h5");
+    const auto info = example_info({1, 6}, 1, 1);
+    const auto use = [&] {
+        write_example(file, info, DType::bf16);
+        const Recording recording(file);
+        static_cast<void>(recording.layer("a", 0));
+        static_cast<void>(recording.summaries());
+        EXPECT_THROW(static_cast<void>(recording.layer("b", 0)), ReadError);
+        EXPECT_THROW(Recording(folder.path().string()), ReadError);
+        const RecordingWriter unfinished(file, info);
+    };
+    use();  // HDF5 opens what it needs for itself
+    const auto before = open_handles();
+    use();
+    EXPECT_EQ(open_handles(), before);
 }
 
 TEST(Recording, CanBeMoved) {

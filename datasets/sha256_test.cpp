@@ -5,7 +5,9 @@
 namespace datasets {
 namespace {
 
-std::string hash_of(std::string_view text) { return sha256_hex(std::as_bytes(std::span(text))); }
+std::string hash_of(std::string_view text) {
+    return sha256_hex(std::as_bytes(std::span(text)));
+}
 
 // FIPS 180-4 example values.
 TEST(Sha256, KnownValues) {
@@ -17,7 +19,8 @@ TEST(Sha256, KnownValues) {
 
 TEST(Sha256, DoesNotDependOnThePieces) {
     const std::string text(1000, 'x');
-    for (const std::size_t cut : {std::size_t{0}, std::size_t{1}, std::size_t{63}, std::size_t{64}, text.size()}) {
+    for (const std::size_t cut :
+         {std::size_t{0}, std::size_t{1}, std::size_t{63}, std::size_t{64}, text.size()}) {
         Sha256 hash;
         hash.update(std::string_view(text).substr(0, cut));
         hash.update(std::string_view(text).substr(cut));
