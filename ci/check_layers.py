@@ -18,7 +18,7 @@ EDGES = {
     "reference": ["datasets/*"],
     "npu_impl": ["datasets/*", "kernels/*"],
     "harness": ["datasets/*", "reference/*", "npu_impl/*"],
-    "reports": ["harness/run_record.hpp", "datasets/op.hpp"],
+    "reports": ["harness/run_record.hpp", "harness/run_record_example.hpp", "datasets/op.hpp"],
     "ci": ["datasets/*"],
 }
 

@@ -1,5 +1,5 @@
-// What a path declares about the arithmetic of one op. Declared by its author, never measured: the judge derives
-// its bounds from this and fails a kernel that computes otherwise.
+// What a path declares about the arithmetic of one op. Declared by its author, never measured: the judge
+// derives its bounds from this and fails a kernel that computes otherwise.
 #pragma once
 
 #include <cstdint>

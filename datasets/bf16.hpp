@@ -26,10 +26,12 @@ struct bf16 {
 };
 
 // Exact.
-constexpr float to_float(bf16 value) { return std::bit_cast<float>(std::uint32_t{value.bits} << 16U); }
+constexpr float to_float(bf16 value) {
+    return std::bit_cast<float>(std::uint32_t{value.bits} << 16U);
+}
 
-// Denormals are kept, a NaN stays a (quiet) NaN, infinities stay, and a magnitude that rounds past the largest
-// finite bf16 becomes an infinity.
+// Denormals are kept, a NaN stays a (quiet) NaN, infinities stay, and a magnitude that rounds past the
+// largest finite bf16 becomes an infinity.
 constexpr bf16 to_bf16(float value, Rounding rounding) {
     const auto bits = std::bit_cast<std::uint32_t>(value);
     const auto upper = static_cast<std::uint16_t>(bits >> 16U);
@@ -49,9 +51,13 @@ constexpr bf16 to_bf16(float value, Rounding rounding) {
 }
 
 // The float that a value becomes by way of bf16.
-constexpr float round_to_bf16(float value, Rounding rounding) { return to_float(to_bf16(value, rounding)); }
+constexpr float round_to_bf16(float value, Rounding rounding) {
+    return to_float(to_bf16(value, rounding));
+}
 
 // Bound of the relative error of one conversion: 2^-8 to nearest, 2^-7 for the directed modes.
-constexpr double bf16_unit(Rounding rounding) { return rounding == Rounding::nearest_even ? 0x1p-8 : 0x1p-7; }
+constexpr double bf16_unit(Rounding rounding) {
+    return rounding == Rounding::nearest_even ? 0x1p-8 : 0x1p-7;
+}
 
 }  // namespace datasets

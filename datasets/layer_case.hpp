@@ -9,7 +9,8 @@
 
 namespace datasets {
 
-// y = x weight^T + bias. weight is [out, in] row-major, as in every published checkpoint; bias is [out], or empty.
+// y = x weight^T + bias. weight is [out, in] row-major, as in every published checkpoint; bias is [out], or
+// empty.
 struct Linear {
     std::vector<float> weight;
     std::vector<float> bias;
@@ -45,9 +46,10 @@ struct LayerCase {
     LayerShape shape;
     std::vector<float> input;  // attention_norm: [time, width]
     AttentionWeights weights;
-    std::map<Op, std::vector<float>> recorded;  // query, key, value, context, output: [time, width], each optional
-    std::vector<float> row_max;                 // of the scaled scores, [head, time], optional
-    std::vector<float> row_log_sum_exp;         // of the scaled scores, [head, time], optional
+    std::map<Op, std::vector<float>>
+        recorded;                        // query, key, value, context, output: [time, width], each optional
+    std::vector<float> row_max;          // of the scaled scores, [head, time], optional
+    std::vector<float> row_log_sum_exp;  // of the scaled scores, [head, time], optional
 };
 
 }  // namespace datasets

@@ -7,18 +7,34 @@
 namespace datasets {
 namespace {
 
-std::int64_t no_reduction(const LayerShape&) { return 0; }
-std::int64_t over_width(const LayerShape& s) { return s.width(); }
-std::int64_t over_mlp(const LayerShape& s) { return s.mlp_width(); }
-std::int64_t over_head(const LayerShape&) { return head_width; }
-std::int64_t over_keys(const LayerShape& s) { return s.context; }
+std::int64_t no_reduction(const LayerShape&) {
+    return 0;
+}
+std::int64_t over_width(const LayerShape& s) {
+    return s.width();
+}
+std::int64_t over_mlp(const LayerShape& s) {
+    return s.mlp_width();
+}
+std::int64_t over_head(const LayerShape&) {
+    return head_width;
+}
+std::int64_t over_keys(const LayerShape& s) {
+    return s.context;
+}
 
-double no_flop(const LayerShape&) { return 0; }
+double no_flop(const LayerShape&) {
+    return 0;
+}
 double projection_flop(const LayerShape& s) {
     return 2.0 * double(s.context) * double(s.width()) * double(s.width());
 }
-double square_flop(const LayerShape& s) { return 2.0 * double(s.context) * double(s.context) * double(s.width()); }
-double mlp_flop(const LayerShape& s) { return 2.0 * double(s.context) * double(s.width()) * double(s.mlp_width()); }
+double square_flop(const LayerShape& s) {
+    return 2.0 * double(s.context) * double(s.context) * double(s.width());
+}
+double mlp_flop(const LayerShape& s) {
+    return 2.0 * double(s.context) * double(s.width()) * double(s.mlp_width());
+}
 
 constexpr std::array mel_in{Op::mel};
 constexpr std::array conv1_in{Op::conv1};
@@ -71,11 +87,17 @@ static_assert(table_is_in_enum_order());
 
 }  // namespace
 
-const OpInfo& info(Op op) { return table[static_cast<std::size_t>(op)]; }
+const OpInfo& info(Op op) {
+    return table[static_cast<std::size_t>(op)];
+}
 
-std::string_view name(Op op) { return info(op).name; }
+std::string_view name(Op op) {
+    return info(op).name;
+}
 
-std::span<const OpInfo> op_table() { return table; }
+std::span<const OpInfo> op_table() {
+    return table;
+}
 
 std::optional<Op> parse_op(std::string_view name) {
     const auto found = std::ranges::find(table, name, &OpInfo::name);

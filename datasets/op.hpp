@@ -66,9 +66,9 @@ enum class Form : std::uint8_t {
 struct OpInfo {
     Op op;
     std::string_view name;
-    std::string_view dataset;     // name in a recording, empty: not recorded
+    std::string_view dataset;  // name in a recording, empty: not recorded
     Form form;
-    std::span<const Op> inputs;   // upstream ops
+    std::span<const Op> inputs;  // upstream ops
     // Length of the dot products behind one element (0: no reduction by multiplication).
     std::int64_t (*reduction)(const LayerShape&);
     // Floating-point operations of one layer, 2 per multiply-add (softmax and norms count 0).
@@ -80,7 +80,9 @@ std::string_view name(Op op);
 std::span<const OpInfo> op_table();
 std::optional<Op> parse_op(std::string_view name);
 
-inline bool has_heads(Op op) { return info(op).form == Form::headed_rows || info(op).form == Form::square; }
+inline bool has_heads(Op op) {
+    return info(op).form == Form::headed_rows || info(op).form == Form::square;
+}
 
 // Columns of one row of `op`: per head where the op has heads, else of the whole row.
 std::int64_t row_width(Op op, const LayerShape& shape);

@@ -1,8 +1,8 @@
 // The shared interface of the golden and the NPU path, and the words it is spoken in.
 //
 // A path computes a contiguous range of ops of one layer. What lies upstream of the range it pulls from a
-// `Source`; what it computes it pushes to a `Sink`, in blocks of at most 64 rows. Square tensors (T x T per head)
-// therefore never exist whole.
+// `Source`; what it computes it pushes to a `Sink`, in blocks of at most 64 rows. Square tensors (T x T per
+// head) therefore never exist whole.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +30,8 @@ struct TensorView {
     }
 };
 
-// Rows of one op. `head` selects the 64 columns of a head of an op with heads; -1: all heads, concatenated (not for
-// square ops), or an op without heads. `begin` is a multiple of 64.
+// Rows of one op. `head` selects the 64 columns of a head of an op with heads; -1: all heads, concatenated
+// (not for square ops), or an op without heads. `begin` is a multiple of 64.
 struct Rows {
     int head = -1;
     std::int64_t begin = 0;
@@ -47,17 +47,18 @@ struct Work {
     int head = -1;
 };
 
-// Gives upstream rows on demand. Thread-safe. `out` is dense: count x the op's row width (x heads where head is -1
-// and the op has heads). Any `count` is allowed.
+// Gives upstream rows on demand. Thread-safe. `out` is dense: count x the op's row width (x heads where
+// head is -1 and the op has heads). Any `count` is allowed.
 class Source {
 public:
     virtual ~Source() = default;
     virtual void rows(Op op, Rows rows, std::span<float> out) const = 0;
 };
 
-// Takes results. A block (head, begin) arrives op by op in dataflow order, each at most 64 rows and exactly once;
-// different blocks may arrive in any order and concurrently. Ops with heads arrive per head. An op arrives whole
-// before the first block of an op that reads all of its rows (key before scores, value before context).
+// Takes results. A block (head, begin) arrives op by op in dataflow order, each at most 64 rows and exactly
+// once; different blocks may arrive in any order and concurrently. Ops with heads arrive per head. An op
+// arrives whole before the first block of an op that reads all of its rows (key before scores, value before
+// context).
 class Sink {
 public:
     virtual ~Sink() = default;

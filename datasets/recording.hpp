@@ -1,16 +1,18 @@
 // One HDF5 recording of encoder activations, schema v1, read whole-heartedly or not at all.
 //
 // Layout (root attribute schema = "npu-whisper-activations", schema_version = (1, 0)):
-//   /clips/<id>                                  attributes audio_seconds, valid_frames
-//   /clips/<id>/encoder/layer_NN/attn/x          [time, channel]  input of the attention (after the norm)
-//                                   /q /k /v     [time, channel]  after bias, before scale, heads concatenated
-//                                   /ctx         [time, channel]  before the output projection
-//                                   /y           [time, channel]  output projection with bias, before the residual
-//                                   /row_max /row_lse  [head, time]  of the scaled scores
-//   /weights/layer_NN/attn/{wq,wk,wv,wo}         [out, in], attribute layout = "out,in"
-//   /weights/layer_NN/attn/{bq,bv,bo}            [channel]
-// Every dataset: chunked, fletcher32, attributes dims, dtype_logical (f32 | bf16), rounding and sha256 (hex, over the
-// stored little-endian bytes). `complete` = 1 is the last thing written.
+//   /clips/<id>                            attributes audio_seconds, valid_frames
+//   /clips/<id>/encoder/layer_NN/attn
+//       x                [time, channel]   input of the attention (after the norm)
+//       q, k, v          [time, channel]   after bias, before scale, heads concatenated
+//       ctx              [time, channel]   before the output projection
+//       y                [time, channel]   output projection with bias, before the residual
+//       row_max, row_lse [head, time]      of the scaled scores
+//   /weights/layer_NN/attn
+//       wq, wk, wv, wo   [out, in]         attribute layout = "out,in"
+//       bq, bv, bo       [channel]
+// Every dataset: chunked, fletcher32, attributes dims, dtype_logical (f32 | bf16), rounding and sha256 (hex,
+// over the stored little-endian bytes). `complete` = 1 is the last thing written.
 #pragma once
 
 #include <cstdint>
@@ -37,20 +39,20 @@ public:
 
 struct ClipInfo {
     std::string id;
-    double audio_seconds = 0;        // length of the audio behind the clip
-    std::int64_t valid_frames = 0;   // un-padded rows
+    double audio_seconds = 0;       // length of the audio behind the clip
+    std::int64_t valid_frames = 0;  // un-padded rows
 };
 
 // Root attributes: dimensions and provenance.
 struct RecordingInfo {
-    std::string source;            // "synthetic" | "recorded"
-    std::string producer;          // program that made the file
+    std::string source;    // "synthetic" | "recorded"
+    std::string producer;  // program that made the file
     std::string producer_version;
-    std::string created_utc;       // ISO 8601
-    std::string model_id;          // e.g. "synthetic-hard-base"
-    std::string model_sha256;      // of the checkpoint, or of the generator's tensors
-    std::string recipe;            // generator recipe and version, empty for recorded data
-    std::string blas;              // library and core type that computed the activations
+    std::string created_utc;   // ISO 8601
+    std::string model_id;      // e.g. "synthetic-hard-base"
+    std::string model_sha256;  // of the checkpoint, or of the generator's tensors
+    std::string recipe;        // generator recipe and version, empty for recorded data
+    std::string blas;          // library and core type that computed the activations
     std::uint64_t seed = 0;
     std::int64_t context = 0;
     int heads = 0;
@@ -83,7 +85,8 @@ public:
     [[nodiscard]] const std::string& file() const;
     [[nodiscard]] const RecordingInfo& info() const;
 
-    // SHA-256 over the sorted (object, sha256) pairs: the identity of the content, whatever the file's layout.
+    // SHA-256 over the sorted (object, sha256) pairs: the identity of the content, whatever the file's
+    // layout.
     [[nodiscard]] const std::string& content_sha256() const;
 
     // Loads and verifies one layer. `layer` counts from 0 and must be below info().layers.
@@ -97,8 +100,8 @@ private:
     std::unique_ptr<State> state_;
 };
 
-// Writes into a temporary beside `file` and renames it in `finish`; destroyed before that, it removes the temporary.
-// Throws std::runtime_error that names the file when the disk or the folder does not let it.
+// Writes into a temporary beside `file` and renames it in `finish`; destroyed before that, it removes the
+// temporary. Throws std::runtime_error that names the file when the disk or the folder does not let it.
 class RecordingWriter {
 public:
     // `store` is the dtype of activations and weights in the file; bf16 rounds to nearest even.

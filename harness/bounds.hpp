@@ -7,14 +7,14 @@
 //   GEMM      |c - r| <= u_s |r| + (1 + u_s) gamma(n) sum |a||b|
 //             a C re-rounded per K tile adds u_s sum |a||b| per tile but the last.
 //   softmax   d = s - m, rounded to the exp argument's dtype (u_d), exp with relative error E. The weight of
-//   key j
-//             errs by th_j = (1 + E) e^(u_d |d_j|) - 1, its share of the running sum by
+//             key j errs by th_j = (1 + E) e^(u_d |d_j|) - 1, its share of the running sum by
 //             tl_j = (1 + E)^(1 + R_j) e^(u_d |d_j|) - 1, where R_j counts the later growths of the running
-//             max. With L = sum r_j tl_j + gamma(T + 2 tiles): |p_j - r_j| <= r_j ((1 + th_j)(1 + 2^-15)(1 +
-//             u_s) / (1 - L) - 1)      (2^-15: reciprocal as hi + lo)
+//             max. With L = sum r_j tl_j + gamma(T + 2 tiles) and 2^-15 for a reciprocal kept as hi + lo:
+//             |p_j - r_j| <= r_j ((1 + th_j)(1 + 2^-15)(1 + u_s) / (1 - L) - 1)
 //   fused     scores err by s_j = gamma(64) |q||k_j| / 8 (Cauchy-Schwarz), so
-//             tw_j = (1 + E)^(1 + R_j) e^(u_d (|d_j| + s_j + s_m) + s_j) - 1, plus gamma(T + 4 tiles)(1 +
-//             tw_j); |c - r| <= (sum p_j tw_j |v_j| + |r| L) / (1 - L) + u_s |r|,  L = sum p_j tw_j.
+//             tw_j = (1 + E)^(1 + R_j) e^(u_d (|d_j| + s_j + s_m) + s_j) - 1, plus the rounding of the sums,
+//             gamma(T + 4 tiles)(1 + tw_j); with L = sum p_j tw_j:
+//             |c - r| <= (sum p_j tw_j |v_j| + |r| L) / (1 - L) + u_s |r|
 #pragma once
 
 #include <cstdint>

@@ -9,7 +9,6 @@
 #include <fstream>
 
 #include "harness/build_info.hpp"
-#include "kernels/tile_kernels.hpp"
 #include "reference/blas.hpp"
 
 namespace harness {
@@ -30,12 +29,6 @@ std::string value_of(const char* file, std::string_view key, char separator) {
     return "unknown";
 }
 
-int usable_cores() {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
 std::string operating_system() {
     utsname names{};
     uname(&names);
@@ -45,6 +38,12 @@ std::string operating_system() {
 
 }  // namespace
 
+int usable_cores() {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
 Environment environment(int threads) {
     const reference::BlasInfo blas = reference::blas_info();
     Environment out;
@@ -53,7 +52,6 @@ Environment environment(int threads) {
     out.threads = threads > 0 ? threads : out.cores;
     out.blas = fmt::format("{} ({})", blas.library, blas.config);
     out.blas_core_type = blas.core_type;
-    out.kernel_target = kernels::tile_kernels().target;
     out.compiler = build_compiler;
     out.flags = build_flags;
     out.build_type = build_type;

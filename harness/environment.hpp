@@ -11,7 +11,6 @@ struct Environment {
     int threads = 0;             // tasks that run at once
     std::string blas;            // library, version and build options
     std::string blas_core_type;  // kernel set the library chose for this CPU
-    std::string kernel_target;   // vector instructions of the emulated device
     std::string compiler;
     std::string flags;
     std::string build_type;
@@ -20,6 +19,10 @@ struct Environment {
     std::string system;  // operating system and its release; no host name
 };
 
+// Logical processors that this process may use.
+int usable_cores();
+
+// `threads`: tasks that run at once; 0: one per usable core.
 Environment environment(int threads);
 
 // Now, ISO 8601, UTC.

@@ -10,7 +10,6 @@
 #include "datasets/synthetic.hpp"
 #include "harness/self_check/faults.hpp"
 #include "harness/summary.hpp"
-#include "kernels/tile_kernels.hpp"
 #include "npu_impl/design.hpp"
 #include "npu_impl/emulated_device.hpp"
 #include "npu_impl/npu_path.hpp"
@@ -58,8 +57,8 @@ class Healthy : public testing::TestWithParam<std::tuple<std::string, std::int64
 
 TEST_P(Healthy, PassesAtThisContext) {
     const auto& [design, context] = GetParam();
-    npu_impl::EmulatedDevice device(kernels::tile_kernels());
-    npu_impl::NpuPath candidate(device, *npu_impl::find_design(design));
+    const auto device = npu_impl::open_device("emulated");
+    npu_impl::NpuPath candidate(*device, *npu_impl::find_design(design));
     Selection selection;
     selection.head = context > 500 ? 6 : -1;
     const CaseResult result = run(hard_layer(context), candidate, selection);
@@ -86,9 +85,9 @@ TEST_P(Planted, IsFound) {
     const auto faults = planted_faults();
     const auto fault = std::ranges::find(faults, fault_name, &Fault::name);
     ASSERT_NE(fault, faults.end());
-    npu_impl::EmulatedDevice healthy(kernels::tile_kernels());
-    const auto device = fault->device ? fault->device(healthy) : nullptr;
-    npu_impl::NpuPath path(device ? *device : healthy, *npu_impl::find_design(design));
+    const auto healthy = npu_impl::open_device("emulated");
+    const auto device = fault->device ? fault->device(*healthy) : nullptr;
+    npu_impl::NpuPath path(device ? *device : *healthy, *npu_impl::find_design(design));
     const auto faulty = fault->path ? fault->path(path) : nullptr;
     const CaseResult result = run(hard_layer(250), faulty ? *faulty : path);
     const Verdict verdict = verdict_of(result);
@@ -116,8 +115,8 @@ TEST(Experiment, FindsUnmaskedPaddingAtT3001) {
     for (const char* design : {"unfused", "fused"}) {
         auto faults = planted_faults();
         const auto fault = std::ranges::find(faults, "padded_keys_unmasked", &Fault::name);
-        npu_impl::EmulatedDevice healthy(kernels::tile_kernels());
-        const auto device = fault->device(healthy);
+        const auto healthy = npu_impl::open_device("emulated");
+        const auto device = fault->device(*healthy);
         npu_impl::NpuPath path(*device, *npu_impl::find_design(design));
         Selection selection;
         selection.head = 6;  // all logits negative: the padding takes nearly all of the probability
@@ -129,8 +128,8 @@ TEST(Experiment, FindsUnmaskedPaddingAtT3001) {
 TEST(Experiment, NamesTheCoreThatIsWrong) {
     auto faults = planted_faults();
     const auto fault = std::ranges::find(faults, "core_half_a_percent_off", &Fault::name);
-    npu_impl::EmulatedDevice healthy(kernels::tile_kernels());
-    const auto device = fault->device(healthy);
+    const auto healthy = npu_impl::open_device("emulated");
+    const auto device = fault->device(*healthy);
     npu_impl::NpuPath path(*device, *npu_impl::find_design("unfused"));
     const CaseResult result = run(hard_layer(250), path);
     int located = 0;
@@ -149,16 +148,16 @@ TEST(Experiment, NamesTheCoreThatIsWrong) {
 TEST(Experiment, ReportsUnwrittenOutputAsSuch) {
     auto faults = planted_faults();
     const auto fault = std::ranges::find(faults, "core_silent", &Fault::name);
-    npu_impl::EmulatedDevice healthy(kernels::tile_kernels());
-    const auto device = fault->device(healthy);
+    const auto healthy = npu_impl::open_device("emulated");
+    const auto device = fault->device(*healthy);
     npu_impl::NpuPath path(*device, *npu_impl::find_design("unfused"));
     const CaseResult result = run(hard_layer(250), path);
     EXPECT_THAT(result.rows.front().judgement.reason, testing::HasSubstr("never written by the device"));
 }
 
 TEST(Experiment, MistrustsEverythingWhenTheRecordingDisagreesWithTheGolden) {
-    npu_impl::EmulatedDevice device(kernels::tile_kernels());
-    npu_impl::NpuPath path(device, *npu_impl::find_design("fused"));
+    const auto device = npu_impl::open_device("emulated");
+    npu_impl::NpuPath path(*device, *npu_impl::find_design("fused"));
     datasets::LayerCase layer = hard_layer(130);
     layer.recorded[Op::key] = layer.recorded[Op::query];
     const CaseResult result = run(layer, path);
@@ -179,8 +178,8 @@ TEST(Experiment, RefusesAPathThatLaunchesNothing) {
 }
 
 TEST(Experiment, CoversOpsInsideAFusedStep) {
-    npu_impl::EmulatedDevice device(kernels::tile_kernels());
-    npu_impl::NpuPath path(device, *npu_impl::find_design("fused"));
+    const auto device = npu_impl::open_device("emulated");
+    npu_impl::NpuPath path(*device, *npu_impl::find_design("fused"));
     const CaseResult result = run(hard_layer(65), path);
     int covered = 0;
     for (const OpRow& row : result.rows) {
@@ -195,8 +194,8 @@ TEST(Experiment, CoversOpsInsideAFusedStep) {
 }
 
 TEST(Experiment, JudgesOnlyWhatIsSelected) {
-    npu_impl::EmulatedDevice device(kernels::tile_kernels());
-    npu_impl::NpuPath path(device, *npu_impl::find_design("unfused"));
+    const auto device = npu_impl::open_device("emulated");
+    npu_impl::NpuPath path(*device, *npu_impl::find_design("unfused"));
     Selection selection;
     selection.ops = {Op::scores, Op::context};
     selection.inputs = {Input::isolated};

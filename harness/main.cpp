@@ -1,36 +1,22 @@
 // The program: parses the command line, runs one command, turns every error into one line and an exit code.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <tbb/global_control.h>
 
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <vector>
 
 #include "harness/commands/commands.hpp"
+#include "harness/environment.hpp"
 #include "harness/interrupt.hpp"
 
 namespace {
 
 using namespace harness;
 
-std::string invocation(int argc, char** argv) {
-    std::string line = "harness";
-    for (int i = 1; i < argc; ++i) {
-        line += std::string(" ") + argv[i];
-    }
-    return line;
-}
-
-template <typename Options, typename Run>
-ExitCode limited(const Options& options, Run run) {
-    if (options.common.threads == 0) {
-        return run();
-    }
-    const tbb::global_control limit(tbb::global_control::max_allowed_parallelism,
-                                    std::size_t(options.common.threads));
-    return run();
-}
-
+// Runs one command with as many tasks at once as its options allow.
 struct Runner {
     std::string line;
 
@@ -38,16 +24,12 @@ struct Runner {
         fmt::print("{}", text.text);
         return ExitCode::passed;
     }
-    ExitCode operator()(const CompareOptions& o) const {
-        return limited(o, [&] { return run_compare(o, line); });
+    ExitCode operator()(const auto& options) const {
+        const std::size_t tasks =
+            options.common.threads > 0 ? std::size_t(options.common.threads) : std::size_t(usable_cores());
+        const tbb::global_control limit(tbb::global_control::max_allowed_parallelism, tasks);
+        return run(options, line);
     }
-    ExitCode operator()(const RecordOptions& o) const {
-        return limited(o, [&] { return run_record(o); });
-    }
-    ExitCode operator()(const InspectOptions& o) const {
-        return limited(o, [&] { return run_inspect(o); });
-    }
-    ExitCode operator()(const ListOptions& o) const { return run_list(o); }
 };
 
 int report(const char* message, ExitCode code) {
@@ -60,7 +42,9 @@ int report(const char* message, ExitCode code) {
 int main(int argc, char** argv) {
     catch_interrupts();
     try {
-        return static_cast<int>(std::visit(Runner{invocation(argc, argv)}, parse_command_line(argc, argv)));
+        const std::vector<std::string> words(argv + 1, argv + argc);
+        const Runner runner{fmt::format("harness {}", fmt::join(words, " "))};
+        return static_cast<int>(std::visit(runner, parse_command_line(argc, argv)));
     } catch (const UsageError& error) {
         return report(error.what(), ExitCode::usage);
     } catch (const Interrupted& error) {

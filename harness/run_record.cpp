@@ -211,7 +211,6 @@ Json to_json(const Environment& e) {
             {"blas", e.blas},
             {"blas_core_type", e.blas_core_type},
             {"blas_threads_per_task", 1},
-            {"kernel_target", e.kernel_target},
             {"compiler", e.compiler},
             {"flags", e.flags},
             {"build_type", e.build_type},

@@ -47,7 +47,13 @@ std::string rho(double value) {
     if (std::isinf(value) || std::isnan(value)) {
         return "inf";
     }
-    return value < 1000 ? fmt::format("{:.3f}", value) : fmt::format("{:.1e}", value);
+    return value < 10     ? fmt::format("{:.3f}", value)
+           : value < 1000 ? fmt::format("{:.1f}", value)
+                          : fmt::format("{:.0e}", value);
+}
+
+std::string error(double value) {
+    return value < 10 ? fmt::format("{:.4f}", value) : fmt::format("{:.0e}", value);
 }
 
 std::string percent(double value) {
@@ -55,7 +61,7 @@ std::string percent(double value) {
         return "-";
     }
     const double cut = std::floor(value * 1e4) / 1e4;
-    return cut <= -1000 ? fmt::format("{:.1e}", cut) : fmt::format("{:.4f}", cut);
+    return cut <= -100 ? fmt::format("{:.1e}", cut) : fmt::format("{:.4f}", cut);
 }
 
 std::string kind(datasets::Clock clock) {
@@ -95,11 +101,11 @@ std::string op_table(const RunRecord& record, bool color) {
         };
         const auto match = [](const harness::InputSummary& s) { return percent(s.match_percent); };
         const auto bound = [](const harness::InputSummary& s) { return rho(s.rho); };
-        const auto row = [](const harness::InputSummary& s) { return fmt::format("{:.4f}", s.worst_row); };
+        const auto row_error = [](const harness::InputSummary& s) { return error(s.worst_row); };
         out += fmt::format("{:<13} {} {:>6} {:>8} {:>6} {:>8} {:>7} {:>8} {:>9} {:>7} {:>8}\n",
                            datasets::name(op.op), painted(op.verdict, 10, color), cell(op.isolated, bound),
                            cell(op.isolated, match), cell(op.chained, bound), cell(op.chained, match),
-                           cell(op.chained, row),
+                           cell(op.chained, row_error),
                            cell(op.time, [](const StepTime& t) { return milliseconds(t.cpu.seconds); }),
                            cell(op.time, [](const StepTime& t) { return milliseconds(t.npu.seconds); }),
                            cell(op.time, [](const StepTime& t) { return ratio(t.speedup); }),
@@ -127,8 +133,8 @@ std::string layer_table(const RunRecord& record, bool color) {
         out += fmt::format("{:<22.22} {:>5}  {} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}\n", layer.clip,
                            layer.layer, painted(verdict, 10, color),
                            output([](const OpStatistics& s) { return percent(s.match_percent); }),
-                           output([](const OpStatistics& s) { return fmt::format("{:.4f}", s.worst_row); }),
-                           output([](const OpStatistics& s) { return fmt::format("{:.4f}", s.worst_tile); }),
+                           output([](const OpStatistics& s) { return error(s.worst_row); }),
+                           output([](const OpStatistics& s) { return error(s.worst_tile); }),
                            total([](const StepTime& t) { return milliseconds(t.cpu.seconds); }),
                            total([](const StepTime& t) { return milliseconds(t.npu.seconds); }),
                            total([](const StepTime& t) { return ratio(t.speedup); }));

@@ -12,7 +12,8 @@ option(HARNESS_WERROR "Treat warnings as errors" OFF)
 option(HARNESS_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
 
 add_library(harness_compiler INTERFACE)
-# No contraction and no fast-math: generator, oracle, golden and device arithmetic must not depend on the compiler.
+# No contraction and no fast-math: generator, oracle, golden and device arithmetic must not depend on the
+# compiler.
 target_compile_options(harness_compiler INTERFACE -ffp-contract=off -fno-fast-math)
 target_compile_options(harness_compiler INTERFACE
     -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wold-style-cast -Wdouble-promotion -Wvla

@@ -8,9 +8,9 @@
 namespace harness {
 
 // `invocation` is the command line as typed, for the record.
-ExitCode run_compare(const CompareOptions& options, const std::string& invocation);
-ExitCode run_record(const RecordOptions& options);
-ExitCode run_inspect(const InspectOptions& options);
-ExitCode run_list(const ListOptions& options);
+ExitCode run(const CompareOptions& options, const std::string& invocation);
+ExitCode run(const RecordOptions& options, const std::string& invocation);
+ExitCode run(const InspectOptions& options, const std::string& invocation);
+ExitCode run(const ListOptions& options, const std::string& invocation);
 
 }  // namespace harness

@@ -93,7 +93,7 @@ void run_cases(RunRecord& record, const CompareOptions& options, const datasets:
 
 }  // namespace
 
-ExitCode run_compare(const CompareOptions& options, const std::string& invocation) {
+ExitCode run(const CompareOptions& options, const std::string& invocation) {
     const auto device = npu_impl::open_device(options.device);
     const std::string file = options.dataset.empty()
                                  ? default_recording(options.context.value_or(1500), !options.common.quiet)

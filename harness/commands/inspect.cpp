@@ -7,7 +7,7 @@
 
 namespace harness {
 
-ExitCode run_inspect(const InspectOptions& options) {
+ExitCode run(const InspectOptions& options, const std::string&) {
     const datasets::Recording recording(options.file);
     const datasets::RecordingInfo& info = recording.info();
     const auto summaries = recording.summaries();

@@ -30,7 +30,7 @@ std::string steps_of(const npu_impl::Design& design) {
 
 }  // namespace
 
-ExitCode run_list(const ListOptions& options) {
+ExitCode run(const ListOptions& options, const std::string&) {
     if (options.common.quiet) {
         return ExitCode::passed;
     }

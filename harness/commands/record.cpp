@@ -8,7 +8,7 @@
 
 namespace harness {
 
-ExitCode run_record(const RecordOptions& options) {
+ExitCode run(const RecordOptions& options, const std::string&) {
     record_synthetic({options.model, options.store, options.audio_seconds}, options.out,
                      !options.common.quiet);
     if (!options.common.quiet) {

@@ -1,0 +1,274 @@
+// Level 1 bounds: honest arithmetic, computed here independently in plain loops, stays inside; the errors
+// that the bound is there for lie outside; and the bound is not idle slack.
+#include "harness/bounds.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "datasets/bf16.hpp"
+
+namespace harness {
+namespace {
+
+using datasets::Arithmetic;
+using datasets::DType;
+using datasets::Op;
+using datasets::Rounding;
+using datasets::Rows;
+
+std::size_t index(std::int64_t value) {
+    return static_cast<std::size_t>(value);
+}
+
+// Random layer and upstream tensors of one head group, all exactly representable in bf16.
+class Fixture : public datasets::Source {
+public:
+    Fixture(std::int64_t context, int heads, float spread, unsigned seed) {
+        layer_.shape = {context, heads};
+        const auto width = layer_.shape.width();
+        std::mt19937 random(seed);
+        std::normal_distribution<float> normal(0.0F, 1.0F);
+        const auto fill = [&](std::vector<float>& values, std::int64_t count, float scale) {
+            values.resize(index(count));
+            for (float& value : values) {
+                value = datasets::round_to_bf16(scale * normal(random), Rounding::nearest_even);
+            }
+        };
+        fill(layer_.weights.query.weight, width * width, 0.1F);
+        fill(layer_.weights.query.bias, width, 0.1F);
+        fill(x_, context * width, 1.0F);
+        fill(query_, context * width, spread);
+        fill(key_, context * width, spread);
+        fill(value_, context * width, 1.0F);
+    }
+
+    void rows(Op op, Rows rows, std::span<float> out) const override {
+        const std::vector<float>& tensor = op == Op::query   ? query_
+                                           : op == Op::key   ? key_
+                                           : op == Op::value ? value_
+                                                             : x_;
+        const std::int64_t width = layer_.shape.width();
+        const std::int64_t columns = rows.head < 0 ? width : datasets::head_width;
+        for (std::int64_t r = 0; r < rows.count; ++r) {
+            for (std::int64_t c = 0; c < columns; ++c) {
+                out[index(r * columns + c)] = tensor[index(
+                    (rows.begin + r) * width + std::max(rows.head, 0) * datasets::head_width + c)];
+            }
+        }
+    }
+
+    [[nodiscard]] float at(Op op, std::int64_t row, std::int64_t column) const {
+        float row_values[datasets::head_width];
+        rows(op, {0, row, 1}, row_values);
+        return row_values[column];
+    }
+
+    datasets::LayerCase layer_;
+    std::vector<float> x_, query_, key_, value_;
+};
+
+Arithmetic product(DType store, Rounding rounding) {
+    Arithmetic a;
+    a.operand = DType::bf16;
+    a.store = store;
+    a.store_rounding = rounding;
+    a.accumulation = datasets::Accumulation::chain_f32;
+    return a;
+}
+
+// Largest |error| / bound of query rows computed by a plain fp32 chain that starts at the bias, stored in
+// bf16.
+double query_rho(const Fixture& f, const Arithmetic& declared, Rounding actual) {
+    const Bounds bounds(f.layer_, f);
+    const Rows rows{0, 0, 64};
+    Bounded expected;
+    bounds.of(Op::query, rows, declared, false, expected);
+    const std::int64_t width = f.layer_.shape.width();
+    double rho = 0;
+    for (std::int64_t r = 0; r < rows.count; ++r) {
+        for (std::int64_t c = 0; c < datasets::head_width; ++c) {
+            float sum = f.layer_.weights.query.bias[index(c)];
+            for (std::int64_t k = 0; k < width; ++k) {
+                sum += f.x_[index(r * width + k)] * f.layer_.weights.query.weight[index(c * width + k)];
+            }
+            const double got{declared.store == DType::f32 ? sum : datasets::round_to_bf16(sum, actual)};
+            const std::size_t i = index(r * datasets::head_width + c);
+            rho = std::max(rho, std::abs(got - expected.value[i]) / expected.bound[i]);
+        }
+    }
+    return rho;
+}
+
+TEST(Bounds, HoldForAnHonestProductAndAreTight) {
+    const Fixture f(64, 2, 1.0F, 7);
+    for (const Rounding rounding : {Rounding::nearest_even, Rounding::toward_zero, Rounding::floor}) {
+        const double rho = query_rho(f, product(DType::bf16, rounding), rounding);
+        EXPECT_LE(rho, 1.0) << datasets::name(rounding);
+        EXPECT_GE(rho, 0.8) << datasets::name(rounding);
+    }
+    EXPECT_LE(query_rho(f, product(DType::f32, Rounding::nearest_even), Rounding::nearest_even), 1.0);
+}
+
+TEST(Bounds, DoNotAdmitTruncationWhereNearestIsDeclared) {
+    const Fixture f(64, 2, 1.0F, 8);
+    EXPECT_GT(query_rho(f, product(DType::bf16, Rounding::nearest_even), Rounding::toward_zero), 1.5);
+    EXPECT_GT(query_rho(f, product(DType::bf16, Rounding::nearest_even), Rounding::floor), 1.5);
+}
+
+TEST(Bounds, GrowWithEveryRoundingPerKTile) {
+    const Fixture f(64, 2, 1.0F, 9);
+    const Bounds bounds(f.layer_, f);
+    Arithmetic once = product(DType::bf16, Rounding::nearest_even);
+    Arithmetic repeated = once;
+    repeated.round_every_k = 64;
+    Bounded a;
+    Bounded b;
+    bounds.of(Op::query, {0, 0, 64}, once, false, a);
+    bounds.of(Op::query, {0, 0, 64}, repeated, false, b);
+    for (std::size_t i = 0; i < a.bound.size(); ++i) {
+        EXPECT_GT(b.bound[i], a.bound[i]);
+    }
+}
+
+TEST(Bounds, GammaIsTheTextbookOne) {
+    EXPECT_DOUBLE_EQ(gamma(1), 0x1p-24 / (1 - 0x1p-24));
+    EXPECT_GT(gamma(3008), 3008 * 0x1p-24);
+    EXPECT_EQ(gamma(0), 0);
+}
+
+// Fused attention over key tiles in double, with an exp whose relative error is `error(key, d)`, in the
+// declared order.
+std::vector<double> attention_row(const Fixture& f, std::int64_t row, int tile,
+                                  const std::function<double(std::int64_t)>& error) {
+    const std::int64_t keys = f.layer_.shape.context;
+    double top = -INFINITY;
+    double sum = 0;
+    std::vector<double> out(datasets::head_width, 0.0);
+    std::vector<double> scores(index(keys));
+    for (std::int64_t j = 0; j < keys; ++j) {
+        float s = 0;
+        for (std::int64_t c = 0; c < datasets::head_width; ++c) {
+            s += f.at(Op::query, row, c) * f.at(Op::key, j, c);
+        }
+        scores[index(j)] = double{s * 0.125F};
+    }
+    for (std::int64_t begin = 0; begin < keys; begin += tile) {
+        const std::int64_t end = std::min(keys, begin + tile);
+        double next = top;
+        for (std::int64_t j = begin; j < end; ++j) {
+            next = std::max(next, scores[index(j)]);
+        }
+        const double rescale = next > top ? std::exp(top - next) * (1 + error(begin)) : 1.0;
+        top = next;
+        sum *= rescale;
+        for (double& value : out) {
+            value *= rescale;
+        }
+        for (std::int64_t j = begin; j < end; ++j) {
+            const float argument =
+                datasets::round_to_bf16(static_cast<float>(scores[index(j)] - top), Rounding::nearest_even);
+            const double weight = std::exp(double{argument}) * (1 + error(j));
+            sum += weight;
+            for (std::int64_t c = 0; c < datasets::head_width; ++c) {
+                out[index(c)] += weight * double{f.at(Op::value, j, c)};
+            }
+        }
+    }
+    for (double& value : out) {
+        value /= sum;
+    }
+    return out;
+}
+
+double fused_rho(const Fixture& f, double declared_error, const std::function<double(std::int64_t)>& error) {
+    Arithmetic a = product(DType::bf16, Rounding::nearest_even);
+    a.key_tile = 64;
+    a.exp_argument = DType::bf16;
+    a.exp_error = declared_error;
+    const Bounds bounds(f.layer_, f);
+    Bounded expected;
+    const std::int64_t rows = std::min<std::int64_t>(8, f.layer_.shape.context);
+    bounds.of(Op::context, {0, 0, rows}, a, true, expected);
+    double rho = 0;
+    for (std::int64_t r = 0; r < rows; ++r) {
+        const auto got = attention_row(f, r, 64, error);
+        for (std::size_t c = 0; c < got.size(); ++c) {
+            const double stored{datasets::round_to_bf16(static_cast<float>(got[c]), Rounding::nearest_even)};
+            const std::size_t i = index(r) * got.size() + c;
+            rho = std::max(rho, std::abs(stored - expected.value[i]) / expected.bound[i]);
+        }
+    }
+    return rho;
+}
+
+TEST(Bounds, HoldForFusedAttentionWithTheWorstAdmittedExp) {
+    for (const std::int64_t context : {1, 64, 65, 200}) {
+        for (const float spread : {0.3F, 3.0F}) {
+            const Fixture f(context, 1, spread, 11);
+            std::mt19937 random(5);
+            std::bernoulli_distribution coin;
+            EXPECT_LE(fused_rho(f, 0.0102, [&](std::int64_t) { return coin(random) ? 0.0102 : -0.0102; }),
+                      1.0)
+                << context << " " << spread;
+            EXPECT_LE(fused_rho(f, 0.0102, [](std::int64_t j) { return j < 64 ? 0.0102 : -0.0102; }), 1.0);
+        }
+    }
+}
+
+TEST(Bounds, DoNotAdmitAnExpTenTimesWorseThanDeclared) {
+    const Fixture f(200, 1, 0.3F, 12);
+    EXPECT_GT(fused_rho(f, 0.0102, [](std::int64_t j) { return j < 100 ? 0.102 : -0.102; }), 1.0);
+}
+
+// Softmax on supplied scores: the oracle is the closed form, the bound must hold for the declared exp error.
+TEST(Bounds, HoldForProbabilitiesAndFailForAMissingKey) {
+    class Scores : public datasets::Source {
+    public:
+        void rows(Op, Rows rows, std::span<float> out) const override {
+            for (std::int64_t r = 0; r < rows.count; ++r) {
+                for (std::int64_t j = 0; j < 150; ++j) {
+                    out[index(r * 150 + j)] = static_cast<float>((j * 37 % 101) - 50) * 0.2F;
+                }
+            }
+        }
+    };
+    datasets::LayerCase layer;
+    layer.shape = {150, 1};
+    const Scores scores;
+    const Bounds bounds(layer, scores);
+    Arithmetic a;
+    a.store = DType::bf16;
+    a.key_tile = 64;
+    a.exp_argument = DType::bf16;
+    a.exp_error = 0.0102;
+    Bounded expected;
+    bounds.of(Op::probabilities, {0, 0, 1}, a, false, expected);
+    std::vector<float> s(150);
+    scores.rows(Op::scores, {0, 0, 1}, s);
+    double honest = 0;
+    double without = 0;
+    for (std::size_t j = 0; j < s.size(); ++j) {
+        const double weight = std::exp(double{s[j]} - 10) * (j % 2 == 0 ? 1.0102 : 0.9898);
+        honest += weight;
+        without += j == 100 ? 0.0 : weight;
+    }
+    double rho_honest = 0;
+    double rho_without = 0;
+    double closed_form = 0;
+    for (std::size_t j = 0; j < s.size(); ++j) {
+        closed_form += expected.value[j];
+        const double weight = std::exp(double{s[j]} - 10) * (j % 2 == 0 ? 1.0102 : 0.9898);
+        rho_honest = std::max(rho_honest, std::abs(weight / honest - expected.value[j]) / expected.bound[j]);
+        rho_without =
+            std::max(rho_without,
+                     std::abs((j == 100 ? 0.0 : weight) / without - expected.value[j]) / expected.bound[j]);
+    }
+    EXPECT_NEAR(closed_form, 1.0, 1e-12);
+    EXPECT_LE(rho_honest, 1.0);
+    EXPECT_GT(rho_without, 1.0);
+}
+
+}  // namespace
+}  // namespace harness

@@ -1,0 +1,129 @@
+#include "harness/gate.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+namespace harness {
+namespace {
+
+using datasets::DType;
+using datasets::Rounding;
+using testing::HasSubstr;
+
+OpStatistics healthy() {
+    OpStatistics s;
+    s.elements = 64000;
+    s.blocks_expected = s.blocks_seen = 10;
+    s.rho = 0.99;
+    s.rounded = 60000;
+    s.lowered = s.shrunk = 30100;
+    s.match_percent = 99.97;
+    s.centred_energy = 0.5;
+    s.worst_row = 0.02;
+    s.worst_tile = 0.01;
+    return s;
+}
+
+datasets::Arithmetic stored(DType type, Rounding rounding) {
+    datasets::Arithmetic a;
+    a.store = type;
+    a.store_rounding = rounding;
+    return a;
+}
+
+const datasets::Arithmetic nearest = stored(DType::bf16, Rounding::nearest_even);
+const DeviceCheck ran{true, 4, 4, ""};
+
+TEST(Gate, PassesTheHealthy) {
+    EXPECT_EQ(judge_op(healthy(), nearest, ran).verdict, Verdict::passed);
+    EXPECT_EQ(judge_headline(healthy(), {1500, 8}).verdict, Verdict::passed);
+}
+
+TEST(Gate, FailsEveryBrokenQuantityWithItsReason) {
+    const auto reason = [](auto break_it, DeviceCheck device = ran) {
+        OpStatistics s = healthy();
+        break_it(s);
+        const Judgement judgement = judge_op(s, nearest, device);
+        EXPECT_EQ(judgement.verdict, Verdict::failed);
+        return judgement.reason;
+    };
+    const auto nothing = [](OpStatistics&) {};
+    EXPECT_THAT(reason([](auto& s) { s.nonfinite = 1; }), HasSubstr("NaN or infinite"));
+    EXPECT_THAT(reason([](auto& s) { s.poisoned = s.nonfinite = 1; }), HasSubstr("never written"));
+    EXPECT_THAT(reason([](auto& s) { s.blocks_seen = 9; }), HasSubstr("9 of 10 blocks"));
+    EXPECT_THAT(reason([](auto& s) { s.blocks_repeated = 1; }), HasSubstr("more than once"));
+    EXPECT_THAT(reason([](auto& s) { s.rho = 1.0001; }), HasSubstr("outside their bound"));
+    EXPECT_THAT(reason([](auto& s) { s.rho = std::numeric_limits<double>::quiet_NaN(); }),
+                HasSubstr("outside"));
+    EXPECT_THAT(reason([](auto& s) { s.shrunk = 59990; }),
+                HasSubstr("not the declared nearest_even rounding"));
+    EXPECT_THAT(reason([](auto& s) { s.lowered = 59990; }), HasSubstr("lie below"));
+    EXPECT_THAT(reason(nothing, {true, 0, 0, ""}), HasSubstr("counted 0 launches"));
+    EXPECT_THAT(reason(nothing, {true, 3, 4, ""}), HasSubstr("counted 3 launches, the plan promised 4"));
+    EXPECT_THAT(reason(nothing, {true, 4, 4, "guard broken"}), HasSubstr("guard broken"));
+}
+
+TEST(Gate, JudgesTheDirectionOfTheStoreByItsDeclaration) {
+    OpStatistics s = healthy();
+    s.lowered = 59990;  // floor
+    EXPECT_EQ(judge_op(s, stored(DType::bf16, Rounding::floor), ran).verdict, Verdict::passed);
+    EXPECT_EQ(judge_op(s, stored(DType::bf16, Rounding::toward_zero), ran).verdict, Verdict::failed);
+    EXPECT_EQ(judge_op(s, nearest, ran).verdict, Verdict::failed);
+    EXPECT_EQ(judge_op(s, stored(DType::f32, Rounding::nearest_even), ran).verdict, Verdict::passed);
+    s.lowered = 30000;
+    s.shrunk = 59990;  // truncation
+    EXPECT_EQ(judge_op(s, stored(DType::bf16, Rounding::toward_zero), ran).verdict, Verdict::passed);
+    EXPECT_EQ(judge_op(s, stored(DType::bf16, Rounding::floor), ran).verdict, Verdict::failed);
+}
+
+TEST(Gate, SaysNothingAboutTheDirectionOfAHandfulOfStores) {
+    OpStatistics s = healthy();
+    s.rounded = 10;
+    s.lowered = s.shrunk = 10;
+    EXPECT_EQ(judge_op(s, nearest, ran).verdict, Verdict::passed);
+}
+
+TEST(Gate, HeadlineHasThreeLimits) {
+    OpStatistics s = healthy();
+    s.match_percent = 99.89;
+    EXPECT_THAT(judge_headline(s, {1500, 8}).reason, HasSubstr("match 99.8900% is under 99.9%"));
+    s = healthy();
+    s.worst_row = 0.081;
+    EXPECT_EQ(judge_headline(s, {1500, 8}).verdict, Verdict::failed);
+    s = healthy();
+    s.worst_tile = 0.041;
+    EXPECT_EQ(judge_headline(s, {1500, 8}).verdict, Verdict::failed);
+    s.match_percent = std::numeric_limits<double>::quiet_NaN();
+    EXPECT_EQ(judge_headline(s, {1500, 8}).verdict, Verdict::failed);
+}
+
+TEST(Gate, HeadlineDoesNotApplyToShortOrConstantOutputAndSaysSo) {
+    OpStatistics s = healthy();
+    s.match_percent = -1000;
+    EXPECT_THAT(judge_headline(s, {63, 8}).reason, HasSubstr("not applicable"));
+    s.centred_energy = 0.009;
+    EXPECT_FALSE(headline_applies(s, {1500, 8}));
+    EXPECT_EQ(judge_headline(s, {1500, 8}).verdict, Verdict::passed);
+}
+
+// A NaN must not slip through the applicability test either.
+TEST(Gate, NotANumberIsNoReasonForTheHeadlineNotToApply) {
+    OpStatistics s = healthy();
+    s.centred_energy = s.match_percent = std::numeric_limits<double>::quiet_NaN();
+    EXPECT_EQ(judge_headline(s, {1500, 8}).verdict, Verdict::failed);
+}
+
+TEST(Gate, EveryLimitHasAFormulaAnEnvelopeAFaultAndAReason) {
+    for (const Limit& limit : limits()) {
+        EXPECT_FALSE(limit.formula.empty());
+        EXPECT_FALSE(limit.envelope.empty());
+        EXPECT_FALSE(limit.weakest.empty());
+        EXPECT_FALSE(limit.reason.empty());
+    }
+}
+
+}  // namespace
+}  // namespace harness

@@ -1,0 +1,118 @@
+#include "harness/options.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <initializer_list>
+
+namespace harness {
+namespace {
+
+using datasets::Op;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+Command parse(std::initializer_list<const char*> arguments) {
+    std::vector<const char*> argv{"harness"};
+    argv.insert(argv.end(), arguments);
+    return parse_command_line(int(argv.size()), argv.data());
+}
+
+std::string refusal(std::initializer_list<const char*> arguments) {
+    try {
+        parse(arguments);
+    } catch (const UsageError& error) {
+        EXPECT_THAT(error.what(), testing::Not(HasSubstr("\n"))) << "one line";
+        return error.what();
+    }
+    return "accepted";
+}
+
+TEST(Options, TheMainCommandNeedsNothingElse) {
+    const auto options = std::get<CompareOptions>(parse({"--layer", "all", "--compare"}));
+    EXPECT_EQ(options.layers, "all");
+    EXPECT_EQ(options.design, "unfused");
+    EXPECT_EQ(options.device, "emulated");
+    EXPECT_TRUE(options.dataset.empty());
+    EXPECT_EQ(options.selection.head, -1);
+    EXPECT_THAT(options.selection.inputs, ElementsAre(Input::isolated, Input::chained));
+}
+
+TEST(Options, SelectsOpsHeadInputAndFiles) {
+    const auto options = std::get<CompareOptions>(parse(
+        {"--compare", "--op",    "scores,context", "--head",  "3",     "--input",  "chained", "--design",
+         "fused",     "--json",  "a.json",         "--junit", "b.xml", "--repeat", "7",       "--threads",
+         "2",         "--quiet", "--color",        "never"}));
+    EXPECT_THAT(options.selection.ops, ElementsAre(Op::scores, Op::context));
+    EXPECT_EQ(options.selection.head, 3);
+    EXPECT_THAT(options.selection.inputs, ElementsAre(Input::chained));
+    EXPECT_EQ(options.design, "fused");
+    EXPECT_EQ(options.json, "a.json");
+    EXPECT_EQ(options.junit, "b.xml");
+    EXPECT_EQ(options.selection.repetitions, 7);
+    EXPECT_EQ(options.common.threads, 2);
+    EXPECT_TRUE(options.common.quiet);
+    EXPECT_EQ(options.common.color, Color::never);
+}
+
+TEST(Options, RecordTakesProfileSizeAndSeed) {
+    const auto options =
+        std::get<RecordOptions>(parse({"record", "--synthetic", "benign", "--context", "65", "--seed", "5",
+                                       "--size", "tiny", "--dtype", "bf16", "--out", "x.h5"}));
+    EXPECT_EQ(options.model.profile, datasets::Profile::benign);
+    EXPECT_EQ(options.model.shape, (datasets::LayerShape{65, 6}));
+    EXPECT_EQ(options.model.layers, 4);
+    EXPECT_EQ(options.model.seed, 5U);
+    EXPECT_EQ(options.store, datasets::DType::bf16);
+    EXPECT_EQ(options.out, "x.h5");
+}
+
+TEST(Options, ListsWhatIsValid) {
+    EXPECT_THAT(refusal({"--compare", "--op", "softmax"}),
+                HasSubstr("query, key, value, scores, probabilities"));
+    EXPECT_THAT(refusal({"--compare", "--design", "magic"}), HasSubstr("unfused, fused"));
+    EXPECT_THAT(refusal({"--compare", "--device", "gpu"}), HasSubstr("emulated, xrt"));
+    EXPECT_THAT(refusal({"--compare", "--input", "both-ways"}), HasSubstr("isolated, chained, both"));
+    EXPECT_THAT(refusal({"--compare", "--lair", "0"}), HasSubstr("--layer"));
+    EXPECT_THAT(refusal({"record", "--out", "x", "--synthetic", "easy"}), HasSubstr("hard, benign"));
+    EXPECT_THAT(refusal({"record", "--out", "x", "--size", "huge"}),
+                HasSubstr("base, large, medium, small, tiny"));
+    EXPECT_THAT(refusal({"recrod"}), HasSubstr("record"));
+}
+
+TEST(Options, RefusesWhatCannotBe) {
+    EXPECT_THAT(refusal({}), HasSubstr("--compare"));
+    EXPECT_THAT(refusal({"--layer", "all"}), HasSubstr("--compare"));
+    EXPECT_THAT(refusal({"record"}), HasSubstr("--out"));
+    EXPECT_THAT(refusal({"inspect"}), HasSubstr("file"));
+    EXPECT_THAT(refusal({"--compare", "--threads", "0"}), HasSubstr("--threads"));
+    EXPECT_THAT(refusal({"--compare", "--context", "0"}), HasSubstr("--context"));
+    EXPECT_THAT(refusal({"--compare", "--context", "abc"}), HasSubstr("--context"));
+    EXPECT_THAT(refusal({"--compare", "--repeat", "-1"}), HasSubstr("--repeat"));
+    EXPECT_THAT(refusal({"--compare", "--head", "0", "--op", "output"}), HasSubstr("no heads"));
+    EXPECT_THAT(refusal({"--compare", "--dataset", "x", "--context", "65"}), HasSubstr("--context"));
+}
+
+TEST(Options, HelpAndVersionAreTexts) {
+    EXPECT_THAT(std::get<PrintText>(parse({"--help"})).text, HasSubstr("harness --layer all --compare"));
+    EXPECT_THAT(std::get<PrintText>(parse({"--help"})).text, HasSubstr("Exit codes"));
+    EXPECT_THAT(std::get<PrintText>(parse({"record", "--help"})).text, HasSubstr("--synthetic"));
+    EXPECT_THAT(std::get<PrintText>(parse({"--version"})).text, HasSubstr("harness "));
+}
+
+TEST(Options, LayersAreAllOrAList) {
+    EXPECT_THAT(parse_layers("all", 3), ElementsAre(0, 1, 2));
+    EXPECT_THAT(parse_layers("0", 3), ElementsAre(0));
+    EXPECT_THAT(parse_layers("5,0-2,1", 6), ElementsAre(0, 1, 2, 5));
+    for (const char* bad : {"6", "0-6", "2-1", "", "a", "0,", "-1", "1-", "0 1", "1.5", "99999999999"}) {
+        EXPECT_THROW(parse_layers(bad, 6), UsageError) << bad;
+    }
+    try {
+        parse_layers("7", 6);
+    } catch (const UsageError& error) {
+        EXPECT_THAT(error.what(), HasSubstr("valid: all, 0-5"));
+    }
+}
+
+}  // namespace
+}  // namespace harness

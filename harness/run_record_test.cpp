@@ -1,0 +1,97 @@
+#include "harness/run_record.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "harness/run_record_example.hpp"
+
+namespace harness {
+namespace {
+
+using testing::HasSubstr;
+
+std::string read(const std::filesystem::path& file) {
+    std::ifstream in(file);
+    std::ostringstream out;
+    out << in.rdbuf();
+    return out.str();
+}
+
+TEST(RunRecord, EveryDurationCarriesItsKindAndClock) {
+    const std::string json = to_json(example_record());
+    for (const char* part : {"\"schema\": \"npu-attention-run\"", "\"clock\": \"modelled\"",
+                             "\"clock\": \"host_wall\"", "\"kind\": \"counted\""}) {
+        EXPECT_NE(json.find(part), std::string::npos) << part;
+    }
+    // The speedup against a modelled time is itself modelled.
+    const auto at = json.find("\"speedup\"");
+    EXPECT_THAT(json.substr(at, 160), HasSubstr("\"kind\": \"modelled\""));
+}
+
+TEST(RunRecord, NotANumberBecomesNull) {
+    const std::string json = to_json(example_record());
+    EXPECT_EQ(json.find(": nan"), std::string::npos);
+    EXPECT_EQ(json.find(": inf"), std::string::npos);
+    EXPECT_NE(json.find("\"value\": null"), std::string::npos);
+}
+
+TEST(RunRecord, TheWorstVerdictDecides) {
+    RunRecord record = example_record();
+    EXPECT_EQ(overall_verdict(record), Verdict::not_run);
+    std::erase_if(record.rows, [](const OpRow& row) { return row.judgement.verdict == Verdict::not_run; });
+    EXPECT_EQ(overall_verdict(record), Verdict::failed);
+    record.layers[0].differing_elements = 1;
+    EXPECT_EQ(overall_verdict(record), Verdict::unstable);
+    record.layers[0].differing_elements = 0;
+    std::erase_if(record.rows, [](const OpRow& row) { return row.judgement.verdict == Verdict::failed; });
+    EXPECT_EQ(overall_verdict(record), Verdict::mistrusted);
+    std::erase_if(record.rows, [](const OpRow& row) { return row.judgement.verdict == Verdict::mistrusted; });
+    EXPECT_EQ(overall_verdict(record), Verdict::passed);
+    record.layers[0].headline.verdict = Verdict::failed;
+    EXPECT_EQ(overall_verdict(record), Verdict::failed);
+}
+
+TEST(RunRecord, NothingJudgedIsNotAPass) {
+    EXPECT_EQ(overall_verdict(RunRecord{}), Verdict::not_run);
+    EXPECT_EQ(exit_code(Verdict::not_run), ExitCode::could_not_run);
+}
+
+TEST(RunRecord, VerdictsReachTheExitCode) {
+    EXPECT_EQ(exit_code(Verdict::passed), ExitCode::passed);
+    EXPECT_EQ(exit_code(Verdict::failed), ExitCode::failed);
+    EXPECT_EQ(exit_code(Verdict::mistrusted), ExitCode::failed);
+    EXPECT_EQ(exit_code(Verdict::unstable), ExitCode::unstable);
+}
+
+TEST(RunRecord, IsWrittenWholeOrNotAtAll) {
+    const auto folder =
+        std::filesystem::temp_directory_path() / ("run_record_test_" + std::to_string(getpid()));
+    std::filesystem::create_directories(folder);
+    const auto file = folder / "run.json";
+    write_atomically(file.string(), "first");
+    write_atomically(file.string(), "second");
+    EXPECT_EQ(read(file), "second");
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1);
+
+    // A folder in the way: the write fails, names the file, and leaves no temporary behind.
+    const auto taken = folder / "taken";
+    std::filesystem::create_directories(taken / "inside");
+    try {
+        write_atomically(taken.string(), "text");
+        FAIL() << "a folder was overwritten";
+    } catch (const std::runtime_error& error) {
+        EXPECT_THAT(error.what(), HasSubstr("taken: cannot write"));
+    }
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 2);
+    EXPECT_THROW(write_atomically((folder / "missing" / "run.json").string(), "text"), std::runtime_error);
+    std::filesystem::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace harness

@@ -1,0 +1,72 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <pugixml.hpp>
+#include <sstream>
+
+#include "harness/run_record_example.hpp"
+#include "reports/junit.hpp"
+#include "reports/terminal.hpp"
+
+namespace reports {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+TEST(TerminalReport, TablesFitIntoAHundredColumns) {
+    std::istringstream text(terminal_report(harness::example_record(), false));
+    std::string line;
+    while (std::getline(text, line)) {
+        // Lines of free text wrap; those of a table must not.
+        if (line.starts_with("op ") || line.starts_with("context ") || line.starts_with("clip ") ||
+            line.starts_with("  CPU") || line.starts_with("  NPU")) {
+            EXPECT_LE(line.size(), 100U) << line;
+        }
+    }
+}
+
+TEST(TerminalReport, SaysWhereTheDamageIsAndHowToSeeItAgain) {
+    const std::string text = terminal_report(harness::example_record(), false);
+    EXPECT_THAT(text,
+                HasSubstr("failed clip layer 0 context (chained): 12 of 64000 elements outside their bound"));
+    EXPECT_THAT(text, HasSubstr("head 3, rows 70-75, element (71, 6): got 2.5, expected 1"));
+    EXPECT_THAT(text, HasSubstr("made as tile 17 by core 5 in launch 2"));
+    EXPECT_THAT(text,
+                HasSubstr("reproduce: harness --compare --layer 0 --op context --head 3 --input chained"));
+    EXPECT_THAT(text, HasSubstr("exit code 1"));
+}
+
+TEST(TerminalReport, NeverCallsAModelledTimeMeasured) {
+    const std::string text = terminal_report(harness::example_record(), false);
+    EXPECT_THAT(text, HasSubstr("23.40 ms modelled"));
+    EXPECT_THAT(text, HasSubstr("66.00 ms measured"));
+    EXPECT_THAT(text, HasSubstr("projected, cross-machine"));
+}
+
+TEST(TerminalReport, ColoursOnlyWhenAsked) {
+    EXPECT_THAT(terminal_report(harness::example_record(), false), Not(HasSubstr("\033[")));
+    EXPECT_THAT(terminal_report(harness::example_record(), true), HasSubstr("\033["));
+}
+
+TEST(JUnitReport, CountsEveryVerdict) {
+    pugi::xml_document document;
+    ASSERT_TRUE(document.load_string(junit_report(harness::example_record()).c_str()));
+    const pugi::xml_node suite = document.child("testsuites").child("testsuite");
+    EXPECT_EQ(suite.attribute("tests").as_int(), 6);
+    EXPECT_EQ(suite.attribute("failures").as_int(), 2);
+    EXPECT_EQ(suite.attribute("errors").as_int(), 1);
+    EXPECT_EQ(suite.attribute("skipped").as_int(), 1);
+    int failures = 0;
+    for (const pugi::xml_node test : suite.children("testcase")) {
+        failures += test.child("failure") ? 1 : 0;
+    }
+    EXPECT_EQ(failures, 2);
+    const pugi::xml_node failed = suite.find_child_by_attribute("testcase", "name", "context chained");
+    EXPECT_STREQ(failed.child("failure").attribute("message").as_string(),
+                 "12 of 64000 elements outside their bound");
+    EXPECT_THAT(failed.child("failure").text().as_string(), HasSubstr("--op context"));
+}
+
+}  // namespace
+}  // namespace reports
