@@ -134,15 +134,15 @@ private:
     }
 
     const LayerSchedule& schedule(HeadSpan heads) {
-        const auto [found, fresh] = schedules_.try_emplace({heads.first, heads.count});
-        if (fresh) {
-            LayerSchedule& schedule = found->second;
-            schedule.plan = plan_layer(design_, shape_, heads);
-            for (const StepPlan& step : schedule.plan.steps) {
-                schedule.launches.push_back(bind(schedule.plan, step, buffers_));
-            }
+        const std::pair key{heads.first, heads.count};
+        if (const auto found = schedules_.find(key); found != schedules_.end()) {
+            return found->second;
         }
-        return found->second;
+        LayerSchedule fresh{plan_layer(design_, shape_, heads), {}};
+        for (const StepPlan& step : fresh.plan.steps) {
+            fresh.launches.push_back(bind(fresh.plan, step, buffers_));
+        }
+        return schedules_.emplace(key, std::move(fresh)).first->second;
     }
 
     void allocate_tensors(const LayerPlan& plan) {

@@ -427,6 +427,25 @@ TEST_P(EveryDesign, ChainedStepsReadTheirOwnStoredTensorsBitForBit) {
     }
 }
 
+// An operand that two steps round differently is sent once for each.
+TEST_P(EveryDesign, EachStepReadsTheInputRoundedAsItDeclares) {
+    const LayerCase layer = random_layer({70, 2}, 17);
+    const Tensors input{{Op::attention_norm, layer.input}};
+    const TensorSource source(layer.shape, input);
+    Design mixed = design(GetParam());
+    mixed.arithmetic[1].operand_rounding = datasets::Rounding::toward_zero;  // key
+    EmulatedDevice device(kernels::tile_kernels());
+    NpuPath path(device, mixed);
+    const auto prepared = path.prepare(layer);
+    KeepingSink together(layer.shape);
+    prepared->compute({{Op::query, Op::value}, -1}, source, together);
+    for (const Op op : {Op::query, Op::key, Op::value}) {
+        KeepingSink alone(layer.shape);
+        prepared->compute({{op, op}, -1}, source, alone);
+        EXPECT_EQ(alone.tensors[op], together.tensors[op]) << datasets::name(op);
+    }
+}
+
 TEST_P(EveryDesign, ResultsDoNotDependOnThreadsOrOnWhatRanBefore) {
     const LayerCase layer = random_layer({190, 3}, 9);
     const LayerCase other = random_layer({190, 3}, 10);
@@ -678,7 +697,11 @@ TEST(NpuPath, RefusesWorkThatItCannotDo) {
                  std::invalid_argument);
     EXPECT_THROW(prepared->compute({{Op::query, Op::scores}, -1}, source, sink), std::invalid_argument);
     EXPECT_THROW(prepared->compute({attention_ops, 0}, source, sink), std::invalid_argument);
-    EXPECT_THROW(prepared->compute({{Op::query, Op::query}, 2}, source, sink), std::invalid_argument);
+    EXPECT_THAT(
+        [&] {
+            prepared->compute({{Op::query, Op::query}, 2}, source, sink);
+        },
+        ::testing::ThrowsMessage<std::invalid_argument>(::testing::HasSubstr("head 2 of 2")));
     EXPECT_THROW(prepared->compute({{Op::fc1, Op::fc1}, -1}, source, sink), std::invalid_argument);
     EXPECT_THROW(std::ignore = prepared->planned({{Op::context, Op::output}, -1}), std::invalid_argument);
     EXPECT_FALSE(fused.emits(Op::scores));
