@@ -83,7 +83,7 @@ void EmittedSource::rows(Op op, Rows rows, std::span<float> out) const {
 
 Judge::Judge(const datasets::LayerCase& layer, const datasets::LayerCase& rounded, const datasets::Path& path,
              const datasets::Source& golden, Input input, int only_head)
-    : shape_(layer.shape), golden_(golden), input_(input), emitted_(layer) {
+    : golden_(golden), input_(input), emitted_(layer) {
     const datasets::Source& upstream = input == Input::isolated ? golden : emitted_;
     for (const datasets::OpRange step : path.steps()) {
         if (path.emits(step.last)) {
@@ -104,11 +104,11 @@ void Judge::accept(Op op, Rows rows, const datasets::TensorView& values) {
     if (input_ == Input::chained) {
         emitted_.keep(op, rows, values);
     }
-    Bounded bounded;
-    court.bounds.of(op, rows, court.arithmetic, court.fused, bounded);
-    std::vector<float> golden(bounded.value.size());
-    golden_.rows(op, rows, golden);
-    court.comparison.add(rows, values, bounded, golden);
+    Scratch& scratch = scratch_.local();
+    court.bounds.of(op, rows, court.arithmetic, court.fused, scratch.bounded);
+    scratch.golden.resize(scratch.bounded.value.size());
+    golden_.rows(op, rows, scratch.golden);
+    court.comparison.add(rows, values, scratch.bounded, scratch.golden);
     if (input_ == Input::chained) {
         for (const Op upstream : datasets::info(op).inputs) {
             if (is_square(upstream)) {

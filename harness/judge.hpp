@@ -2,6 +2,8 @@
 // operands the path was due to consume (level 1) and with the golden tensor.
 #pragma once
 
+#include <tbb/enumerable_thread_specific.h>
+
 #include <map>
 #include <memory>
 #include <mutex>
@@ -66,11 +68,17 @@ private:
         Comparison comparison;
     };
 
-    datasets::LayerShape shape_;
+    // Of one task: blocks of one op are equally large, so that it settles after the first.
+    struct Scratch {
+        Bounded bounded;
+        std::vector<float> golden;
+    };
+
     const datasets::Source& golden_;
     Input input_;
     EmittedSource emitted_;
     std::map<datasets::Op, std::unique_ptr<Court>> courts_;
+    tbb::enumerable_thread_specific<Scratch> scratch_;
 };
 
 }  // namespace harness
