@@ -150,7 +150,7 @@ Judgement judge_op(const OpStatistics& statistics, const datasets::Arithmetic& a
 }
 
 bool headline_applies(const OpStatistics& output, const datasets::LayerShape& shape) {
-    return shape.context >= datasets::block_rows && !(output.centred_energy < 0.01);
+    return shape.context >= datasets::block_rows && !(output.centred_energy < least_centred_energy);
 }
 
 Judgement judge_headline(const OpStatistics& output, const datasets::LayerShape& shape) {

@@ -75,7 +75,10 @@ Judgement judge_op(const OpStatistics& statistics, const datasets::Arithmetic& a
 // The headline of one layer, from the chained attention output.
 Judgement judge_headline(const OpStatistics& output, const datasets::LayerShape& shape);
 
-// Whether the headline says anything: T >= 64 and a centred energy of at least 1%.
+// Below this share of centred energy a match says nothing.
+inline constexpr double least_centred_energy = 0.01;
+
+// Whether the headline says anything: T >= 64 and enough centred energy.
 bool headline_applies(const OpStatistics& output, const datasets::LayerShape& shape);
 
 }  // namespace harness

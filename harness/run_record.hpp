@@ -66,7 +66,7 @@ struct LayerRow {
 // The worst figures of an op over the layers, for one input.
 struct InputSummary {
     double rho = 0;
-    double match_percent = 0;
+    double match_percent = 0;  // of the layers where it says something; not a number where none
     double worst_row = 0;
     double worst_tile = 0;
 };

@@ -8,22 +8,20 @@
 namespace harness {
 namespace {
 
-// The worst of two values; a NaN is worse than anything.
+// The worse of two errors; a NaN is worse than anything.
 double larger(double a, double b) {
     return std::isnan(a) || a > b ? a : b;
 }
 
-double smaller(double a, double b) {
-    return std::isnan(a) || a < b ? a : b;
-}
-
 void add_statistics(std::optional<InputSummary>& into, const OpStatistics& s) {
+    // Nearly constant tensors have no variance that could be matched.
+    const double match = s.centred_energy < least_centred_energy ? std::nan("") : s.match_percent;
     if (!into) {
-        into = InputSummary{s.rho, s.match_percent, s.worst_row, s.worst_tile};
+        into = InputSummary{s.rho, match, s.worst_row, s.worst_tile};
         return;
     }
     into->rho = larger(s.rho, into->rho);
-    into->match_percent = smaller(s.match_percent, into->match_percent);
+    into->match_percent = std::fmin(match, into->match_percent);
     into->worst_row = larger(s.worst_row, into->worst_row);
     into->worst_tile = larger(s.worst_tile, into->worst_tile);
 }

@@ -19,8 +19,9 @@ TEST(TerminalReport, TablesFitIntoAHundredColumns) {
     std::string line;
     while (std::getline(text, line)) {
         // Lines of free text wrap; those of a table must not.
-        if (line.starts_with("op ") || line.starts_with("context ") || line.starts_with("clip ") ||
-            line.starts_with("  CPU") || line.starts_with("  NPU")) {
+        if (line.find("launches") != std::string::npos || line.starts_with("op ") ||
+            line.starts_with("context ") || line.starts_with("clip ") || line.starts_with("  CPU") ||
+            line.starts_with("  NPU")) {
             EXPECT_LE(line.size(), 100U) << line;
         }
     }

@@ -76,22 +76,22 @@ std::string kind(datasets::Clock clock) {
 }
 
 std::string heading(const RunRecord& r) {
-    std::string out = fmt::format("Recording  {} ({}), T = {}, sha256 {:.16}\n", r.recording_file,
-                                  r.recording.model_id, r.recording.context, r.recording_sha256);
+    const harness::Environment& e = r.environment;
+    std::string out = fmt::format("Recording  {}\n", r.recording_file);
+    out += fmt::format("           {}, T = {}, sha256 {:.16}\n", r.recording.model_id, r.recording.context,
+                       r.recording_sha256);
     out += fmt::format("           {}\n", r.provenance_note);
+    out += fmt::format("CPU        golden fp32, {} tasks, {}; times measured\n", e.threads, e.cpu);
     out +=
-        fmt::format("CPU        golden fp32: {}, {} tasks, {} core {}; times measured\n", r.environment.cpu,
-                    r.environment.threads, r.environment.blas.substr(0, r.environment.blas.find(' ')),
-                    r.environment.blas_core_type);
+        fmt::format("           {} with {} kernels\n", e.blas.substr(0, e.blas.find(' ')), e.blas_core_type);
     out +=
         fmt::format("NPU        design {} on the {} device; times {}\n\n", r.design, r.device, r.cost_model);
     return out;
 }
 
 std::string op_table(const RunRecord& record, bool color) {
-    std::string out =
-        fmt::format("{:<13} {:<10} {:>6} {:>8} {:>6} {:>8} {:>7} {:>8} {:>9} {:>7} {:>8}\n", "", "worst of",
-                    "isolated", "", "chained", "", "", "CPU ms", "NPU ms", "speedup", "launches");
+    std::string out = fmt::format("{:<13} {:<10} {:>15} {:>23} {:>8} {:>9} {:>7} {:>8}\n", "", "worst of",
+                                  "isolated", "chained", "CPU ms", "NPU ms", "speedup", "launches");
     out += fmt::format("{:<13} {:<10} {:>6} {:>8} {:>6} {:>8} {:>7} {:>8} {:>9} {:>7} {:>8}\n", "op",
                        "all rows", "rho", "match %", "rho", "match %", "row err", "measured", "modelled",
                        "project", "counted");
@@ -156,7 +156,7 @@ std::string clip_table(const RunRecord& record) {
         };
         line("CPU", clip.cpu);
         line("NPU", clip.npu);
-        out += fmt::format("  speedup {} ({})\n", ratio(clip.speedup), record.speedup_label);
+        out += fmt::format("  speedup {}, {}\n", ratio(clip.speedup), record.speedup_label);
     }
     return out.empty() ? out : out + "\n";
 }

@@ -57,8 +57,8 @@ void describe(RunRecord& record, const CompareOptions& options, const datasets::
     record.device = device.name();
     record.cost_model = fmt::format("modelled for {}", model.spec.name);
     record.speedup_label =
-        fmt::format("projected, cross-machine: {} of this host, {} tasks, against a modelled {}",
-                    record.environment.cpu, record.environment.threads, model.spec.name);
+        fmt::format("projected, cross-machine: {} tasks of this host's CPU against a modelled {}",
+                    record.environment.threads, model.spec.name);
     record.row_seed = options.selection.row_seed;
 }
 
