@@ -89,12 +89,22 @@ std::string heading(const RunRecord& r) {
     return out;
 }
 
+// Kind of the times of one side; all ops of a run share it.
+std::string kind_of(const RunRecord& record, harness::Duration StepTime::*side) {
+    for (const harness::OpSummary& op : record.ops) {
+        if (op.time) {
+            return kind(((*op.time).*side).clock);
+        }
+    }
+    return "not timed";
+}
+
 std::string op_table(const RunRecord& record, bool color) {
     std::string out = fmt::format("{:<13} {:<10} {:>15} {:>23} {:>8} {:>9} {:>7} {:>8}\n", "", "worst of",
                                   "isolated", "chained", "CPU ms", "NPU ms", "speedup", "launches");
     out += fmt::format("{:<13} {:<10} {:>6} {:>8} {:>6} {:>8} {:>7} {:>8} {:>9} {:>7} {:>8}\n", "op",
-                       "all rows", "rho", "match %", "rho", "match %", "row err", "measured", "modelled",
-                       "project", "counted");
+                       "all rows", "rho", "match %", "rho", "match %", "row err",
+                       kind_of(record, &StepTime::cpu), kind_of(record, &StepTime::npu), "", "counted");
     for (const harness::OpSummary& op : record.ops) {
         const auto cell = [](const auto& summary, auto text) {
             return summary ? text(*summary) : std::string("-");
