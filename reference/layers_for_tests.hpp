@@ -51,8 +51,8 @@ inline datasets::LayerCase random_layer(datasets::LayerShape shape, Logits logit
     layer.weights.output = {random_tensor(width * width, weight, seed + 6),
                             random_tensor(width, 1, seed + 7)};
     if (logits == Logits::hard) {
-        // Head 0 at a third of the sharpness, and 50 off every logit of it: input channel 0 is constant, and only
-        // it feeds channel 0 of that head's query (20) and key (-20).
+        // Head 0 at a third of the sharpness, and 50 off every logit of it: input channel 0 is constant, and
+        // only it feeds channel 0 of that head's query (20) and key (-20).
         for (std::size_t i = 0; i < static_cast<std::size_t>(datasets::head_width * width); ++i) {
             layer.weights.query.weight[i] /= 3;
         }

@@ -3,13 +3,15 @@
 
     reference/peer_bench.py BENCH [--contexts 1500 3001] [--rounds 9]
 
-BENCH is the built `bench` executable. One layer of Whisper base (width 512, 8 heads), float32, the same work for all:
-four projections, scaled scores, softmax, context. Each round runs every contestant once, one after the other, so that
-a busy machine disturbs all of them alike; the ratios are taken within a round, and their median is printed.
+BENCH is the built `bench` executable. One layer of Whisper base (width 512, 8 heads), float32, the same
+work for all: four projections, scaled scores, softmax, context. Each round runs every contestant once,
+one after the other, so that a busy machine disturbs all of them alike; the ratios are taken within a
+round, and their median is printed.
 
-numpy and PyTorch are the distribution's, in processes of their own, with as many threads as there are CPUs. They use
-the same OpenBLAS, and are given the same kernels as the golden path (OPENBLAS_CORETYPE): left to itself, a library
-older than the CPU may choose far slower ones, and the comparison would flatter us.
+numpy and PyTorch are the distribution's, in processes of their own, with as many threads as there are
+CPUs. They use the same OpenBLAS, and are given the same kernels as the golden path (OPENBLAS_CORETYPE):
+left to itself, a library older than the CPU may choose far slower ones, and the comparison would flatter
+us.
 """
 
 import argparse
@@ -140,11 +142,9 @@ def compare(bench, context, rounds):
     for name, values in times.items():
         cpu = f"   CPU time {statistics.median(cpu_times[name]):8.1f} ms" if name in cpu_times else ""
         print(f"  {name:20} median {statistics.median(values):8.1f} ms   least {min(values):8.1f} ms{cpu}")
-    # The fastest schedule is the one that golden is slowest against; picking it per round would pick the luckiest.
-    report("golden / fastest bare sgemm", max((ratios(times, golden, block) for block in blocks),
-                                              key=statistics.median))
-    report("  the same in CPU time", max((ratios(cpu_times, golden, block) for block in blocks),
-                                         key=statistics.median))
+    # The fastest schedule is what golden is slowest against. Picked per round it would be the luckiest.
+    for name, measured in (("golden / fastest bare sgemm", times), ("  the same in CPU time", cpu_times)):
+        report(name, max((ratios(measured, golden, block) for block in blocks), key=statistics.median))
     for peer in PEERS:
         report(f"{peer} / golden", ratios(times, peer, golden))
 
@@ -158,7 +158,9 @@ def report(name, values):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("bench", nargs="?", help="the built bench executable")
     parser.add_argument("--contexts", type=int, nargs="+", default=[1500, 3001])
     parser.add_argument("--rounds", type=int, default=9)
