@@ -73,8 +73,10 @@ struct DatasetSummary {
     double rms = 0;
 };
 
-// A verified file. Opening checks structure, attributes and sizes of every object; tensors are checked (hash,
-// finiteness) as they are loaded. Throws ReadError.
+// A verified file. Opening checks structure, attributes and sizes of every object, in a child process first,
+// because HDF5 crashes on some damaged files; tensors are checked (hash, finiteness) as they are loaded.
+// Throws ReadError.
+// Different recordings may be used by different threads, one recording by one thread at a time.
 class Recording {
 public:
     explicit Recording(std::string file);
@@ -104,12 +106,16 @@ private:
 // temporary. Throws std::runtime_error that names the file when the disk or the folder does not let it.
 class RecordingWriter {
 public:
-    // `store` is the dtype of activations and weights in the file; bf16 rounds to nearest even.
+    // `store` is the dtype of activations and weights in the file; bf16 rounds to nearest even. An empty
+    // info.created_utc becomes the time of the call.
     RecordingWriter(std::string file, RecordingInfo info, DType store = DType::f32);
     ~RecordingWriter();
 
-    // Writes input, recorded tensors, row statistics and (for the first clip) weights of one layer.
+    // Writes input, recorded tensors, row statistics and (for the first clip) weights of one layer. Layers
+    // may come in any order; the weights of a layer must be the same for every clip.
     void write(const LayerCase& layer);
+
+    // Throws std::logic_error unless every layer of every announced clip is written.
     void finish();
 
 private:

@@ -114,6 +114,7 @@ private:
 // How to create a dataset otherwise than the schema says. Whatever is not changed is right.
 struct Replacement {
     std::vector<hsize_t> dims{3, 64};
+    std::vector<hsize_t> max_dims{};
     std::vector<hsize_t> chunk{3, 64};
     hid_t type = H5T_IEEE_F32LE;
     std::vector<float> values = std::vector<float>(3 * 64, 0.5F);
@@ -130,9 +131,9 @@ void replace_x(Broken& file, const Replacement& replacement) {
         H5Pset_chunk(properties.get(), static_cast<int>(replacement.chunk.size()), replacement.chunk.data());
     }
     replacement.properties(properties.get());
-    const Handle space(
-        H5Screate_simple(static_cast<int>(replacement.dims.size()), replacement.dims.data(), nullptr),
-        H5Sclose, "create");
+    const Handle space(H5Screate_simple(static_cast<int>(replacement.dims.size()), replacement.dims.data(),
+                                        replacement.max_dims.empty() ? nullptr : replacement.max_dims.data()),
+                       H5Sclose, "create");
     const Handle dataset(H5Dcreate2(file.id(), object.c_str(), replacement.type, space.get(), H5P_DEFAULT,
                                     properties.get(), H5P_DEFAULT),
                          H5Dclose, "create");
@@ -429,6 +430,34 @@ INSTANTIATE_TEST_SUITE_P(
                  H5Dwrite_chunk(dataset.get(), H5P_DEFAULT, 0, first.data(), 64 * sizeof(float), row.data());
              },
              "/attn/x: is partly unwritten: 1 of 3 chunks, 256 bytes in the file for 768 bytes of values"},
+        Case{"partly_unwritten_and_compressed",
+             [](Broken& file) {
+                 replace_x(file, {.chunk = {1, 64},
+                                  .properties =
+                                      [](hid_t list) {
+                                          H5Pset_deflate(list, 1);
+                                          H5Pset_fletcher32(list);
+                                      },
+                                  .write = false});
+                 const auto dataset = open_dataset(file.id(), fmt::format("{}/x", attention));
+                 const Handle rows(H5Dget_space(dataset.get()), H5Sclose, "select");
+                 const std::array<hsize_t, 2> start{0, 0};
+                 const std::array<hsize_t, 2> count{2, 64};
+                 H5Sselect_hyperslab(rows.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(),
+                                     nullptr);
+                 const Handle memory(H5Screate_simple(2, count.data(), nullptr), H5Sclose, "select");
+                 const std::vector<float> values(2 * 64, 0.5F);
+                 H5Dwrite(dataset.get(), H5T_NATIVE_FLOAT, memory.get(), rows.get(), H5P_DEFAULT,
+                          values.data());
+             },
+             "/attn/x: is partly unwritten: 2 of 3 chunks"},
+        Case{"absurd_chunks",
+             [](Broken& file) {
+                 replace_x(file, {.max_dims = {H5S_UNLIMITED, H5S_UNLIMITED},
+                                  .chunk = {hsize_t{1} << 20, 64},
+                                  .write = false});
+             },
+             "/attn/x: has chunks of 268435456 bytes; at most 67108864 are read"},
         Case{"chunk_without_checksum",
              [](Broken& file) {
                  replace_x(file, {.write = false});
@@ -532,6 +561,41 @@ TEST(Refusal, PrintsNothingByItself) {
     write_bytes(file.name(), whole.substr(0, whole.size() / 2));
     file.refusal();
     EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+std::string little_endian(std::uint64_t value, std::size_t size) {
+    return std::string(reinterpret_cast<const char*>(&value), size);
+}
+
+// A text of variable length is stored as its length, the address of a heap and its index in there. HDF5 1.10
+// does not check the index and reads wherever it points.
+TEST(Refusal, OfAFileThatCrashesHdf5) {
+    const LibraryScope library;
+    Broken file;
+    const std::string text = "a producer of 27 characters";
+    {
+        const Handle root = open_group(file.id(), "/");
+        H5Adelete(root.get(), "producer");
+        const Handle type(H5Tcopy(H5T_C_S1), H5Tclose, "create");
+        H5Tset_size(type.get(), H5T_VARIABLE);
+        const Handle space(H5Screate(H5S_SCALAR), H5Sclose, "create");
+        const Handle attribute(
+            H5Acreate2(root.get(), "producer", type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT), H5Aclose,
+            "create");
+        const char* const pointer = text.c_str();
+        require(H5Awrite(attribute.get(), type.get(), static_cast<const void*>(&pointer)), "write");
+    }
+    ASSERT_EQ(file.refusal(), "taken");
+    auto bytes = read_bytes(file.name());
+    const auto heap = bytes.find("GCOL");
+    ASSERT_NE(heap, std::string::npos);
+    const auto reference = little_endian(text.size(), 4) + little_endian(heap, 8);
+    const auto position = bytes.find(reference);
+    ASSERT_NE(position, std::string::npos);
+    bytes.replace(position + reference.size(), 4, little_endian(0x7FFFFFFF, 4));
+    write_bytes(file.name(), bytes);
+    EXPECT_THAT(file.refusal(),
+                testing::AnyOf(HasSubstr("is damaged, HDF5 crashes with"), HasSubstr("producer")));
 }
 
 TEST(Trial, TellsHowTheChildDied) {

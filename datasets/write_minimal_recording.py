@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """How any Python program makes a recording that the harness reads: `write_minimal_recording.py FILE`.
 
-Give `write_recording` your own arrays in place of the example's. Per layer only x and the weights are required;
-q, k, v, ctx, y [time, channel] and row_max, row_lse [head, time] are checked where they are present.
+Give `write_recording` your own arrays in place of the example's. Per layer only x and the weights are
+required; q, k, v, ctx, y [time, channel] and row_max, row_lse [head, time] are checked where present.
 Needs numpy and h5py.
 """
 
@@ -27,7 +27,8 @@ def write_dataset(group, name, values, dims):
 def write_recording(path, heads, clips, weights):
     """clips: id -> (audio_seconds, [layer: {"x": ..., "q": ...}]); weights: [layer: {"wq": ..., "bq": ...}].
 
-    x is the input of the attention, after the norm. Weights are [out, in] as in every checkpoint: y = x W^T + b.
+    x is the input of the attention, after the norm. Weights are [out, in] as in every checkpoint:
+    y = x W^T + b.
     """
     with h5py.File(path, "w") as file:
         first_layers = next(iter(clips.values()))[1]
