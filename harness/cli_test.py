@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import pty
+import shlex
 import signal
 import subprocess
 import sys
@@ -76,6 +77,10 @@ class Cli(unittest.TestCase):
         record = json.loads(run.read_text())
         self.assertEqual(record["verdict"], "failed")
         self.assertEqual({row["verdict"] for row in record["rows"]}, {"passed"})
+        # The command that it prints shows the same failure.
+        again = shlex.split(record["layers"][0]["reproduce"])
+        self.assertEqual(again[0], "harness")
+        self.assertIn("is under 99.9%", self.run_harness(*again[1:], expect=1).stdout)
 
     def test_default_recording_is_made_once_and_cached(self):
         self.run_harness("--layer", "0", "--compare", "--context", "65", "--quiet", expect=0)

@@ -243,6 +243,10 @@ std::vector<Part> judge_chained(CaseResult& result, const datasets::LayerCase& l
         result.layer.repeated_elements = repeated.elements;
         result.layer.differing_elements = repeated.differing;
     }
+    if (result.layer.headline.verdict == Verdict::failed || result.layer.differing_elements > 0) {
+        result.layer.reproduce =
+            fmt::format("{} --clip {} --layer {} --input chained", command, layer.clip, layer.layer);
+    }
     return run.parts;
 }
 

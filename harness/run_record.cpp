@@ -159,6 +159,9 @@ Json to_json(const LayerRow& layer) {
               {{"elements", counted(layer.repeated_elements, "elements")},
                {"differing", counted(layer.differing_elements, "elements")}}},
              {"steps", steps}};
+    if (!layer.reproduce.empty()) {
+        out["reproduce"] = layer.reproduce;
+    }
     if (layer.output) {
         out["output"] = to_json(*layer.output);
     }

@@ -61,6 +61,7 @@ struct LayerRow {
     std::optional<StepTime> total;       // of the whole attention, where every step ran
     std::int64_t repeated_elements = 0;  // compared bit for bit by A, B, A
     std::int64_t differing_elements = 0;
+    std::string reproduce;  // of a failed headline or bits that differ; else empty
 };
 
 // The worst figures of an op over the layers, for one input.

@@ -67,7 +67,7 @@ std::string junit_report(const harness::RunRecord& record) {
     for (const harness::LayerRow& layer : record.layers) {
         if (layer.headline.verdict != Verdict::not_run) {
             add_case(suite, counts, fmt::format("{}.{}.layer_{:02}", record.design, layer.clip, layer.layer),
-                     "match of the attention output", layer.headline, "");
+                     "match of the attention output", layer.headline, layer.reproduce);
         }
         if (layer.differing_elements > 0) {
             add_case(suite, counts, fmt::format("{}.{}.layer_{:02}", record.design, layer.clip, layer.layer),

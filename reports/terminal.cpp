@@ -151,6 +151,14 @@ std::string layer_table(const RunRecord& record, bool color) {
         if (!layer.headline.reason.empty()) {
             out += "    " + layer.headline.reason + "\n";
         }
+        if (layer.headline.verdict == Verdict::failed && layer.output) {
+            out +=
+                fmt::format("    where: worst row {}, worst tile ({}, {})\n", layer.output->worst_row_index,
+                            layer.output->worst_tile_row, layer.output->worst_tile_column);
+        }
+        if (!layer.reproduce.empty()) {
+            out += fmt::format("    reproduce: {}\n", layer.reproduce);
+        }
     }
     return out + "\n";
 }

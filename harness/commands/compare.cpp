@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cstdio>
+#include <algorithm>
+#include <cctype>
+#include <string_view>
 
 #include "harness/commands/commands.hpp"
 #include "harness/interrupt.hpp"
@@ -35,6 +37,21 @@ std::vector<std::string> selected_clips(const datasets::RecordingInfo& info, con
         throw UsageError(fmt::format("--clip {}: the recording has no such clip; valid: {}", wanted, valid));
     }
     return clips;
+}
+
+// `text` as one word of a POSIX shell.
+std::string shell_word(const std::string& text) {
+    const bool plain = std::ranges::all_of(text, [](unsigned char c) {
+        return std::isalnum(c) != 0 || std::string_view("_./-+=:@%,").find(char(c)) != std::string_view::npos;
+    });
+    if (plain && !text.empty()) {
+        return text;
+    }
+    std::string quoted = "'";
+    for (const char c : text) {
+        quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    }
+    return quoted + "'";
 }
 
 // What agreement with this recording proves.
@@ -104,8 +121,8 @@ ExitCode run(const CompareOptions& options, const std::string& invocation) {
     RunRecord record;
     record.command = invocation;
     describe(record, options, recording, model, *device);
-    const std::string command = fmt::format("harness --compare --dataset {} --design {} --device {}", file,
-                                            options.design, options.device);
+    const std::string command = fmt::format("harness --compare --dataset {} --design {} --device {}",
+                                            shell_word(file), options.design, options.device);
     run_cases(record, options, recording, candidate, command);
     record.ops = sum_ops(record.rows, record.layers);
     record.clips = sum_clips(record.layers, record.recording);
