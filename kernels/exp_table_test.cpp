@@ -80,7 +80,7 @@ TEST(ExpBf16, IntegerTableHasThePublishedEnds) {
 }
 
 // The published extremes of the error in percent, to the digits quoted: an exhaustive emulation of mlir-aie's
-// tables (facts/npu.md section 3.3).
+// aie_runtime_lib/AIE2/lut_based_ops.cpp.
 TEST(ExpBf16, HasThePublishedExtremes) {
     struct Row {
         float first, last;

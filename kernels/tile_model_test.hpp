@@ -79,7 +79,7 @@ inline float through_bf16(float value) {
     return to_float(to_bf16(value, Store::bf16_nearest_even));
 }
 
-// The table exponential from long double exp, entry by entry as npu.md describes the tables of mlir-aie.
+// The table exponential from long double exp, entry by entry as the tables of mlir-aie's lut_based_ops.cpp.
 inline std::uint16_t exp_bits(std::uint16_t x, Store store) {
     const double argument = static_cast<double>(to_float(x));
     double floored = std::isnan(argument) ? 2147483647.0 : std::floor(argument * 256.0);

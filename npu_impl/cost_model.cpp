@@ -6,25 +6,21 @@
 namespace npu_impl {
 namespace {
 
-// Sources are sections of the facts about XDNA that the project collected (npu.md) and the keys used there.
-
-// Section 2: mlir-aie's stock `matmul_vectorized_4x4` compiled by Peano issues 16 products of 4x8x4 in 32
-// bundles, half of the 128 multiply-adds per cycle that the core can do (IGN section 2.3.1, mlir-aie issue
-// 2735).
+// mlir-aie's stock `matmul_vectorized_4x4` compiled by Peano issues 16 products of 4x8x4 in 32 bundles:
+// half of the 128 multiply-adds per cycle that the core can do (jdominick05/ignite-xdna docs/SILICON.md
+// section 2.3.1; Xilinx/mlir-aie issue 2735).
 constexpr double stock_kernel_mac_per_cycle = 64;
 
 constexpr std::array specs{
-    // Clock: section 1.4, Hawk Point class. Launch: section 4 row 19b, mean NPU time of a 4 KB pass-through
-    // from
-    // C++ on an 8845HS. Bandwidth: section 1.5; none is published for Hawk Point, so the 8700G's lower figure
-    // per
-    // direction (IGN): same array, same kind of memory.
+    // Clock: top level of the table in amd/xdna-driver src/driver/amdxdna/npu1_regs.c. Launch: mean NPU
+    // time of a 4 KB pass-through from C++ on an 8845HS (Scottcjn/open-xdna RESULTS.md). Bandwidth: none is
+    // published for Hawk Point, so the 8700G's lower figure per direction (ignite-xdna docs/SILICON.md):
+    // same array, same kind of memory.
     DeviceSpec{"hawk_point", "Ryzen 8845HS, 8945HS", 1.6e9, 16, stock_kernel_mac_per_cycle, 26e9, 127.5e-6},
-    // Clock and bandwidth: sections 1.4 and 1.5 (P1, 7940HS at 1.0 GHz, ~15 GB/s during GEMM). Launch:
-    // section 4
-    // row 2, dispatch from C++ on XDNA1 (HW1).
+    // Clock and bandwidth: 7940HS at 1.0 GHz, about 15 GB/s during GEMM (arXiv 2512.13282). Launch:
+    // dispatch from C++ on XDNA1 (hardWorker254/Npu-Embeddings-XDNA1 README).
     DeviceSpec{"phoenix", "Ryzen 7840HS, 7940HS", 1.0e9, 16, stock_kernel_mac_per_cycle, 15e9, 150e-6},
-    // Clock, bandwidth, launch: sections 1.4, 1.5 and section 4 row 3, all IGN.
+    // Clock, bandwidth and launch: ignite-xdna docs/SILICON.md.
     DeviceSpec{"8700g", "Ryzen 8700G, desktop", 1.8e9, 16, stock_kernel_mac_per_cycle, 26e9, 108e-6},
 };
 

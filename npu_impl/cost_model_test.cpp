@@ -32,7 +32,7 @@ TEST(CostModel, DefaultsToTheLaptopOfTheNote) {
     EXPECT_EQ(find_device_spec("none"), nullptr);
     for (const DeviceSpec& spec : device_specs()) {
         EXPECT_EQ(spec.cores, 16);
-        EXPECT_LE(spec.mac_per_cycle_per_core, 128) << "npu.md section 2: the core's peak";
+        EXPECT_LE(spec.mac_per_cycle_per_core, 128) << "the peak of a core: one 4x8x4 product per cycle";
     }
 }
 

@@ -15,7 +15,8 @@ namespace npu_impl {
 
 class EmulatedDevice final : public Device {
 public:
-    // `table` must outlive the device. `cores` as in XDNA1 (npu.md section 1.1: 4 columns of 4 cores).
+    // `table` must outlive the device. `cores` as in XDNA1 (4 columns of 4 cores: Xilinx/mlir-aie
+    // docs/Devices.md).
     explicit EmulatedDevice(const kernels::KernelTable& table, int cores = 16);
     ~EmulatedDevice() override;
 

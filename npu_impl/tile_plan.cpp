@@ -16,8 +16,8 @@ constexpr std::int64_t side = kernels::tile;
 constexpr std::int64_t bf16_tile_bytes = side * side * 2;
 constexpr std::int64_t macs_per_tile = side * side * side;
 
-// Cores stand in columns of four (npu.md section 1.1); a design with a number of cores that four does not
-// divide is taken as one row of cores.
+// Cores stand in columns of four (Xilinx/mlir-aie docs/Devices.md); a design with a number of cores that
+// four does not divide is taken as one row of cores.
 std::int64_t array_rows(int cores) {
     return cores % 4 == 0 ? 4 : 1;
 }

@@ -67,7 +67,7 @@ struct PlanBuffer {
 };
 
 // Bytes between DRAM and the array. A tile that several cores need in one round crosses once: the memory
-// tiles broadcast it (npu.md section 6.1).
+// tiles broadcast it, as in mlir-aie's programming_examples/basic/matrix_multiplication/whole_array.
 struct Traffic {
     std::int64_t in = 0;
     std::int64_t out = 0;

@@ -184,7 +184,7 @@ TEST(TilePlan, RefusesEmptySizesAndKernelsThatDoNotFitTheCore) {
         buffer.copies = 2;
     }
     EXPECT_THROW(plan_matmul(design, doubled, {64, 64, 64}, kernels::Store::f32), std::invalid_argument)
-        << "design.md section 7: A, B and fp32 C all double-buffered do not fit";
+        << "A, B and fp32 C all double-buffered do not fit";
     design.tiles_per_launch = 10;
     EXPECT_THROW(plan_matmul(design, kernel, {64, 64, 64}, kernels::Store::f32), std::invalid_argument);
 }
