@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <hdf5.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,17 +15,20 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <limits>
 #include <memory>
 #include <sstream>
+#include <thread>
 #include <tuple>
 
 #include "datasets/bf16.hpp"
 #include "datasets/recording_example.hpp"
 #include "datasets/recording_schema.hpp"
+#include "datasets/recording_trial.hpp"
 #include "datasets/sha256.hpp"
 
 namespace datasets {
@@ -235,6 +240,7 @@ TEST(Recording, EqualContentGivesEqualBytes) {
     const TemporaryFolder folder;
     const auto info = example_info({65, 6}, 1, 1);
     write_example(folder.file("one.h5"), info);
+    std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // HDF5's time stamps count seconds
     write_example(folder.file("two.h5"), info);
     EXPECT_TRUE(read_bytes(folder.file("one.h5")) == read_bytes(folder.file("two.h5")));
 }
@@ -529,6 +535,29 @@ TEST(RecordingWriter, SurvivesAFullDisk) {
         EXPECT_EXIT(write_under_limit(file, bytes), testing::ExitedWithCode(0), "") << bytes;
         EXPECT_TRUE(std::filesystem::is_empty(folder.path())) << bytes;
     }
+}
+
+// On a disk of its own of 1 MB, where the system allows to mount one: HDF5 lets go of the file, so that its
+// blocks are free again.
+TEST(RecordingWriter, FreesAFullDisk) {
+    const TemporaryFolder folder;
+    constexpr int not_allowed = 77;
+    const auto death = died_in_trial([&] {
+        const auto disk = folder.path().c_str();
+        if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+            mount("tmpfs", disk, "tmpfs", 0, "size=1m") != 0) {
+            _exit(not_allowed);
+        }
+        const auto file = folder.file("recording.h5");
+        const auto message = message_of([&] { write_example(file, example_info({300, 6}, 1, 1)); });
+        const bool is_reported = message.ends_with(": No space left on device");
+        const bool is_free = std::filesystem::space(disk).free >= (1U << 20U) - 8192;
+        _exit(is_reported && is_free && open_objects() == 0 ? 0 : 1);
+    });
+    if (death == "crashes with exit code 77") {
+        GTEST_SKIP() << "mounting a disk needs the rights of root";
+    }
+    EXPECT_EQ(death, "crashes with exit code 0") << "the child leaves by its own exit code";
 }
 
 TEST(RecordingWriter, RefusesWhatTheReaderWouldRefuse) {
