@@ -12,7 +12,11 @@
 //       wq, wk, wv, wo   [out, in]         attribute layout = "out,in"
 //       bq, bv, bo       [channel]
 // Every dataset: chunked, fletcher32, attributes dims, dtype_logical (f32 | bf16), rounding and sha256 (hex,
-// over the stored little-endian bytes). `complete` = 1 is the last thing written.
+// over the stored little-endian bytes). `complete` = 1 is the last thing written. Of a layer, x and the
+// weights are required. Root attributes that the reader demands besides: n_ctx, d_model, n_head, n_layer,
+// head_dim = 64, source, producer, model_id. bf16 is an HDF5 float type that h5py and h5dump show as numbers.
+// Only hard links are followed; groups outside this layout are ignored; an unknown name inside attn is refused.
+// write_minimal_recording.py shows how any Python program makes such a file.
 #pragma once
 
 #include <cstdint>
@@ -75,8 +79,8 @@ struct DatasetSummary {
 
 // A verified file. Opening checks structure, attributes and sizes of every object, in a child process first,
 // because HDF5 crashes on some damaged files; tensors are checked (hash, finiteness) as they are loaded.
-// Throws ReadError.
-// Different recordings may be used by different threads, one recording by one thread at a time.
+// Throws ReadError. Use one recording from one thread at a time; different recordings may be used at once
+// where HDF5 is built thread-safe, as Debian's is.
 class Recording {
 public:
     explicit Recording(std::string file);
@@ -87,7 +91,7 @@ public:
     [[nodiscard]] const std::string& file() const;
     [[nodiscard]] const RecordingInfo& info() const;
 
-    // SHA-256 over the sorted (object, sha256) pairs: the identity of the content, whatever the file's
+    // SHA-256 over the sorted lines "<object> <sha256>\n": the identity of the content, whatever the file's
     // layout.
     [[nodiscard]] const std::string& content_sha256() const;
 
@@ -102,8 +106,9 @@ private:
     std::unique_ptr<State> state_;
 };
 
-// Writes into a temporary beside `file` and renames it in `finish`; destroyed before that, it removes the
-// temporary. Throws std::runtime_error that names the file when the disk or the folder does not let it.
+// Writes into the temporary `<file>.partial-<process id>` and renames it in `finish`; destroyed before that,
+// it removes the temporary. Throws std::runtime_error that names the file when the disk or the folder does
+// not let it, and std::invalid_argument for what the reader would refuse: NaN, a missing weight, ...
 class RecordingWriter {
 public:
     // `store` is the dtype of activations and weights in the file; bf16 rounds to nearest even. An empty
