@@ -15,7 +15,7 @@
 // over the stored little-endian bytes). `complete` = 1 is the last thing written. Of a layer, x and the
 // weights are required. Root attributes that the reader demands besides: n_ctx, d_model, n_head, n_layer,
 // head_dim = 64, source, producer, model_id. bf16 is an HDF5 float type that h5py and h5dump show as numbers.
-// Only hard links are followed; groups outside this layout are ignored; an unknown name inside attn is refused.
+// Only hard links are followed; groups outside this layout are ignored; other names inside attn are refused.
 // write_minimal_recording.py shows how any Python program makes such a file.
 #pragma once
 
