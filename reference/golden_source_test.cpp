@@ -85,12 +85,13 @@ TEST_P(GoldenSourceTest, ServesManyTasksAtOnce) {
 
 TEST_P(GoldenSourceTest, RefusesWhatItDoesNotHold) {
     const std::int64_t context = layer_.shape.context;
-    EXPECT_THROW(ask(Op::fc1, {-1, 0, 1}, 4 * layer_.shape.width()), std::invalid_argument);
-    EXPECT_THROW(ask(Op::scores, {-1, 0, 1}, context), std::invalid_argument);
-    EXPECT_THROW(ask(Op::scores, {6, 0, 1}, context), std::invalid_argument);
-    EXPECT_THROW(ask(Op::scores, {0, context, 1}, context), std::invalid_argument);
-    EXPECT_THROW(ask(Op::scores, {0, 0, 1}, context + 1), std::invalid_argument);
-    EXPECT_THROW(ask(Op::attention_norm, {0, 0, 1}, 64), std::invalid_argument);
+    EXPECT_THROW(static_cast<void>(ask(Op::fc1, {-1, 0, 1}, 4 * layer_.shape.width())),
+                 std::invalid_argument);
+    EXPECT_THROW(static_cast<void>(ask(Op::scores, {-1, 0, 1}, context)), std::invalid_argument);
+    EXPECT_THROW(static_cast<void>(ask(Op::scores, {6, 0, 1}, context)), std::invalid_argument);
+    EXPECT_THROW(static_cast<void>(ask(Op::scores, {0, context, 1}, context)), std::invalid_argument);
+    EXPECT_THROW(static_cast<void>(ask(Op::scores, {0, 0, 1}, context + 1)), std::invalid_argument);
+    EXPECT_THROW(static_cast<void>(ask(Op::attention_norm, {0, 0, 1}, 64)), std::invalid_argument);
     EXPECT_THROW(static_cast<void>(source_.tensor(Op::scores)), std::invalid_argument);
     EXPECT_THROW(static_cast<void>(source_.tensor(Op::block)), std::invalid_argument);
 }
