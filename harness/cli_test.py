@@ -74,6 +74,7 @@ class Cli(unittest.TestCase):
         run = self.path / "headline.json"
         done = self.run_harness("--layer", "2", "--compare", "--context", "130", "--json", run, expect=1)
         self.assertIn("is under 99.9%", done.stdout)
+        self.assertIn("the declared arithmetic costs this", done.stdout)
         record = json.loads(run.read_text())
         self.assertEqual(record["verdict"], "failed")
         self.assertEqual({row["verdict"] for row in record["rows"]}, {"passed"})

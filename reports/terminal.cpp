@@ -232,12 +232,12 @@ std::string failures(const RunRecord& record, bool color) {
 std::string terminal_report(const RunRecord& record, bool color) {
     std::string out = heading(record) + op_table(record, color) + layer_table(record, color) +
                       clip_table(record) + failures(record, color);
-    const auto provisional = std::ranges::count_if(harness::limits(), &harness::Limit::provisional);
+    const auto provisional = std::ranges::count_if(
+        harness::limits(), [](const harness::Limit& limit) { return limit.gated && limit.provisional; });
     const auto rows = std::ranges::count_if(
         record.rows, [](const harness::OpRow& row) { return row.judgement.verdict != Verdict::covered; });
-    out += fmt::format(
-        "{}: {} rows judged, exit code {}; {} limits of the headline are provisional (synthetic)\n",
-        painted(record.verdict, 0, color), rows, record.exit_code, provisional);
+    out += fmt::format("{}: {} rows judged, exit code {}; {} gated limit is provisional (synthetic)\n",
+                       painted(record.verdict, 0, color), rows, record.exit_code, provisional);
     return out;
 }
 
