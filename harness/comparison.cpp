@@ -21,7 +21,7 @@ bool is_poison(float value) {
     return bits == 0x7FC00000U || bits == 0x7FC07FC0U;
 }
 
-double rms(double energy, std::int64_t count) {
+double mean(double energy, std::int64_t count) {
     return count > 0 ? energy / static_cast<double>(count) : 0.0;
 }
 
@@ -142,42 +142,37 @@ void Comparison::sum_energies(OpStatistics& out) const {
     out.cosine = got > 0 && golden > 0 ? product / std::sqrt(got * golden) : 0.0;
 }
 
-void Comparison::find_worst_row(OpStatistics& out, double mean_row_energy) const {
-    double worst = -1;
-    for (std::size_t i = 0; i < blocks_.size(); ++i) {
-        const Block& block = blocks_[i];
-        for (std::size_t r = 0; r < block.rows.size(); ++r) {
-            const Energy& energy = block.rows[r];
-            const double scale = std::max(energy.golden, mean_row_energy);
-            const double ratio = energy.error == 0 ? 0.0 : energy.error / scale;
-            if (!(ratio <= worst)) {
-                worst = ratio;
-                out.worst_row = std::sqrt(ratio);
-                out.worst_row_head = headed_ ? first_head_ + int(i) / int(shape_.blocks()) : -1;
-                out.worst_row_index =
-                    std::int64_t(i) % shape_.blocks() * datasets::block_rows + std::int64_t(r);
+Comparison::Worst Comparison::worst_of(std::vector<Energy> Block::*parts, double mean_energy) const {
+    Worst worst;
+    for (std::size_t b = 0; b < blocks_.size(); ++b) {
+        const std::vector<Energy>& energies = blocks_[b].*parts;
+        for (std::size_t i = 0; i < energies.size(); ++i) {
+            const Energy& energy = energies[i];
+            const double ratio =
+                energy.error == 0 ? 0.0 : energy.error / std::max(energy.golden, mean_energy);
+            // A NaN is the worst there is, and stays.
+            if (!std::isnan(worst.ratio) && !(ratio <= worst.ratio)) {
+                worst = {ratio, std::int64_t(b), std::int64_t(i)};
             }
         }
     }
+    return worst;
 }
 
-void Comparison::find_worst_tile(OpStatistics& out, double mean_tile_energy) const {
-    double worst = -1;
-    for (std::size_t i = 0; i < blocks_.size(); ++i) {
-        const Block& block = blocks_[i];
-        for (std::size_t t = 0; t < block.tiles.size(); ++t) {
-            const Energy& energy = block.tiles[t];
-            const double scale = std::max(energy.golden, mean_tile_energy);
-            const double ratio = energy.error == 0 ? 0.0 : energy.error / scale;
-            if (!(ratio <= worst)) {
-                worst = ratio;
-                out.worst_tile = std::sqrt(ratio);
-                out.worst_tile_head = headed_ ? first_head_ + int(i) / int(shape_.blocks()) : -1;
-                out.worst_tile_row = std::int64_t(i) % shape_.blocks();
-                out.worst_tile_column = std::int64_t(t);
-            }
-        }
-    }
+int Comparison::head_of(std::int64_t block) const {
+    return headed_ ? first_head_ + static_cast<int>(block / shape_.blocks()) : -1;
+}
+
+void Comparison::find_worst(OpStatistics& out, double mean_row_energy, double mean_tile_energy) const {
+    const Worst row = worst_of(&Block::rows, mean_row_energy);
+    out.worst_row = std::sqrt(row.ratio);
+    out.worst_row_head = head_of(row.block);
+    out.worst_row_index = row.block % shape_.blocks() * datasets::block_rows + row.index;
+    const Worst tile = worst_of(&Block::tiles, mean_tile_energy);
+    out.worst_tile = std::sqrt(tile.ratio);
+    out.worst_tile_head = head_of(tile.block);
+    out.worst_tile_row = tile.block % shape_.blocks();
+    out.worst_tile_column = tile.index;
 }
 
 void Comparison::locate_damage(OpStatistics& out) const {
@@ -230,8 +225,7 @@ OpStatistics Comparison::finish() const {
         energy += block.golden;
     }
     sum_energies(out);
-    find_worst_row(out, rms(energy, rows));
-    find_worst_tile(out, rms(energy, tiles));
+    find_worst(out, mean(energy, rows), mean(energy, tiles));
     return out;
 }
 

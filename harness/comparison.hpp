@@ -96,12 +96,20 @@ private:
         std::vector<double> column_sums;
     };
 
+    // The row or tile with the largest share of error in its energy.
+    struct Worst {
+        double ratio = 0;
+        std::int64_t block = 0;
+        std::int64_t index = 0;
+    };
+
     [[nodiscard]] std::size_t slot(datasets::Rows rows) const;
     static void add_row(Block& block, datasets::Rows rows, std::int64_t row, std::span<const float> got,
                         const Bounded& expected, std::span<const float> golden);
     void sum_energies(OpStatistics& out) const;
-    void find_worst_row(OpStatistics& out, double mean_row_energy) const;
-    void find_worst_tile(OpStatistics& out, double mean_tile_energy) const;
+    [[nodiscard]] Worst worst_of(std::vector<Energy> Block::*parts, double mean_energy) const;
+    [[nodiscard]] int head_of(std::int64_t block) const;
+    void find_worst(OpStatistics& out, double mean_row_energy, double mean_tile_energy) const;
     void locate_damage(OpStatistics& out) const;
 
     datasets::LayerShape shape_;

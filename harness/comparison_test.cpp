@@ -129,6 +129,8 @@ TEST(Comparison, NotANumberIsOutsideEveryBound) {
     EXPECT_EQ(s.outside, 3);
     EXPECT_TRUE(std::isinf(s.rho));
     EXPECT_TRUE(std::isnan(s.match_percent));
+    EXPECT_FALSE(std::isfinite(s.worst_row));
+    EXPECT_FALSE(std::isfinite(s.worst_tile));
     ASSERT_TRUE(s.damage);
     EXPECT_EQ(s.damage->first.row, 1);
     EXPECT_EQ(s.damage->first.column, 6);
