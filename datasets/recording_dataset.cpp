@@ -201,7 +201,14 @@ template <typename Element>
 std::vector<Element> read_stored(hid_t dataset, const StoredDataset& stored) {
     std::vector<Element> values(static_cast<std::size_t>(product(stored.dims)));
     const auto type = stored_type(stored.dtype);
-    require(H5Dread(dataset, type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()), "read its values");
+    try {
+        require(H5Dread(dataset, type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, values.data()),
+                "read its values");
+    } catch (const Refusal& refusal) {
+        // HDF5 1.14 only says that a filter failed.
+        throw Refusal(
+            fmt::format("{} (checksum or compression); copy or record the file again", refusal.what()));
+    }
     const auto found = sha256_hex(std::as_bytes(std::span(values)));
     if (found != stored.sha256) {
         throw Refusal(

@@ -549,8 +549,10 @@ TEST(Refusal, OfAFlippedBitInTheValues) {
     ASSERT_NE(position, std::string::npos);
     bytes[position + 17] = static_cast<char>(bytes[position + 17] ^ 4);
     write_bytes(file.name(), bytes);
-    EXPECT_EQ(file.refusal(), std::string(attention) +
-                                  "/x: cannot read its values: data error detected by Fletcher32 checksum");
+    // The words in the middle are HDF5's own and change with its version.
+    EXPECT_THAT(file.refusal(), testing::StartsWith(std::string(attention) + "/x: cannot read its values: "));
+    EXPECT_THAT(file.refusal(),
+                testing::EndsWith(" (checksum or compression); copy or record the file again"));
 }
 
 TEST(Refusal, PrintsNothingByItself) {
