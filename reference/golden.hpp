@@ -21,11 +21,11 @@ struct RowStatistics {
 };
 
 // Rounding points, all fp32: each projection after its sum and after its bias; scores after their sum (the
-// scale 1/8 is exact); the exponential (2 ulp) and the row sum; context after the sum of exponential x value,
-// then after the division by the row sum. Probabilities are exponential / row sum, emitted where the sink
-// wants them; the context is made of the unnormalised exponentials whether or not it does, so a sink never
-// changes a result. Only a range that begins at `context` reads probabilities, and then they come from the
-// source.
+// scale 1/8 is exact); the exponential (2^-22 + |x| 2^-23 of it) and the row sum; context after the sum of
+// exponential x value, then after the division by the row sum. Probabilities are exponential / row sum,
+// emitted where the sink wants them; the context is made of the unnormalised exponentials whether or not it
+// does, so a sink never changes a result. Only a range that begins at `context` reads probabilities, and then
+// they come from the source.
 class GoldenLayer final : public datasets::PreparedLayer {
 public:
     // `layer` must outlive this. Throws std::invalid_argument where a tensor does not have the shape's size.

@@ -21,8 +21,8 @@ using reference::Transpose;
 constexpr int heads = 8;
 constexpr std::int64_t width = std::int64_t{heads} * head_width;
 
-std::vector<float> normal(std::int64_t size, float deviation) {
-    std::minstd_rand random(1);
+std::vector<float> normal(std::int64_t size, float deviation, unsigned seed) {
+    std::minstd_rand random(seed);
     std::normal_distribution<float> distribution(0, deviation);
     std::vector<float> values(static_cast<std::size_t>(size));
     std::ranges::generate(values, [&] { return distribution(random); });
@@ -33,11 +33,12 @@ std::vector<float> normal(std::int64_t size, float deviation) {
 datasets::LayerCase make_layer(std::int64_t context) {
     datasets::LayerCase layer;
     layer.shape = {context, heads};
-    layer.input = normal(context * width, 1);
+    unsigned seed = 1;
+    layer.input = normal(context * width, 1, seed);
     for (datasets::Linear* linear :
          {&layer.weights.query, &layer.weights.key, &layer.weights.value, &layer.weights.output}) {
-        linear->weight = normal(width * width, 0.06F);
-        linear->bias = normal(width, 0.1F);
+        linear->weight = normal(width * width, 0.06F, ++seed);
+        linear->bias = normal(width, 0.1F, ++seed);
     }
     layer.weights.key.bias.clear();
     return layer;
@@ -151,7 +152,7 @@ void bare_sgemm(benchmark::State& state) {
 void softmax(benchmark::State& state) {
     const std::int64_t context = state.range(0);
     constexpr std::int64_t rows = 192;
-    const std::vector<float> scores = normal(rows * context, 3);
+    const std::vector<float> scores = normal(rows * context, 3, 1);
     std::vector<float> slab(scores.size());
     std::vector<float> maxima(rows);
     std::vector<float> sums(rows);

@@ -11,7 +11,7 @@ namespace reference {
 namespace {
 
 // Each block packs the whole weight anew, so blocks are tall; shorter ones balance better over many threads.
-constexpr std::int64_t projection_rows = 256;
+constexpr std::int64_t projection_rows = 384;
 
 }  // namespace
 

@@ -10,9 +10,9 @@
 namespace reference {
 
 // scores [rows, columns] -> exp(score - row maximum), in place. row_max and row_sum take one entry per row:
-// the maximum and the fp32 sum of the exponentials. Each exponential errs by at most 2 ulp; differences below
-// about -87.3, whose exponential is not a normal float, give 0, so that no later product meets a denormal. At
-// least one column. A row with a NaN or +infinity yields NaN sums.
+// the maximum and the fp32 sum of the exponentials. Each exponential exp(x) errs by at most 2^-22 + |x| 2^-23
+// of itself; differences below about -87.3, whose exponential is not a normal float, give 0, so that no later
+// product meets a denormal. At least one column. A row with a NaN or +infinity yields NaN sums.
 void exponentials(Matrix<float> scores, std::span<float> row_max, std::span<float> row_sum);
 
 // values[i, :] /= divisor[i], correctly rounded.
