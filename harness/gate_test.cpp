@@ -94,13 +94,27 @@ TEST(Gate, HeadlineIsTheMatch) {
     EXPECT_EQ(judge_headline(s, {1500, 8}).verdict, Verdict::failed);
 }
 
-// Design rule: under 3 dB between healthy envelope and limit, a quantity is printed, not gated.
-TEST(Gate, ReportsWorstRowAndTileWithoutGatingThem) {
+// One stuck row and one zero tile, the weakest faults they must see, hide in the match of a whole tensor.
+TEST(Gate, HeadlineSeesOneRowAndOneTileThatTheMatchHides) {
     OpStatistics s = healthy();
-    s.worst_row = s.worst_tile = 0.5;
+    s.worst_row = 0.12;
+    s.worst_row_index = 77;
+    EXPECT_THAT(judge_headline(s, {1500, 8}).reason, HasSubstr("worst row 77 errs by 0.1200"));
+    s = healthy();
+    s.worst_tile = 1;
+    s.worst_tile_row = 3;
+    s.worst_tile_column = 5;
+    EXPECT_THAT(judge_headline(s, {1500, 8}).reason, HasSubstr("worst 64x64 tile (3, 5) errs by 1.0000"));
+    s = healthy();
+    s.worst_row = 0.052;
+    s.worst_tile = 0.022;
     EXPECT_EQ(judge_headline(s, {1500, 8}).verdict, Verdict::passed);
-    EXPECT_FALSE(limit(Quantity::worst_row).gated);
-    EXPECT_FALSE(limit(Quantity::worst_tile).gated);
+}
+
+// Design rule: 3 dB between healthy envelope and limit, else the quantity is printed, not gated.
+TEST(Gate, WorstRowAndTileLeaveThreeDecibelsToTheHealthyEnvelope) {
+    EXPECT_GE(20 * std::log10(limit(Quantity::worst_row).limit / 0.052), 3);
+    EXPECT_GE(20 * std::log10(limit(Quantity::worst_tile).limit / 0.022), 3);
 }
 
 TEST(Gate, HeadlineDoesNotApplyToShortOrConstantOutputAndSaysSo) {
