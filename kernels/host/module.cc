@@ -1,0 +1,21 @@
+// What a module for the CPU has beside its kernels: the core's reset, and the level of x86-64 it was compiled
+// for.
+#include <aie_api/aie.hpp>
+
+extern "C" {
+
+void aie_reset_core() {
+    aie::detail::reset_core();
+}
+
+const char* aie_module_level() {
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+    return "x86-64-v4";
+#elif defined(__AVX2__) && defined(__FMA__)
+    return "x86-64-v3";
+#else
+    return "x86-64-v2";
+#endif
+}
+
+}  // extern "C"
