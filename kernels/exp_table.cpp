@@ -94,7 +94,8 @@ const DifferenceTable& difference_table() {
 
 std::uint16_t exp_bf16(std::uint16_t x, Store store) {
     const std::uint16_t key = key_of(widened(x));
-    const float product = widened(integer_table[key >> 8U]) * widened(fraction_table[key & 0xFFU]);
+    const float unflushed = widened(integer_table[key >> 8U]) * widened(fraction_table[key & 0xFFU]);
+    const float product = unflushed < std::numeric_limits<float>::min() ? 0.0F : unflushed;
     switch (store) {
         case Store::bf16_nearest_even:
             return nearest_even(product);

@@ -5,8 +5,8 @@
 //
 // The tables are the nearest bf16 to exp of every integer and of every 1/256 below one, ties to even. The
 // integer table ends at exp(88) = 0x7EF9, which every larger integer repeats, and is 0 at and below -93. The
-// product is IEEE fp32: results below 2^-126 stay denormal (the hardware documents denormals as unsupported)
-// and results past the largest fp32 are infinite.
+// product leaves a VMAC: what is below 2^-126 is 0 (xdna-emu, bf16_pipeline.rs), and what is past the largest
+// fp32 is infinite.
 #pragma once
 
 #include <cstdint>

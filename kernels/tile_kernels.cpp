@@ -58,6 +58,16 @@ void finish(const float* acc, float scale, Store store, void* out) {
     scale_and_store_as(store, acc, &scale, 0, out);
 }
 
+void multiply_stored(const std::uint16_t* left, const std::uint16_t* right, Right layout, Store store,
+                     std::uint16_t* c) {
+    HWY_ALIGN float acc[tile * tile];
+    for (int i = 0; i < tile * tile; ++i) {
+        acc[i] = hwy::F32FromBF16(hwy::bfloat16_t{c[i]});
+    }
+    multiply(left, right, layout, acc);
+    finish(acc, 1.0F, store, c);
+}
+
 void attention_finish(const AttentionState& state, Store store, void* out) {
     float factors[tile];
     for (int row = 0; row < tile; ++row) {
@@ -69,8 +79,10 @@ void attention_finish(const AttentionState& state, Store store, void* out) {
 const KernelTable* table_of_target() {
     static const KernelTable table{
         .target = hwy::TargetName(HWY_TARGET),
+        .reset = [] {},
         .start = start,
         .multiply = multiply,
+        .multiply_stored = multiply_stored,
         .finish = finish,
         .softmax_update = softmax_update,
         .softmax_finish = softmax_finish,

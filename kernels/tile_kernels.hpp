@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 namespace kernels {
 
@@ -41,7 +42,8 @@ struct AttentionState {
     float* context;
 };
 
-// The functions of one set of kernels. A table, so that a core's kernels can be exchanged as a whole.
+// The functions of one set of kernels. A table, so that a core's kernels can be exchanged, as a whole or one
+// by one. Copyable; what the functions refer to must outlive the copies.
 //
 // `keys` (0 to 64) says how many of a tile's keys are real. What the padded ones hold, be it NaN, never
 // matters. With 0 keys an update changes nothing. A row that no update has given a key finishes as zeros.
@@ -49,19 +51,30 @@ struct AttentionState {
 // A NaN or +infinity among a row's real scores, or real scores that are all -infinity while row_max still is,
 // make its row_sum and all its results NaN (but never those of another row).
 struct KernelTable {
-    const char* target;  // the vector instructions in use, as Highway names them
+    const char* target;  // the instructions in use: a target of Highway, or a level of x86-64
+
+    // Puts the core into its state after reset (its rounding mode). Before a core's first kernel of a launch,
+    // on the thread that runs it.
+    std::function<void()> reset;
 
     // acc[i, j] = bias[j] (0 where bias is null), exact. 0 MAC; L1: bias 128 B, acc 16 KB.
-    void (*start)(const std::uint16_t* bias, float* acc);
+    std::function<void(const std::uint16_t* bias, float* acc)> start;
 
     // acc[i, j] += sum over k of left[i, k] * right[k, j], ascending k, one fp32 rounding per addition.
     // 262,144 MAC; L1: left 8 KB, right 8 KB, acc 16 KB.
-    void (*multiply)(const std::uint16_t* left, const std::uint16_t* right, Right layout, float* acc);
+    std::function<void(const std::uint16_t* left, const std::uint16_t* right, Right layout, float* acc)>
+        multiply;
+
+    // c = store(c + left right), c bf16 bits [64, 64]: the sum of `multiply` from c, stored once per call.
+    // `store` is one of the bf16 modes. 262,144 MAC; L1: left 8 KB, right 8 KB, c 8 KB.
+    std::function<void(const std::uint16_t* left, const std::uint16_t* right, Right layout, Store store,
+                       std::uint16_t* c)>
+        multiply_stored;
 
     // out[i, j] = store(scale * acc[i, j]); scale must be a power of two, so that only the store rounds (and,
     // to a denormal, the product). `out` is float or bf16 bits by `store`. 4,096 multiplications; L1: acc 16
     // KB, out 16 KB (in place of acc) or 8 KB.
-    void (*finish)(const float* acc, float scale, Store store, void* out);
+    std::function<void(const float* acc, float scale, Store store, void* out)> finish;
 
     // Takes one tile of scores [64 rows, 64 keys], of which the first `keys` are real, into the running
     // state.
@@ -71,15 +84,16 @@ struct KernelTable {
     // The sum: 16 partial sums, of which lane i adds e[i], e[i + 16], e[i + 32], e[i + 48] in this order;
     // then lane i adds lane i + 8 (i < 8), i + 4 (i < 4), i + 2 (i < 2), i + 1: the core's 16-lane vectors.
     // 4,096 exponentials, 4,096 additions; L1: scores 16 KB, state 512 B, exp tables 4 KB.
-    void (*softmax_update)(const float* scores, int keys, const SoftmaxState& state);
+    std::function<void(const float* scores, int keys, const SoftmaxState& state)> softmax_update;
 
     // p[i, j] = store(exp_difference(s, m) / l) for the real keys, 0 for the padded ones, where the state has
     // taken in these scores (else s > m gives NaN). The reciprocal r = 1 / l, rounded to fp32, is split into
     // two bf16, both to nearest even, hi and lo of r - hi; p = e * hi + e * lo in fp32 (the sum rounds)
     // before the store. `store` is one of the bf16 modes; throws std::invalid_argument for f32. The state is
     // only read. 4,096 exponentials, 8,192 MAC; L1: scores 16 KB, state 512 B, exp tables 4 KB, p 8 KB.
-    void (*softmax_finish)(const float* scores, int keys, const SoftmaxState& state, Store store,
-                           std::uint16_t* p);
+    std::function<void(const float* scores, int keys, const SoftmaxState& state, Store store,
+                       std::uint16_t* p)>
+        softmax_finish;
 
     // Fused attention over one key tile [64 keys, 64 channels]: the scores s = scale * (query . key), the dot
     // product as in `multiply` from 0 and then one multiplication; softmax_update's running state; then
@@ -88,13 +102,14 @@ struct KernelTable {
     // 524,288 MAC, 4,096 exponentials, up to 4,096 multiplications; L1: query, key, value 8 KB each, context
     // 16 KB, state 512 B, exp tables 4 KB, and 256 B for every row of scores held at a time (the exponentials
     // replace them).
-    void (*attention_update)(const std::uint16_t* query, const std::uint16_t* key, const std::uint16_t* value,
-                             int keys, float scale, const AttentionState& state);
+    std::function<void(const std::uint16_t* query, const std::uint16_t* key, const std::uint16_t* value,
+                       int keys, float scale, const AttentionState& state)>
+        attention_update;
 
     // out = store(context * r), r = 1 / l: the reciprocal and the product both rounded to fp32. The state is
     // only read. 64 reciprocals, 4,096 multiplications; L1: context 16 KB, state 512 B, out 16 KB (in place
     // of context) or 8 KB.
-    void (*attention_finish)(const AttentionState& state, Store store, void* out);
+    std::function<void(const AttentionState& state, Store store, void* out)> attention_finish;
 };
 
 // The kernels for the best vector instructions of this CPU, chosen at run time (once, unless a test of

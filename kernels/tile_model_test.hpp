@@ -92,7 +92,8 @@ inline std::uint16_t exp_bits(std::uint16_t x, Store store) {
     };
     const float whole = table_entry(std::exp(static_cast<long double>(std::min(high, 88))));
     const float fraction = table_entry(std::exp(static_cast<long double>(key & 0xFF) / 256));
-    return to_bf16(whole * fraction, store);
+    const float product = whole * fraction;
+    return to_bf16(product < 0x1p-126F ? 0.0F : product, store);
 }
 
 inline float exp_difference(float s, float m) {
