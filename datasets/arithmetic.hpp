@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include "datasets/bf16.hpp"
 
@@ -14,6 +15,36 @@ enum class DType : std::uint8_t { f32, bf16 };
 enum class Accumulation : std::uint8_t {
     blas_f32,   // any order, fp32
     chain_f32,  // ascending k from the bias (or zero), one fp32 rounding per addition
+    vmac_f32,   // AIE2's VMAC: eight products and the accumulator at a time, aligned, rounded and normalised
+};
+
+constexpr std::string_view name(Accumulation accumulation) {
+    switch (accumulation) {
+        case Accumulation::blas_f32:
+            return "blas_f32";
+        case Accumulation::chain_f32:
+            return "chain_f32";
+        case Accumulation::vmac_f32:
+            break;
+    }
+    return "vmac_f32";
+}
+
+// How an emulated device computes what is declared.
+enum class Emulation : std::uint8_t {
+    exact,  // bit for bit
+    fast,   // sums in chain_f32 order instead, so results err by its rounding errors as well
+};
+
+constexpr std::string_view name(Emulation emulation) {
+    return emulation == Emulation::exact ? "exact" : "fast";
+}
+
+// What becomes of the sum between two k tiles.
+enum class TileSum : std::uint8_t {
+    on_core,  // it stays in the accumulator
+    rounded,  // it is stored and loaded again: one rounding of the running sum per tile
+    on_host,  // each tile's product is stored by itself, and the host adds them up in fp32
 };
 
 struct Arithmetic {
@@ -22,8 +53,12 @@ struct Arithmetic {
     DType store = DType::f32;
     Rounding store_rounding = Rounding::nearest_even;
     Accumulation accumulation = Accumulation::blas_f32;
-    int round_every_k = 0;  // > 0: the result is rounded to `store` after every so many products
-    int key_tile = 0;       // > 0: softmax by running max and sum over tiles of so many keys
+    Emulation emulation = Emulation::exact;
+    TileSum tile_sum = TileSum::on_core;
+    int k_tile = 0;                 // products in a tile, where its sum leaves the accumulator
+    DType tile_store = DType::f32;  // of that sum
+    Rounding tile_rounding = Rounding::nearest_even;
+    int key_tile = 0;  // > 0: softmax by running max and sum over tiles of so many keys
     DType exp_argument = DType::f32;
     Rounding exp_argument_rounding = Rounding::nearest_even;
     double exp_error = 0;  // largest relative error of exp on its own argument in [-87, 0]

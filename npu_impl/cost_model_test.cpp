@@ -11,7 +11,7 @@ using datasets::Op;
 
 TilePlan product(MatmulShape shape, kernels::Store store) {
     const Design& design = *find_design("unfused");
-    return plan_matmul(design, design.step_of(Op::output).kernel, shape, store);
+    return plan_matmul(design, design.step_of(Op::output), shape, {store});
 }
 
 TEST(CostModel, AddsLaunchesTransfersAndProducts) {
@@ -61,10 +61,25 @@ TEST(CostModel, LaunchesDominateSmallBatches) {
         }
         return sum;
     };
-    EXPECT_GT(total("tile_batch8").launch, 10 * total("unfused").launch);
-    EXPECT_GT(total("tile_batch8").launch, total("tile_batch8").compute);
+    EXPECT_GT(total("tile64_batch").launch, 10 * total("unfused").launch);
+    EXPECT_GT(total("tile64_batch").launch, total("tile64_batch").compute);
     EXPECT_LT(total("fused").transfer, total("unfused").transfer) << "scores stay on the core";
     EXPECT_NEAR(total("fused").compute, total("unfused").compute, 1e-12);
+    // 15,360 launches of the products, 12 of the softmax; one core instead of 16.
+    EXPECT_DOUBLE_EQ(total("tile64").launch, (15360 + 12) * CostModel{}.spec.launch_seconds);
+    EXPECT_NEAR(total("tile64").compute, 16 * total("unfused").compute, 1e-9);
+}
+
+TEST(CostModel, UsesTheCoresOfTheStep) {
+    const Design& mixed = *find_design("tile64_batch");
+    const auto steps = step_costs(mixed, {1500, 8}, {});
+    const auto whole = step_costs(*find_design("unfused"), {1500, 8}, {});
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+        const double factor = 16.0 / mixed.steps[i].cores;
+        EXPECT_DOUBLE_EQ(steps[i].seconds.compute, factor * whole[i].seconds.compute);
+    }
+    EXPECT_EQ(mixed.step_of(Op::probabilities).cores, 16);
+    EXPECT_EQ(mixed.step_of(Op::context).cores, 8);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 // A design: a set of compiled kernels for the array and everything its author declares about them. Plans,
 // launches, judgement and modelled time follow from this value; it comes from kernels/manifest.json.
+//
+// The manifest holds designs of one class of ops each. A path runs a composition: one design per class.
 #pragma once
 
 #include <array>
@@ -21,6 +23,7 @@ struct KernelDesign {
     std::string name;
     std::string summary;
     KernelFunction function = KernelFunction::matmul;
+    KernelSource source = KernelSource::aie2;
     std::vector<CoreBuffer> core_memory;  // without the stack
 };
 
@@ -28,6 +31,8 @@ struct KernelDesign {
 struct StepDesign {
     datasets::OpRange ops{};
     KernelDesign kernel;
+    int cores = 16;
+    std::int64_t tiles_per_launch = 0;  // most jobs (cores' output buffers) in one launch; 0: all there are
 };
 
 struct TileShape {
@@ -38,16 +43,56 @@ struct TileShape {
     bool operator==(const TileShape&) const = default;
 };
 
+// The ops that one design of the manifest covers.
+enum class OpClass : std::uint8_t {
+    gemm,       // query, key, value, scores, context, output
+    softmax,    // probabilities
+    attention,  // scores, probabilities and context in one step
+};
+inline constexpr std::size_t op_class_count = 3;
+std::string_view name(OpClass op_class);
+std::vector<datasets::Op> ops_of(OpClass op_class);
+
+using Arithmetics = std::array<datasets::Arithmetic, datasets::attention_op_count>;  // query..output
+
+struct ClassDesign {
+    std::string name;
+    std::string summary;
+    OpClass op_class = OpClass::gemm;
+    TileShape tile;
+    std::vector<StepDesign> steps;  // in dataflow order
+    Arithmetics arithmetic;         // meaningful for the ops of the class
+};
+
+// A name for a composition.
+struct Combination {
+    std::string name;
+    std::string summary;
+    std::vector<std::string> designs;
+};
+
+// What the manifest holds.
+struct Catalogue {
+    std::int64_t l1_bytes = 65536;
+    std::int64_t stack_bytes = 0xD00;
+    std::vector<ClassDesign> designs;
+    std::vector<Combination> combinations;
+    std::string default_gemm;
+    std::string default_softmax;
+};
+
+// Designs of the manifest, composed to cover query..output.
 struct Design {
     std::string name;
     std::string summary;
-    int cores = 16;
     TileShape tile;
-    std::int64_t tiles_per_launch = 0;  // most jobs (cores' output buffers) in one launch; 0: all there are
     std::int64_t l1_bytes = 65536;
     std::int64_t stack_bytes = 0xD00;
     std::vector<StepDesign> steps;  // in dataflow order, together exactly query..output
-    std::array<datasets::Arithmetic, datasets::attention_op_count> arithmetic;  // query..output
+    Arithmetics arithmetic;
+
+    // The most that any step uses.
+    [[nodiscard]] int cores() const;
 
     // Some step covers more than one op: the ops before its last never leave the core.
     [[nodiscard]] bool fused() const;
@@ -61,15 +106,34 @@ struct Design {
     [[nodiscard]] std::int64_t core_bytes(const KernelDesign& kernel) const;
 };
 
-// How the kernels are told to store what `arithmetic` declares.
-kernels::Store store_of(const datasets::Arithmetic& arithmetic);
+// What a kernel that computes as declared puts out: finished tiles, or the product of each k tile by itself,
+// which the host adds up.
+struct TileOutput {
+    kernels::Store store = kernels::Store::f32;
+    bool partial = false;
+};
+TileOutput tile_output(const datasets::Arithmetic& arithmetic);
 
 // Bytes of one element in device memory.
 std::int64_t bytes_of(datasets::DType type);
 std::int64_t bytes_of(kernels::Store store);
 
-// The designs of the manifest that this build was made with, in its order.
+// The manifest that this build was made with.
+const Catalogue& catalogue();
+
+// One design per class. The class gemm, and softmax where no attention replaces it, have defaults. A
+// combination stands for its designs. The name of the result does not depend on the order: that of a
+// combination, or its designs' names joined by a comma. Throws std::invalid_argument, one line, for unknown
+// names (listing the valid ones), two designs of a class, and a softmax beside an attention.
+Design compose(const Catalogue& catalogue, std::span<const std::string_view> names);
+
+// The same, from this build's manifest and a list like "tile64,softmax_rows".
+Design compose(std::string_view list);
+
+// Every composition of this build's manifest, combinations first.
 std::span<const Design> designs();
-const Design* find_design(std::string_view name);
+
+// One of designs(), by a list as for `compose`; null where that throws.
+const Design* find_design(std::string_view list);
 
 }  // namespace npu_impl

@@ -15,6 +15,7 @@
 #include <variant>
 #include <vector>
 
+#include "datasets/arithmetic.hpp"
 #include "kernels/tile_kernels.hpp"
 
 namespace npu_impl {
@@ -49,6 +50,12 @@ struct Region {
     bool operator==(const Region&) const = default;
 };
 
+// Which set of kernels a launch was compiled from.
+enum class KernelSource : std::uint8_t {
+    aie2,    // the vector kernels of kernels/aie2
+    scalar,  // scalar fp32, one rounding per operation
+};
+
 // out[64, 64] = store(scale * (bias + sum over k_tiles of left[64, 64] right[64, 64])), ascending k, bf16
 // operands.
 struct MatmulJob {
@@ -59,7 +66,8 @@ struct MatmulJob {
     std::optional<Region> bias;  // bf16 [64], starts the accumulator
     float scale = 1;             // a power of two
     kernels::Store store = kernels::Store::f32;
-    Region out;  // [64, 64]
+    bool rerounded = false;  // the sum is stored, and loaded again, after every k tile: bf16 stores, scale 1
+    Region out;              // [64, 64]
 };
 
 // out[64, 64 key_tiles] = softmax over the first `keys` columns of scores, 0 in the others.
@@ -90,6 +98,7 @@ struct Job {
     int head = -1;          // -1: the op has no heads
     std::int64_t tile = 0;  // index of the (first) output tile within its op and head, row-major
     std::variant<MatmulJob, SoftmaxJob, AttentionJob> work;
+    bool sampled = false;  // a fast emulation computes this one exactly
 };
 
 // Output tiles of 64 x 64 that a job makes: one, or the whole row of tiles of a softmax.
@@ -114,6 +123,7 @@ struct Launch {
     std::vector<CoreBuffer> core_memory;  // the rest of it that the kernel uses
     std::vector<Buffer> buffers;
     std::vector<Job> jobs;
+    KernelSource source = KernelSource::aie2;
 };
 
 struct Counters {
@@ -132,6 +142,9 @@ public:
 
     [[nodiscard]] virtual std::string_view name() const = 0;
     [[nodiscard]] virtual int cores() const = 0;
+
+    // How results of a design's declared arithmetic come about. Hardware is exact.
+    [[nodiscard]] virtual datasets::Emulation emulation() const = 0;
 
     virtual Buffer allocate(std::int64_t bytes) = 0;
     virtual void release(Buffer buffer) = 0;

@@ -62,6 +62,21 @@ kernels::SoftmaxState softmax_state(std::byte* memory, CoreLayout::Place place) 
     return {values, values + side};
 }
 
+// Brings a product's bias to `copy`; null where it has none.
+const std::uint16_t* bias_in(const MatmulJob& job, std::span<std::byte* const> buffers, std::uint16_t* copy) {
+    if (!job.bias) {
+        return nullptr;
+    }
+    const std::byte* from = buffers[static_cast<std::size_t>(job.bias->argument)] + job.bias->offset;
+    std::memcpy(copy, from, static_cast<std::size_t>(bf16_row));
+    return copy;
+}
+
+// Bytes from one k tile of the right factor to the next.
+std::int64_t right_step(const MatmulJob& job) {
+    return job.layout == kernels::Right::k_by_n ? side * job.right.stride : bf16_row;
+}
+
 int keys_in_tile(std::int64_t keys, std::int64_t tile) {
     return static_cast<int>(std::clamp(keys - tile * side, std::int64_t{0}, side));
 }
@@ -108,10 +123,17 @@ CoreProgram::CoreProgram(const Launch& launch) {
 void CoreProgram::place(const CoreLayout& layout, const MatmulJob& job) {
     matmul_.left = layout.place("left", bf16_tile);
     matmul_.right = layout.place("right", bf16_tile);
-    matmul_.accumulator = layout.place("accumulator", f32_tile);
     if (job.bias) {
         matmul_.bias = layout.place("bias", bf16_row);
     }
+    if (job.rerounded) {
+        if (job.store == Store::f32 || job.scale != 1) {
+            throw DeviceError("a sum that is rounded after every k tile is bf16 and not scaled");
+        }
+        matmul_.out = layout.place("out", bf16_tile);
+        return;
+    }
+    matmul_.accumulator = layout.place("accumulator", f32_tile);
     // An fp32 result is stored over its accumulator: a second fp32 tile would not fit beside double-buffered
     // operands.
     matmul_.out = job.store == Store::f32 ? matmul_.accumulator : layout.place("out", bf16_tile);
@@ -138,24 +160,40 @@ void CoreProgram::run(const Job& job, const kernels::KernelTable& table, std::by
 
 void CoreProgram::run(const MatmulJob& job, const kernels::KernelTable& table, std::byte* memory,
                       std::span<std::byte* const> buffers) const {
-    auto* accumulator = at<float>(memory, matmul_.accumulator);
-    const std::uint16_t* bias = nullptr;
-    if (job.bias) {
-        std::byte* copy = at<std::byte>(memory, matmul_.bias);
-        const std::byte* from = buffers[static_cast<std::size_t>(job.bias->argument)] + job.bias->offset;
-        std::memcpy(copy, from, static_cast<std::size_t>(bf16_row));
-        bias = at<std::uint16_t>(memory, matmul_.bias);
+    if (job.rerounded) {
+        run_rerounded(job, table, memory, buffers);
+        return;
     }
-    table.start(bias, accumulator);
-    const std::int64_t right_step = job.layout == kernels::Right::k_by_n ? side * job.right.stride : bf16_row;
+    auto* accumulator = at<float>(memory, matmul_.accumulator);
+    table.start(bias_in(job, buffers, at<std::uint16_t>(memory, matmul_.bias)), accumulator);
     for (std::int64_t k = 0; k < job.k_tiles; ++k) {
         copy_in<bf16_row>(buffers, job.left, k * bf16_row, at<std::byte>(memory, matmul_.left, k));
-        copy_in<bf16_row>(buffers, job.right, k * right_step, at<std::byte>(memory, matmul_.right, k));
+        copy_in<bf16_row>(buffers, job.right, k * right_step(job), at<std::byte>(memory, matmul_.right, k));
         table.multiply(at<std::uint16_t>(memory, matmul_.left, k),
                        at<std::uint16_t>(memory, matmul_.right, k), job.layout, accumulator);
     }
     table.finish(accumulator, job.scale, job.store, at<std::byte>(memory, matmul_.out));
     copy_out(at<std::byte>(memory, matmul_.out), store_row(job.store), buffers, job.out, 0);
+}
+
+void CoreProgram::run_rerounded(const MatmulJob& job, const kernels::KernelTable& table, std::byte* memory,
+                                std::span<std::byte* const> buffers) const {
+    auto* sum = at<std::uint16_t>(memory, matmul_.out);
+    const std::uint16_t* bias = bias_in(job, buffers, at<std::uint16_t>(memory, matmul_.bias));
+    for (std::int64_t row = 0; row < side; ++row) {
+        if (bias == nullptr) {
+            std::fill_n(sum + row * side, side, std::uint16_t{0});
+        } else {
+            std::copy_n(bias, side, sum + row * side);
+        }
+    }
+    for (std::int64_t k = 0; k < job.k_tiles; ++k) {
+        copy_in<bf16_row>(buffers, job.left, k * bf16_row, at<std::byte>(memory, matmul_.left, k));
+        copy_in<bf16_row>(buffers, job.right, k * right_step(job), at<std::byte>(memory, matmul_.right, k));
+        table.multiply_stored(at<std::uint16_t>(memory, matmul_.left, k),
+                              at<std::uint16_t>(memory, matmul_.right, k), job.layout, job.store, sum);
+    }
+    copy_out(at<std::byte>(memory, matmul_.out), bf16_row, buffers, job.out, 0);
 }
 
 void CoreProgram::run(const SoftmaxJob& job, const kernels::KernelTable& table, std::byte* memory,

@@ -74,6 +74,9 @@ private:
     void run(const AttentionJob& job, const kernels::KernelTable& table, std::byte* memory,
              std::span<std::byte* const> buffers) const;
 
+    void run_rerounded(const MatmulJob& job, const kernels::KernelTable& table, std::byte* memory,
+                       std::span<std::byte* const> buffers) const;
+
     void place(const CoreLayout& layout, const MatmulJob& job);
     void place(const CoreLayout& layout, const SoftmaxJob& job);
     void place(const CoreLayout& layout, const AttentionJob& job);

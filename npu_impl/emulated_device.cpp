@@ -73,10 +73,10 @@ bool keys_fit(const Job& job) {
 }  // namespace
 
 struct EmulatedDevice::State {
-    State(const kernels::KernelTable& kernel_table, int core_count)
-        : table(kernel_table), cores(core_count) {}
+    State(DeviceKernels device_kernels, int core_count)
+        : kernels(std::move(device_kernels)), cores(core_count) {}
 
-    const kernels::KernelTable& table;
+    DeviceKernels kernels;
     int cores;
     std::vector<Memory> buffers;  // by id; released ones are empty
     std::vector<AlignedBytes> core_memory;
@@ -94,6 +94,7 @@ struct EmulatedDevice::State {
     void check(const Launch& launch, std::size_t index);
     void check(const Access& access, const Launch& launch, const std::string& where);
     void run(const Launch& launch);
+    [[nodiscard]] const kernels::KernelTable& table_of(const Launch& launch, const Job& job) const;
 };
 
 void EmulatedDevice::State::check(const Access& access, const Launch& launch, const std::string& where) {
@@ -138,6 +139,12 @@ void EmulatedDevice::State::check(const Launch& launch, std::size_t index) {
     const CoreProgram fits(launch);
 }
 
+// Chains of fp32 additions are just what a scalar kernel computes.
+const kernels::KernelTable& EmulatedDevice::State::table_of(const Launch& launch, const Job& job) const {
+    const bool exact = kernels.emulation == datasets::Emulation::exact || job.sampled;
+    return exact && launch.source == KernelSource::aie2 ? kernels.exact : kernels.fast;
+}
+
 void EmulatedDevice::State::run(const Launch& launch) {
     const CoreProgram program(launch);
     std::vector<std::byte*> arguments;
@@ -150,15 +157,19 @@ void EmulatedDevice::State::run(const Launch& launch) {
         counters.tiles += output_tiles(job);
     }
     tbb::parallel_for(std::size_t{0}, by_core.size(), [&](std::size_t core) {
+        kernels.exact.reset();
         for (const Job* job : by_core[core]) {
-            program.run(*job, table, core_memory[core].get(), arguments);
+            program.run(*job, table_of(launch, *job), core_memory[core].get(), arguments);
         }
     });
     ++counters.launches;
 }
 
-EmulatedDevice::EmulatedDevice(const kernels::KernelTable& table, int cores)
-    : state_(std::make_unique<State>(table, cores)) {
+EmulatedDevice::EmulatedDevice(const kernels::KernelTable& fast, int cores)
+    : EmulatedDevice({fast, fast, datasets::Emulation::fast}, cores) {}
+
+EmulatedDevice::EmulatedDevice(DeviceKernels kernels, int cores)
+    : state_(std::make_unique<State>(std::move(kernels), cores)) {
     if (cores < 1) {
         throw DeviceError(fmt::format("emulated device: {} cores", cores));
     }
@@ -171,6 +182,10 @@ EmulatedDevice::~EmulatedDevice() = default;
 
 int EmulatedDevice::cores() const {
     return state_->cores;
+}
+
+datasets::Emulation EmulatedDevice::emulation() const {
+    return state_->kernels.emulation;
 }
 
 Buffer EmulatedDevice::allocate(std::int64_t bytes) {

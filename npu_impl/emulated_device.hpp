@@ -1,5 +1,7 @@
-// A device without hardware: the same buffers, transfers and launches, computed by the tile kernels on this
-// CPU.
+// A device without hardware: the same buffers, transfers and launches, computed on this CPU.
+//
+// Exact emulation runs the very sources of kernels/aie2 and gives the bits of the array. Fast emulation sums
+// in fp32 chains instead, many times as fast, and runs the sources on the jobs that are marked as a sample.
 //
 // It has no clock: the time it takes says nothing about an NPU. Host image and device memory of a buffer are
 // apart and start as different NaN patterns, so that a missing or short transfer shows in the results.
@@ -13,15 +15,26 @@
 
 namespace npu_impl {
 
+// The kernels of an emulated device, and where they are used.
+struct DeviceKernels {
+    kernels::KernelTable exact;
+    kernels::KernelTable fast;
+    datasets::Emulation emulation = datasets::Emulation::exact;
+};
+
 class EmulatedDevice final : public Device {
 public:
-    // `table` must outlive the device. `cores` as in XDNA1 (4 columns of 4 cores: Xilinx/mlir-aie
-    // docs/Devices.md).
-    explicit EmulatedDevice(const kernels::KernelTable& table, int cores = 16);
+    // What the tables refer to must outlive the device. `cores` as in XDNA1 (4 columns of 4 cores:
+    // Xilinx/mlir-aie docs/Devices.md).
+    explicit EmulatedDevice(DeviceKernels kernels, int cores = 16);
+
+    // One table for everything, which sums in fp32 chains.
+    explicit EmulatedDevice(const kernels::KernelTable& fast, int cores = 16);
     ~EmulatedDevice() override;
 
     [[nodiscard]] std::string_view name() const override { return "emulated"; }
     [[nodiscard]] int cores() const override;
+    [[nodiscard]] datasets::Emulation emulation() const override;
     Buffer allocate(std::int64_t bytes) override;
     void release(Buffer buffer) override;
     std::span<std::byte> map(Buffer buffer) override;
@@ -49,7 +62,8 @@ struct DeviceOption {
 std::span<const DeviceOption> device_options();
 
 // Opens a device by name. Throws DeviceError, one line, where this build or machine has none of that name;
-// there is no fallback.
-std::unique_ptr<Device> open_device(std::string_view name);
+// there is no fallback. `emulation` is for the emulated device; hardware has no choice.
+std::unique_ptr<Device> open_device(std::string_view name,
+                                    datasets::Emulation emulation = datasets::Emulation::fast);
 
 }  // namespace npu_impl

@@ -16,12 +16,13 @@ constexpr std::int64_t bf16_bytes = 2;
 class Binder {
 public:
     Binder(const LayerPlan& plan, const StepPlan& step, const LayerBuffers& buffers)
-        : plan_(plan), step_(step), buffers_(buffers), store_(store_of(plan.design->arithmetic_of(op()))) {}
+        : plan_(plan), step_(step), buffers_(buffers), store_(tile_output(arithmetic()).store) {}
 
     [[nodiscard]] Launch empty_launch() const {
-        const TilePlan& tiles = step_.tiles;
-        return {plan_.design->name,       tiles.kernel.name, plan_.design->stack_bytes,
-                tiles.kernel.core_memory, arguments(),       {}};
+        const KernelDesign& kernel = step_.tiles.kernel;
+        return {plan_.design->name, kernel.name, plan_.design->stack_bytes,
+                kernel.core_memory, arguments(), {},
+                kernel.source};
     }
 
     [[nodiscard]] Job job(const Slot& slot) const {
@@ -46,6 +47,8 @@ public:
 private:
     [[nodiscard]] Op op() const { return step_.ops.last; }
 
+    [[nodiscard]] const datasets::Arithmetic& arithmetic() const { return plan_.design->arithmetic_of(op()); }
+
     [[nodiscard]] int head_of(const Slot& slot) const {
         return step_.square() ? slot.head : static_cast<int>(slot.column);
     }
@@ -68,7 +71,8 @@ private:
         if (!step_.square()) {
             list.push_back(buffers_.weight[tensor_index(op())].value());
         }
-        list.push_back(buffers_.tensor[tensor_index(op())].value());
+        list.push_back(
+            (step_.tiles.partial ? buffers_.partial : buffers_.tensor[tensor_index(op())]).value());
         if (has_bias()) {
             list.push_back(*buffers_.bias[tensor_index(op())]);
         }
@@ -86,49 +90,58 @@ private:
                 layout.stride()};
     }
 
+    // A product's result: tile (row, column) of the op's tensor, or a partial tile.
+    [[nodiscard]] Region result(const Slot& slot, std::int64_t row, std::int64_t column) const {
+        if (!step_.tiles.partial) {
+            return tile(2, op(), row, column);
+        }
+        const std::int64_t stride = side * bytes_of(store_);
+        return {2, step_.tiles.partial_index(slot) * side * stride, stride};
+    }
+
+    [[nodiscard]] MatmulJob product(kernels::Right layout) const {
+        MatmulJob job;
+        job.layout = layout;
+        job.k_tiles = step_.tiles.k_tiles_per_slot;
+        job.store = store_;
+        job.rerounded = arithmetic().tile_sum == datasets::TileSum::rounded;
+        return job;
+    }
+
     [[nodiscard]] MatmulJob projection(const Slot& slot) const {
         const Op input = step_.inputs().front();
         const std::int64_t width = plan_.shape.width();
         const std::int64_t first = op() == Op::output ? 0 : plan_.heads.first;
         const std::int64_t weight_row = (first + slot.column) * side;
-        MatmulJob job;
-        job.left = tile(0, input, slot.row, 0);
-        job.right = {1, weight_row * width * bf16_bytes, width * bf16_bytes};
-        job.layout = kernels::Right::n_by_k;
-        job.k_tiles = step_.tiles.reduction.tiles();
+        MatmulJob job = product(kernels::Right::n_by_k);
+        job.left = tile(0, input, slot.row, slot.k);
+        job.right = {1, (weight_row * width + slot.k * side) * bf16_bytes, width * bf16_bytes};
         if (has_bias()) {
             job.bias = Region{3, weight_row * bf16_bytes, 0};
         }
-        job.store = store_;
-        job.out = tile(2, op(), slot.row, slot.column);
+        job.out = result(slot, slot.row, slot.column);
         return job;
     }
 
     [[nodiscard]] MatmulJob scores(const Slot& slot) const {
-        MatmulJob job;
+        MatmulJob job = product(kernels::Right::n_by_k);
         job.left = tile(0, Op::query, slot.row, slot.head);
         job.right = tile(1, Op::key, slot.column, slot.head);
-        job.layout = kernels::Right::n_by_k;
-        job.k_tiles = step_.tiles.reduction.tiles();
-        job.scale = score_scale;
-        job.store = store_;
-        job.out = tile(2, Op::scores, slot.core, slot.column);
+        job.scale = step_.tiles.partial ? 1 : score_scale;
+        job.out = result(slot, slot.place, slot.column);
         return job;
     }
 
     [[nodiscard]] SoftmaxJob softmax(const Slot& slot) const {
-        return {tile(0, Op::scores, slot.core, 0), step_.tiles.columns.tiles(), plan_.shape.context, store_,
-                tile(1, Op::probabilities, slot.core, 0)};
+        return {tile(0, Op::scores, slot.place, 0), step_.tiles.columns.tiles(), plan_.shape.context, store_,
+                tile(1, Op::probabilities, slot.place, 0)};
     }
 
     [[nodiscard]] MatmulJob context(const Slot& slot) const {
-        MatmulJob job;
-        job.left = tile(0, Op::probabilities, slot.core, 0);
-        job.right = tile(1, Op::value, 0, slot.head);
-        job.layout = kernels::Right::k_by_n;
-        job.k_tiles = step_.tiles.reduction.tiles();
-        job.store = store_;
-        job.out = tile(2, Op::context, slot.row, slot.head);
+        MatmulJob job = product(kernels::Right::k_by_n);
+        job.left = tile(0, Op::probabilities, slot.place, slot.k);
+        job.right = tile(1, Op::value, slot.k, slot.head);
+        job.out = result(slot, slot.row, slot.head);
         return job;
     }
 
@@ -165,17 +178,29 @@ std::vector<Op> StepPlan::inputs() const {
 }
 
 TensorLayout LayerPlan::layout(Op op) const {
+    using datasets::DType;
     const std::int64_t padded = Extent{shape.context}.padded();
-    if (op == Op::attention_norm || op == Op::output) {
-        const bool input = op == Op::attention_norm;
-        const datasets::DType type = input ? datasets::DType::bf16 : design->arithmetic_of(op).store;
-        return {type, padded, shape.width()};
+    if (op == Op::attention_norm) {
+        return {DType::bf16, padded, shape.width()};
     }
-    const datasets::DType type = design->arithmetic_of(op).store;
+    const DType read = op == Op::scores ? DType::f32 : DType::bf16;
+    const DType type = summed_on_host(op) ? read : design->arithmetic_of(op).store;
     if (lives_in_waves(op)) {
-        return {type, design->cores * side, padded};
+        return {type, wave_pairs * side, padded};
     }
-    return {type, padded, heads.count * side};
+    return {type, padded, row_elements(op)};
+}
+
+std::int64_t LayerPlan::row_elements(Op op) const {
+    if (lives_in_waves(op)) {
+        return shape.context;
+    }
+    return datasets::has_heads(op) ? heads.count * side : shape.width();
+}
+
+bool LayerPlan::summed_on_host(Op op) const {
+    const StepPlan* step = step_of(op);
+    return step != nullptr && step->tiles.partial;
 }
 
 const StepPlan* LayerPlan::step_of(Op op) const {
@@ -189,36 +214,50 @@ LayerPlan plan_layer(const Design& design, datasets::LayerShape shape, HeadSpan 
         heads.first + heads.count > shape.heads) {
         throw std::invalid_argument("the layer, or the span of heads, is empty");
     }
-    LayerPlan plan{&design, shape, heads, {}, pair_waves({shape.context, heads.count}, design.cores)};
+    LayerPlan plan{&design, shape, heads, {}, pair_waves({shape.context, heads.count})};
     for (const StepDesign& step : design.steps) {
         const Op op = step.ops.last;
         if (op == Op::output && heads.count != shape.heads) {
             continue;
         }
-        const kernels::Store store = store_of(design.arithmetic_of(op));
+        const TileOutput output = tile_output(design.arithmetic_of(op));
         const bool square = Op::scores <= op && op <= Op::context;
         const std::int64_t columns = op == Op::output ? shape.width() : heads.count * side;
         plan.steps.push_back(
-            {step.ops,
-             square ? plan_square(design, step.kernel, op, {shape.context, heads.count}, store)
-                    : plan_matmul(design, step.kernel, {shape.context, shape.width(), columns}, store)});
+            {step.ops, square ? plan_square(design, step, {shape.context, heads.count}, output)
+                              : plan_matmul(design, step, {shape.context, shape.width(), columns}, output)});
     }
     return plan;
 }
 
-std::vector<std::vector<Launch>> bind(const LayerPlan& plan, const StepPlan& step,
-                                      const LayerBuffers& buffers) {
+std::vector<Launch> bind(const LayerPlan& plan, const StepPlan& step, std::int64_t wave,
+                         const LayerBuffers& buffers) {
     const Binder binder(plan, step, buffers);
-    std::vector<std::vector<Launch>> waves(static_cast<std::size_t>(step.tiles.waves()));
-    for (const TileLaunch& planned : step.tiles.launches) {
+    std::vector<Launch> launches;
+    for (const TileLaunch& planned : step.tiles.launches_of(wave)) {
         Launch launch = binder.empty_launch();
         launch.jobs.reserve(planned.slots.size());
         for (const Slot& slot : planned.slots) {
             launch.jobs.push_back(binder.job(slot));
         }
-        waves[static_cast<std::size_t>(planned.wave)].push_back(std::move(launch));
+        launches.push_back(std::move(launch));
     }
-    return waves;
+    return launches;
+}
+
+void mark_sample(const LayerPlan& plan, const StepPlan& step, std::int64_t wave, std::span<Launch> launches) {
+    const bool all = tile_output(plan.design->arithmetic_of(step.ops.last)).store == kernels::Store::f32;
+    const std::span<const TileLaunch> planned = step.tiles.launches_of(wave);
+    std::vector<bool> seen(static_cast<std::size_t>(step.tiles.cores), wave > 0);
+    for (std::size_t i = 0; i < launches.size(); ++i) {
+        for (std::size_t j = 0; j < launches[i].jobs.size(); ++j) {
+            const Slot& slot = planned[i].slots[j];
+            const auto core = static_cast<std::size_t>(slot.core);
+            const bool last = slot.row == step.tiles.rows.tiles() - 1;
+            launches[i].jobs[j].sampled = all || last || !seen[core];
+            seen[core] = true;
+        }
+    }
 }
 
 std::vector<StepCost> step_costs(const Design& design, datasets::LayerShape shape, const CostModel& model) {

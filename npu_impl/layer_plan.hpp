@@ -38,11 +38,14 @@ inline constexpr std::size_t tensor_index(datasets::Op op) {
     return static_cast<std::size_t>(op) - static_cast<std::size_t>(datasets::Op::attention_norm);
 }
 
-// Buffers of one prepared layer. Absent where the design does not emit the op, or the projection has no bias.
+// Buffers of one prepared layer. Absent where the design does not emit the op, where the projection has no
+// bias or the host adds it, and where nobody on the device reads what the host adds up.
 struct LayerBuffers {
     std::array<std::optional<Buffer>, tensor_count> tensor;
     std::array<std::optional<Buffer>, tensor_count> weight;
     std::array<std::optional<Buffer>, tensor_count> bias;
+    std::optional<Buffer>
+        partial;  // the partial tiles of one wave of any step whose k tiles the host adds up
 };
 
 struct StepPlan {
@@ -69,18 +72,30 @@ struct LayerPlan {
     std::vector<StepPlan> steps;           // without output where only some heads take part
     std::vector<std::vector<Pair>> waves;  // of the square part; heads counted from heads.first
 
+    // In device memory: as stored by its step, or, where the host adds up, as its reader takes it.
     [[nodiscard]] TensorLayout layout(datasets::Op op) const;
+
+    // Elements of a row, without padding, of the heads that take part.
+    [[nodiscard]] std::int64_t row_elements(datasets::Op op) const;
     [[nodiscard]] const StepPlan* step_of(datasets::Op op) const;
+
+    // The op's result is the host's fp32 sum of partial tiles.
+    [[nodiscard]] bool summed_on_host(datasets::Op op) const;
 };
 
 // `design` must outlive the plan. Throws std::invalid_argument for an empty shape or span.
 LayerPlan plan_layer(const Design& design, datasets::LayerShape shape, HeadSpan heads);
 
-// The launches of a step, by wave (projections: one wave).
-std::vector<std::vector<Launch>> bind(const LayerPlan& plan, const StepPlan& step,
-                                      const LayerBuffers& buffers);
+// The launches of one wave of a step (projections on the device: one wave).
+std::vector<Launch> bind(const LayerPlan& plan, const StepPlan& step, std::int64_t wave,
+                         const LayerBuffers& buffers);
 
-// Scale of the scores: 1 / sqrt(64), a power of two.
+// Marks the jobs that a fast emulation computes exactly: all where results are stored as fp32, since the sum
+// is all there is to them; else the first of every core and those of the last, ragged row block.
+void mark_sample(const LayerPlan& plan, const StepPlan& step, std::int64_t wave, std::span<Launch> launches);
+
+// Scale of the scores: 1 / sqrt(64), a power of two. The kernel applies it before its store; where the host
+// adds up partial tiles, the host does.
 inline constexpr float score_scale = 0.125F;
 
 // What one step of the whole layer (all heads) counts and costs, before anything is built.

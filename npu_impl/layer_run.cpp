@@ -17,32 +17,46 @@ using datasets::Rows;
 
 constexpr std::int64_t side = kernels::tile;
 
-std::int64_t wave_rows(const LayerPlan& plan, std::size_t wave) {
-    return static_cast<std::int64_t>(plan.waves[wave].size()) * side;
+// The last wave may hold fewer pairs.
+std::int64_t wave_rows(const LayerPlan& plan, std::int64_t wave) {
+    return static_cast<std::int64_t>(plan.waves[static_cast<std::size_t>(wave)].size()) * side;
+}
+
+std::int64_t square_waves(const LayerPlan& plan) {
+    return static_cast<std::int64_t>(plan.waves.size());
 }
 
 // What the launches of one wave write. Context lies as [time, channel], where a wave touches whole row
 // blocks.
-ByteRange written(const LayerPlan& plan, Op op, std::size_t wave) {
+ByteRange written(const LayerPlan& plan, const StepPlan& step, std::int64_t wave) {
+    const Op op = step.ops.last;
+    if (step.tiles.partial) {
+        const kernels::Store store = tile_output(plan.design->arithmetic_of(op)).store;
+        return {0, step.tiles.partial_tiles(wave) * side * side * bytes_of(store)};
+    }
     const TensorLayout layout = plan.layout(op);
     if (lives_in_waves(op)) {
         return {0, wave_rows(plan, wave) * layout.stride()};
     }
     if (op == Op::context) {
-        const std::vector<Pair>& pairs = plan.waves[wave];
+        const std::vector<Pair>& pairs = plan.waves[static_cast<std::size_t>(wave)];
         const std::int64_t blocks = pairs.back().row - pairs.front().row + 1;
         return {pairs.front().row * side * layout.stride(), blocks * side * layout.stride()};
     }
     return {0, layout.bytes()};
 }
 
-ByteRange poisoned_at_once(const LayerPlan& plan, Op op) {
-    return {0, plan.layout(op).bytes()};
+// Waves of context share row blocks, so all of it is poisoned before the first.
+bool poisoned_at_once(const StepPlan& step) {
+    return step.ops.last == Op::context && !step.tiles.partial;
 }
 
-GuardedOutput guarded(const LayerPlan& plan, const LayerBuffers& buffers, Op op, ByteRange range) {
-    const std::int64_t end = lives_in_waves(op) ? range.begin + range.bytes : plan.layout(op).bytes();
-    return {buffers.tensor[tensor_index(op)].value(), range, end};
+GuardedOutput guarded(const LayerPlan& plan, const LayerBuffers& buffers, const StepPlan& step,
+                      ByteRange range) {
+    const Op op = step.ops.last;
+    const bool per_wave = step.tiles.partial || lives_in_waves(op);
+    const std::int64_t end = per_wave ? range.begin + range.bytes : plan.layout(op).bytes();
+    return {(step.tiles.partial ? buffers.partial : buffers.tensor[tensor_index(op)]).value(), range, end};
 }
 
 std::int64_t upload_bytes(const LayerPlan& plan, Op op) {
@@ -50,36 +64,33 @@ std::int64_t upload_bytes(const LayerPlan& plan, Op op) {
         return plan.layout(op).bytes();
     }
     std::int64_t bytes = 0;
-    for (std::size_t wave = 0; wave < plan.waves.size(); ++wave) {
+    for (std::int64_t wave = 0; wave < square_waves(plan); ++wave) {
         bytes += wave_rows(plan, wave) * plan.layout(op).stride();
     }
     return bytes;
 }
 
 std::int64_t output_bytes(const LayerPlan& plan, const StepPlan& step) {
-    const Op op = step.ops.last;
-    const LayerBuffers none;
-    if (!step.square()) {
-        return 2 * (written(plan, op, 0).bytes + guard_bytes);
-    }
-    std::int64_t bytes = op == Op::context ? poisoned_at_once(plan, op).bytes + guard_bytes : 0;
-    for (std::size_t wave = 0; wave < plan.waves.size(); ++wave) {
-        bytes += (op == Op::context ? 1 : 2) * (written(plan, op, wave).bytes + guard_bytes);
+    const bool at_once = poisoned_at_once(step);
+    std::int64_t bytes = at_once ? plan.layout(step.ops.last).bytes() + guard_bytes : 0;
+    for (std::int64_t wave = 0; wave < step.tiles.waves(); ++wave) {
+        bytes += (at_once ? 1 : 2) * (written(plan, step, wave).bytes + guard_bytes);
     }
     return bytes;
 }
 
 class Run {
 public:
-    Run(Device& device, const LayerSchedule& schedule, const LayerBuffers& buffers, datasets::OpRange ops,
-        const datasets::Source& source, datasets::Sink& sink)
+    Run(Device& device, const LayerPlan& plan, const LayerBuffers& buffers, HostTensors& host,
+        datasets::OpRange ops, const datasets::Source& source, datasets::Sink& sink)
         : device_(device),
-          schedule_(schedule),
-          plan_(schedule.plan),
+          plan_(plan),
           buffers_(buffers),
+          host_(host),
+          ops_(ops),
           source_(source),
           sink_(sink),
-          moves_(plan_moves(schedule.plan, ops)),
+          moves_(plan_moves(plan, ops)),
           parts_(moves_.size()) {}
 
     std::vector<datasets::Part> run() {
@@ -120,20 +131,19 @@ private:
         for (const Op op : move.uploads) {
             upload(op, *move.step);
         }
-        const Op op = move.step->ops.last;
-        const GuardedOutput output = guarded(plan_, buffers_, op, written(plan_, op, 0));
-        poison(device_, output);
-        launch(part, 0, output);
-        emit_projection(op);
+        for (std::int64_t wave = 0; wave < move.step->tiles.waves(); ++wave) {
+            launch(*move.step, wave);
+        }
+        emit_projection(move.step->ops.last);
     }
 
     void square(std::size_t begin, std::size_t end) {
         for (std::size_t part = begin; part < end; ++part) {
             counted(part, [&] { enter_square(moves_[part]); });
         }
-        for (std::size_t wave = 0; wave < plan_.waves.size(); ++wave) {
+        for (std::int64_t wave = 0; wave < square_waves(plan_); ++wave) {
             for (std::size_t part = begin; part < end; ++part) {
-                counted(part, [&] { run_wave(part, wave); });
+                counted(part, [&] { run_wave(moves_[part], wave); });
             }
         }
     }
@@ -144,90 +154,145 @@ private:
                 upload(op, *move.step);
             }
         }
-        if (const Op op = move.step->ops.last; op == Op::context) {
-            poison(device_, guarded(plan_, buffers_, op, poisoned_at_once(plan_, op)));
+        if (poisoned_at_once(*move.step)) {
+            const ByteRange whole{0, plan_.layout(move.step->ops.last).bytes()};
+            poison(device_, guarded(plan_, buffers_, *move.step, whole));
         }
     }
 
-    void run_wave(std::size_t part, std::size_t wave) {
-        const StepMoves& move = moves_[part];
+    void run_wave(const StepMoves& move, std::int64_t wave) {
         for (const Op op : move.uploads) {
             if (lives_in_waves(op)) {
                 upload_wave(op, *move.step, wave);
             }
         }
-        const Op op = move.step->ops.last;
-        const GuardedOutput output = guarded(plan_, buffers_, op, written(plan_, op, wave));
-        if (op != Op::context) {
-            poison(device_, output);
-        }
-        launch(part, wave, output);
-        emit_wave(op, wave);
+        launch(*move.step, wave);
+        emit_wave(move.step->ops.last, wave);
     }
 
-    void launch(std::size_t part, std::size_t wave, const GuardedOutput& output) {
-        const StepPlan& step = *moves_[part].step;
-        const auto index = static_cast<std::size_t>(moves_[part].step - plan_.steps.data());
-        const std::vector<Launch>& launches = schedule_.launches[index][wave];
+    void launch(const StepPlan& step, std::int64_t wave) {
+        const GuardedOutput output = guarded(plan_, buffers_, step, written(plan_, step, wave));
+        if (!poisoned_at_once(step)) {
+            poison(device_, output);
+        }
+        std::vector<Launch> launches = bind(plan_, step, wave, buffers_);
+        if (moves_.size() == 1) {
+            mark_sample(plan_, step, wave, launches);
+        }
         device_.submit(launches);
         device_.wait();
-        std::int64_t first = 0;
-        for (std::size_t before = 0; before < wave; ++before) {
-            first += static_cast<std::int64_t>(schedule_.launches[index][before].size());
-        }
+        const auto first = step.tiles.launches_of(wave).data() - step.tiles.launches.data();
         fetch(device_, output,
               fmt::format("design {}: {}: launches {} to {}: buffer {}", plan_.design->name,
                           datasets::name(step.ops.last), first,
-                          first + static_cast<std::int64_t>(launches.size()) - 1, output.buffer.id));
+                          first + static_cast<std::ptrdiff_t>(launches.size()) - 1, output.buffer.id));
+        if (step.tiles.partial) {
+            add_up(step, wave);
+        }
     }
 
-    [[nodiscard]] HostMatrix host(Op op) const {
+    // The host's fp32 tensor from the partial tiles of one wave.
+    void add_up(const StepPlan& step, std::int64_t wave) {
+        const Op op = step.ops.last;
+        const TilePlan& tiles = step.tiles;
+        const kernels::Store store = tile_output(plan_.design->arithmetic_of(op)).store;
+        const HostMatrix partial{device_.map(buffers_.partial.value()).data(),
+                                 store == kernels::Store::f32 ? datasets::DType::f32 : datasets::DType::bf16,
+                                 side * bytes_of(store)};
+        const HostMatrix matrix = result(op);
+        const std::vector<float>& bias = host_.bias[tensor_index(op)];
+        const std::int64_t depth = tiles.reduction.tiles();
+        tbb::parallel_for(std::int64_t{0}, tiles.partial_tiles(wave) / depth, [&](std::int64_t i) {
+            const std::int64_t place = i / tiles.columns.tiles();
+            std::int64_t column = i % tiles.columns.tiles() * side;
+            std::int64_t block = wave;
+            std::int64_t row = wave * side;
+            if (step.square()) {
+                const Pair& pair =
+                    plan_.waves[static_cast<std::size_t>(wave)][static_cast<std::size_t>(place)];
+                block = pair.row;
+                row = (lives_in_waves(op) ? place : pair.row) * side;
+                column += lives_in_waves(op) ? 0 : pair.head * side;
+            }
+            const std::int64_t first = op == Op::output ? column : plan_.heads.first * side + column;
+            const std::span<const float> part =
+                bias.empty() ? std::span<const float>{}
+                             : std::span(bias).subspan(static_cast<std::size_t>(first), std::size_t{side});
+            sum_tiles(partial.at(i * depth * side, 0), depth, part, op == Op::scores ? score_scale : 1,
+                      rows_in(block), std::min(side, plan_.row_elements(op) - column),
+                      matrix.at(row, column));
+        });
+    }
+
+    // Where an op's rows lie for the packing: its buffer.
+    [[nodiscard]] HostMatrix mapped(Op op) const {
         const TensorLayout layout = plan_.layout(op);
         return {device_.map(buffers_.tensor[tensor_index(op)].value()).data(), layout.type, layout.stride()};
+    }
+
+    // Where what a step has made lies.
+    [[nodiscard]] HostMatrix result(Op op) const {
+        if (!plan_.summed_on_host(op)) {
+            return mapped(op);
+        }
+        return {reinterpret_cast<std::byte*>(host_.tensor[tensor_index(op)].data()), datasets::DType::f32,
+                plan_.row_elements(op) * bytes_of(datasets::DType::f32)};
     }
 
     [[nodiscard]] std::int64_t rows_in(std::int64_t block) const {
         return std::min(side, plan_.shape.context - block * side);
     }
 
-    // Pulls rows of `op` from the source into [64, padded columns] of `into`, rounded as the consumer
-    // declares.
-    void pull(Op op, Rows rows, std::int64_t columns, std::int64_t padded, const StepPlan& consumer,
-              const HostMatrix& into) const {
-        std::vector<float> values(static_cast<std::size_t>(rows.count * columns));
-        source_.rows(op, rows, values);
+    // Packs rows of upstream `op` into [64, padded columns] of `into`, rounded as the consumer declares: own
+    // ones of this run from row `held` of the host's tensor, others from the source.
+    void pull(Op op, Rows rows, std::int64_t held, std::int64_t columns, std::int64_t padded,
+              const StepPlan& consumer, const HostMatrix& into) const {
+        const auto count = static_cast<std::size_t>(rows.count * columns);
+        std::span<const float> values;
+        std::vector<float> pulled;
+        if (ops_.contains(op)) {
+            values = std::span(host_.tensor[tensor_index(op)])
+                         .subspan(static_cast<std::size_t>(held * columns), count);
+        } else {
+            pulled.resize(count);
+            source_.rows(op, rows, pulled);
+            values = pulled;
+        }
         pack(values, {rows.count, columns, side, padded},
              plan_.design->arithmetic_of(consumer.ops.last).operand_rounding, into);
     }
 
     // A whole tensor [time, channel], by row block.
     void upload(Op op, const StepPlan& consumer) {
-        const HostMatrix matrix = host(op);
+        const HostMatrix matrix = mapped(op);
         const TensorLayout layout = plan_.layout(op);
-        const bool whole = !datasets::has_heads(op) || plan_.heads.count == plan_.shape.heads;
+        const bool whole =
+            !datasets::has_heads(op) || plan_.heads.count == plan_.shape.heads || ops_.contains(op);
         tbb::parallel_for(std::int64_t{0}, plan_.shape.blocks(), [&](std::int64_t block) {
             Rows rows{-1, block * side, rows_in(block)};
             if (whole) {
-                pull(op, rows, layout.columns, layout.columns, consumer, matrix.at(rows.begin, 0));
+                pull(op, rows, rows.begin, layout.columns, layout.columns, consumer,
+                     matrix.at(rows.begin, 0));
                 return;
             }
             for (int head = 0; head < plan_.heads.count; ++head) {
                 rows.head = plan_.heads.first + head;
-                pull(op, rows, side, side, consumer, matrix.at(rows.begin, head * side));
+                pull(op, rows, rows.begin, side, side, consumer, matrix.at(rows.begin, head * side));
             }
         });
         device_.sync(buffers_.tensor[tensor_index(op)].value(), Direction::to_device, 0, layout.bytes());
     }
 
     // The slabs [64, keys] of one wave.
-    void upload_wave(Op op, const StepPlan& consumer, std::size_t wave) {
-        const HostMatrix matrix = host(op);
+    void upload_wave(Op op, const StepPlan& consumer, std::int64_t wave) {
+        const HostMatrix matrix = mapped(op);
         const TensorLayout layout = plan_.layout(op);
-        const std::vector<Pair>& pairs = plan_.waves[wave];
+        const std::vector<Pair>& pairs = plan_.waves[static_cast<std::size_t>(wave)];
         tbb::parallel_for(std::size_t{0}, pairs.size(), [&](std::size_t i) {
             const auto [block, head] = pairs[i];
-            pull(op, {plan_.heads.first + head, block * side, rows_in(block)}, plan_.shape.context,
-                 layout.columns, consumer, matrix.at(static_cast<std::int64_t>(i) * side, 0));
+            const std::int64_t row = static_cast<std::int64_t>(i) * side;
+            pull(op, {plan_.heads.first + head, block * side, rows_in(block)}, row, plan_.shape.context,
+                 layout.columns, consumer, matrix.at(row, 0));
         });
         device_.sync(buffers_.tensor[tensor_index(op)].value(), Direction::to_device, 0,
                      wave_rows(plan_, wave) * layout.stride());
@@ -249,7 +314,7 @@ private:
         if (!sink_.wants(op)) {
             return;
         }
-        const HostMatrix matrix = host(op);
+        const HostMatrix matrix = result(op);
         tbb::parallel_for(std::int64_t{0}, plan_.shape.blocks(), [&](std::int64_t block) {
             Rows rows{-1, block * side, rows_in(block)};
             if (!datasets::has_heads(op)) {
@@ -263,12 +328,12 @@ private:
         });
     }
 
-    void emit_wave(Op op, std::size_t wave) {
+    void emit_wave(Op op, std::int64_t wave) {
         if (!sink_.wants(op)) {
             return;
         }
-        const HostMatrix matrix = host(op);
-        const std::vector<Pair>& pairs = plan_.waves[wave];
+        const HostMatrix matrix = result(op);
+        const std::vector<Pair>& pairs = plan_.waves[static_cast<std::size_t>(wave)];
         tbb::parallel_for(std::size_t{0}, pairs.size(), [&](std::size_t i) {
             const auto [block, head] = pairs[i];
             const Rows rows{plan_.heads.first + head, block * side, rows_in(block)};
@@ -281,9 +346,10 @@ private:
     }
 
     Device& device_;
-    const LayerSchedule& schedule_;
     const LayerPlan& plan_;
     const LayerBuffers& buffers_;
+    HostTensors& host_;
+    datasets::OpRange ops_;
     const datasets::Source& source_;
     datasets::Sink& sink_;
     std::vector<StepMoves> moves_;
@@ -302,7 +368,8 @@ std::vector<StepMoves> plan_moves(const LayerPlan& plan, datasets::OpRange ops) 
         StepMoves move{&step, {}, output_bytes(plan, step)};
         const datasets::Rounding rounding = plan.design->arithmetic_of(step.ops.last).operand_rounding;
         for (const Op input : step.inputs()) {
-            if (!ops.contains(input) && present[tensor_index(input)] != rounding) {
+            const bool on_host = !ops.contains(input) || plan.summed_on_host(input);
+            if (on_host && present[tensor_index(input)] != rounding) {
                 present[tensor_index(input)] = rounding;
                 move.uploads.push_back(input);
                 move.bytes += upload_bytes(plan, input);
@@ -319,10 +386,10 @@ std::vector<StepMoves> plan_moves(const LayerPlan& plan, datasets::OpRange ops) 
     return moves;
 }
 
-std::vector<datasets::Part> run_layer(Device& device, const LayerSchedule& schedule,
-                                      const LayerBuffers& buffers, datasets::OpRange ops,
+std::vector<datasets::Part> run_layer(Device& device, const LayerPlan& plan, const LayerBuffers& buffers,
+                                      HostTensors& host, datasets::OpRange ops,
                                       const datasets::Source& source, datasets::Sink& sink) {
-    return Run(device, schedule, buffers, ops, source, sink).run();
+    return Run(device, plan, buffers, host, ops, source, sink).run();
 }
 
 }  // namespace npu_impl

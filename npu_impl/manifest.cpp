@@ -17,11 +17,15 @@ using nlohmann::json;
 // A JSON object, the words to name it by in an error, and the fields that it may have.
 class Fields {
 public:
-    Fields(const json& object, std::string where, std::initializer_list<std::string_view> known)
-        : object_(object), where_(std::move(where)) {
+    // Of any fields.
+    Fields(const json& object, std::string where) : object_(object), where_(std::move(where)) {
         if (!object.is_object()) {
             throw ManifestError(fmt::format("manifest: {}: must be an object", where_));
         }
+    }
+
+    Fields(const json& object, std::string where, const std::vector<std::string_view>& known)
+        : Fields(object, std::move(where)) {
         for (const auto& item : object.items()) {
             if (std::ranges::find(known, item.key()) == known.end()) {
                 fail(item.key(), "is not a known field");
@@ -101,10 +105,22 @@ datasets::Rounding rounding(const Fields& fields, const char* field) {
                                            {"floor", Rounding::floor}});
 }
 
+void parse_tile_sum(const Fields& fields, datasets::Arithmetic& arithmetic) {
+    using datasets::TileSum;
+    arithmetic.tile_sum =
+        fields.one_of<TileSum>("tile_sum", {{"rounded", TileSum::rounded}, {"on_host", TileSum::on_host}});
+    arithmetic.k_tile = int(fields.integer("k_tile", kernels::tile, kernels::tile));
+    arithmetic.tile_store = dtype(fields, "tile_store");
+    if (arithmetic.tile_store == datasets::DType::bf16) {
+        arithmetic.tile_rounding = rounding(fields, "tile_rounding");
+    }
+}
+
 datasets::Arithmetic parse_arithmetic(const json& object, const std::string& where) {
-    const Fields fields(object, where,
-                        {"operand", "operand_rounding", "accumulation", "store", "store_rounding", "key_tile",
-                         "exp_argument", "exp_argument_rounding", "exp_error"});
+    const Fields fields(
+        object, where,
+        {"operand", "operand_rounding", "accumulation", "tile_sum", "k_tile", "tile_store", "tile_rounding",
+         "store", "store_rounding", "key_tile", "exp_argument", "exp_argument_rounding", "exp_error"});
     datasets::Arithmetic arithmetic;
     arithmetic.operand = dtype(fields, "operand");
     if (arithmetic.operand == datasets::DType::bf16) {
@@ -114,9 +130,12 @@ datasets::Arithmetic parse_arithmetic(const json& object, const std::string& whe
     if (arithmetic.store == datasets::DType::bf16) {
         arithmetic.store_rounding = rounding(fields, "store_rounding");
     }
-    // The emulated kernels add in this order and in no other.
     arithmetic.accumulation = fields.one_of<datasets::Accumulation>(
-        "accumulation", {{"chain_f32", datasets::Accumulation::chain_f32}});
+        "accumulation",
+        {{"chain_f32", datasets::Accumulation::chain_f32}, {"vmac_f32", datasets::Accumulation::vmac_f32}});
+    if (fields.has("tile_sum")) {
+        parse_tile_sum(fields, arithmetic);
+    }
     if (fields.has("key_tile")) {
         arithmetic.key_tile = int(fields.integer("key_tile", kernels::tile, kernels::tile));
         arithmetic.exp_argument = dtype(fields, "exp_argument");
@@ -131,13 +150,15 @@ datasets::Arithmetic parse_arithmetic(const json& object, const std::string& whe
 }
 
 KernelDesign parse_kernel(const json& object, const std::string& design, const std::string& name) {
-    const Fields fields(object, design + " kernel " + name, {"function", "summary", "core_memory"});
+    const Fields fields(object, design + " kernel " + name, {"function", "source", "summary", "core_memory"});
     KernelDesign kernel;
     kernel.name = name;
     kernel.summary = fields.text("summary");
     kernel.function = fields.one_of<KernelFunction>("function", {{"matmul", KernelFunction::matmul},
                                                                  {"softmax", KernelFunction::softmax},
                                                                  {"attention", KernelFunction::attention}});
+    kernel.source = fields.one_of<KernelSource>(
+        "source", {{"aie2", KernelSource::aie2}, {"scalar", KernelSource::scalar}});
     for (const json& item : fields.array("core_memory")) {
         const Fields buffer(item, fields.where() + " core_memory", {"name", "bytes", "copies"});
         constexpr std::int64_t no_limit = std::numeric_limits<std::int32_t>::max();
@@ -155,78 +176,103 @@ const json& named(const Fields& section, const char* field, const json& entries,
     return *found;
 }
 
-Op parse_op(const Fields& fields, const char* field) {
-    const std::string word = fields.text(field);
-    const std::optional<Op> op = datasets::parse_op(word);
-    if (!op || !datasets::attention_ops.contains(*op)) {
-        fields.fail(field, fmt::format("is '{}', not an op of the attention", word));
+// What the kernels, and the layout of the layer's buffers, rely on.
+void check_arithmetic(const Fields& fields, const StepDesign& step, const datasets::Arithmetic& arithmetic) {
+    using datasets::DType;
+    using datasets::TileSum;
+    const auto refuse = [&](std::string_view reason) {
+        fields.fail("arithmetic", fmt::format("of {} {}", datasets::name(step.ops.last), reason));
+    };
+    const Op op = step.ops.last;
+    const bool product = step.kernel.function == KernelFunction::matmul;
+    const bool on_host = arithmetic.tile_sum == TileSum::on_host;
+    const DType operand = op == Op::probabilities ? DType::f32 : DType::bf16;
+    const DType store = on_host || op == Op::scores || op == Op::output ? DType::f32 : DType::bf16;
+    if (arithmetic.operand != operand || arithmetic.store != store) {
+        refuse("has an operand or store type that its kernel lacks");
     }
-    return *op;
+    if (product != (arithmetic.key_tile == 0)) {
+        refuse("has a wrong key_tile");
+    }
+    const bool scalar = step.kernel.source == KernelSource::scalar;
+    if (scalar != (arithmetic.accumulation == datasets::Accumulation::chain_f32)) {
+        refuse("has an accumulation that the source of its kernel lacks");
+    }
+    const bool rounded = arithmetic.tile_sum == TileSum::rounded;
+    const bool same_store =
+        arithmetic.tile_store == arithmetic.store && arithmetic.tile_rounding == arithmetic.store_rounding;
+    const bool accumulates = std::ranges::find(step.kernel.core_memory, "accumulator", &CoreBuffer::name) !=
+                             step.kernel.core_memory.end();
+    if ((!product && arithmetic.tile_sum != TileSum::on_core) || (product && rounded == accumulates) ||
+        (rounded && (store != DType::bf16 || !same_store))) {
+        refuse("has a tile_sum that its kernel lacks");
+    }
 }
 
-// What a kernel function computes when launched for these ops.
-bool fits(KernelFunction function, datasets::OpRange ops) {
-    switch (function) {
-        case KernelFunction::matmul:
-            return ops.first == ops.last && ops.first != Op::probabilities;
-        case KernelFunction::softmax:
-            return ops == datasets::OpRange{Op::probabilities, Op::probabilities};
-        case KernelFunction::attention:
+KernelFunction function_of(OpClass op_class) {
+    switch (op_class) {
+        case OpClass::gemm:
+            return KernelFunction::matmul;
+        case OpClass::softmax:
+            return KernelFunction::softmax;
+        case OpClass::attention:
             break;
     }
-    return ops == datasets::OpRange{Op::scores, Op::context};
+    return KernelFunction::attention;
 }
 
-std::vector<StepDesign> parse_steps(const Fields& design, const json& kernels) {
-    std::vector<StepDesign> steps;
-    auto next = Op::query;
-    for (const json& item : design.array("steps")) {
-        const Fields fields(item, fmt::format("{} step {}", design.where(), steps.size() + 1),
-                            {"first", "last", "kernel"});
-        StepDesign step;
-        step.ops = {parse_op(fields, "first"), parse_op(fields, "last")};
-        if (step.ops.first != next || step.ops.last < step.ops.first) {
-            fields.fail("first", "does not go on where the step before ended");
-        }
-        const std::string kernel = fields.text("kernel");
-        step.kernel = parse_kernel(named(fields, "kernel", kernels, kernel), design.where(), kernel);
-        if (!fits(step.kernel.function, step.ops)) {
-            fields.fail("kernel", fmt::format("is '{}', which does not compute {}..{}", kernel,
-                                              datasets::name(step.ops.first), datasets::name(step.ops.last)));
-        }
-        next = static_cast<Op>(static_cast<int>(step.ops.last) + 1);
-        steps.push_back(std::move(step));
-    }
-    if (steps.back().ops.last != Op::output) {
-        design.fail("steps", "must end with output");
-    }
-    return steps;
-}
+// What the manifest says before its designs.
+struct Shared {
+    const json& kernels;
+    const json& arithmetic;
+    std::int64_t l1_bytes;
+    std::int64_t stack_bytes;
+};
 
-// What the kernels and the layout of the layer's buffers rely on.
-void check_types(const Fields& fields, const Design& design) {
-    using datasets::DType;
-    for (const StepDesign& step : design.steps) {
-        const Op op = step.ops.last;
-        const datasets::Arithmetic& arithmetic = design.arithmetic_of(op);
-        const DType operand = op == Op::probabilities ? DType::f32 : DType::bf16;
-        const DType store = op == Op::scores || op == Op::output ? DType::f32 : DType::bf16;
-        if (arithmetic.operand != operand || arithmetic.store != store) {
-            fields.fail("arithmetic", fmt::format("of {} has an operand or store type that its kernel lacks",
-                                                  datasets::name(op)));
-        }
-        if ((step.kernel.function != KernelFunction::matmul) != (arithmetic.key_tile > 0)) {
-            fields.fail("arithmetic", fmt::format("of {} has a wrong key_tile", datasets::name(op)));
-        }
+void check_core_memory(const Fields& fields, const KernelDesign& kernel, const Shared& shared) {
+    Design core;
+    core.stack_bytes = shared.stack_bytes;
+    if (const std::int64_t need = core.core_bytes(kernel); need > shared.l1_bytes) {
+        fields.fail("kernel",
+                    fmt::format("{} needs {} bytes of a core's {}", kernel.name, need, shared.l1_bytes));
     }
 }
 
-void check_core_memory(const Fields& fields, const Design& design) {
-    for (const StepDesign& step : design.steps) {
-        const std::int64_t need = design.core_bytes(step.kernel);
-        if (need > design.l1_bytes) {
-            fields.fail("steps", fmt::format("kernel {} needs {} bytes of a core's {}", step.kernel.name,
-                                             need, design.l1_bytes));
+// Kernel and arithmetic of every op of the class. The ops of an attention are one step with one kernel.
+void parse_ops(const Fields& fields, const Shared& shared, const StepDesign& common, ClassDesign& design) {
+    const json& entries = fields.at("ops");
+    std::vector<std::string_view> known;
+    for (const Op op : ops_of(design.op_class)) {
+        known.push_back(datasets::name(op));
+    }
+    const Fields ops(entries, fields.where() + " ops", known);
+    for (const Op op : ops_of(design.op_class)) {
+        const std::string name(datasets::name(op));
+        const Fields entry(ops.at(name.c_str()), fmt::format("{} {}", fields.where(), name),
+                           {"kernel", "arithmetic"});
+        const std::string declared = entry.text("arithmetic");
+        datasets::Arithmetic& arithmetic =
+            design.arithmetic[static_cast<std::size_t>(op) - static_cast<std::size_t>(Op::query)];
+        arithmetic = parse_arithmetic(named(entry, "arithmetic", shared.arithmetic, declared),
+                                      fmt::format("{} arithmetic {}", fields.where(), declared));
+        StepDesign step = common;
+        step.ops = {op, op};
+        const std::string kernel = entry.text("kernel");
+        step.kernel = parse_kernel(named(entry, "kernel", shared.kernels, kernel), fields.where(), kernel);
+        if (step.kernel.function != function_of(design.op_class)) {
+            entry.fail("kernel", fmt::format("is '{}', which does not compute {}", kernel, name));
+        }
+        check_core_memory(entry, step.kernel, shared);
+        if (design.op_class != OpClass::attention) {
+            check_arithmetic(entry, step, arithmetic);
+            design.steps.push_back(std::move(step));
+        } else if (design.steps.empty()) {
+            step.ops.last = Op::context;
+            design.steps.push_back(std::move(step));
+        } else if (design.steps.front().kernel.name != kernel) {
+            entry.fail("kernel", "is not that of the whole attention");
+        } else if (op == Op::context) {
+            check_arithmetic(entry, design.steps.front(), arithmetic);
         }
     }
 }
@@ -239,69 +285,101 @@ std::string design_label(const json& object, std::size_t index) {
                                                                  : fmt::format("design number {}", index + 1);
 }
 
-Design parse_design(const json& object, std::size_t index, const json& manifest) {
+ClassDesign parse_design(const json& object, std::size_t index, const Shared& shared) {
     const Fields fields(object, design_label(object, index),
-                        {"name", "summary", "cores", "tile", "tiles_per_launch", "steps", "arithmetic"});
-    Design design;
+                        {"name", "class", "summary", "cores", "tile", "tiles_per_launch", "ops"});
+    ClassDesign design;
     design.name = fields.text("name");
+    if (design.name.find(',') != std::string::npos) {
+        fields.fail("name", "must not hold a comma");
+    }
     design.summary = fields.text("summary");
-    design.cores = int(fields.integer("cores", 1, 16));
+    design.op_class = fields.one_of<OpClass>(
+        "class", {{"gemm", OpClass::gemm}, {"softmax", OpClass::softmax}, {"attention", OpClass::attention}});
     const Fields tile(fields.at("tile"), fields.where() + " tile", {"m", "k", "n"});
     constexpr std::int64_t size = kernels::tile;
     design.tile = {int(tile.integer("m", size, size)), int(tile.integer("k", size, size)),
                    int(tile.integer("n", size, size))};
-    design.tiles_per_launch = fields.integer("tiles_per_launch", 0, std::numeric_limits<std::int32_t>::max());
-    if (design.tiles_per_launch % design.cores != 0) {
-        fields.fail("tiles_per_launch", fmt::format("must be a multiple of the {} cores", design.cores));
+    StepDesign common;
+    common.cores = int(fields.integer("cores", 1, 16));
+    common.tiles_per_launch = fields.integer("tiles_per_launch", 0, std::numeric_limits<std::int32_t>::max());
+    if (common.tiles_per_launch % common.cores != 0) {
+        fields.fail("tiles_per_launch", fmt::format("must be a multiple of the {} cores", common.cores));
     }
-    const Fields core(manifest.at("core"), "core", {"l1_bytes", "stack_bytes", "source"});
-    design.l1_bytes = core.integer("l1_bytes", 1, 65536);
-    design.stack_bytes = core.integer("stack_bytes", 0, 65536);
-    design.steps = parse_steps(fields, manifest.at("kernels"));
-
-    const Fields declared(fields.at("arithmetic"), fields.where() + " arithmetic",
-                          {"query", "key", "value", "scores", "probabilities", "context", "output"});
-    for (const datasets::OpInfo& op : datasets::ops_in(datasets::attention_ops)) {
-        const std::string field(op.name);
-        const std::string kind = declared.text(field.c_str());
-        const json& entry = named(declared, field.c_str(), manifest.at("arithmetic"), kind);
-        design.arithmetic[static_cast<std::size_t>(op.op) - static_cast<std::size_t>(Op::query)] =
-            parse_arithmetic(entry, fmt::format("{} arithmetic {}", fields.where(), kind));
-    }
-    check_types(fields, design);
-    check_core_memory(fields, design);
+    parse_ops(fields, shared, common, design);
     return design;
+}
+
+// `fields` is the design or combination called `name`.
+void require_new_name(const Fields& fields, const Catalogue& catalogue, const std::string& name) {
+    if (std::ranges::find(catalogue.designs, name, &ClassDesign::name) != catalogue.designs.end() ||
+        std::ranges::find(catalogue.combinations, name, &Combination::name) != catalogue.combinations.end()) {
+        fields.fail("name", "is taken");
+    }
+}
+
+Combination parse_combination(const json& object) {
+    const Fields fields(object, "combinations", {"name", "summary", "designs"});
+    Combination combination{fields.text("name"), fields.text("summary"), {}};
+    for (const json& name : fields.array("designs")) {
+        combination.designs.push_back(name.is_string() ? name.get<std::string>() : name.dump());
+    }
+    return combination;
+}
+
+void check_composes(const Catalogue& catalogue, const std::string& where,
+                    std::vector<std::string_view> names) {
+    try {
+        compose(catalogue, names);
+    } catch (const std::invalid_argument& error) {
+        throw ManifestError(fmt::format("manifest: {}: {}", where, error.what()));
+    }
 }
 
 }  // namespace
 
-std::vector<Design> parse_manifest(std::string_view text) {
+Catalogue parse_manifest(std::string_view text) {
     const json manifest = json::parse(text, nullptr, false);
     if (manifest.is_discarded()) {
         throw ManifestError("manifest: is not JSON");
     }
-    const Fields fields(manifest, "top level",
-                        {"schema", "schema_version", "core", "kernels", "arithmetic", "designs"});
+    const Fields fields(
+        manifest, "top level",
+        {"schema", "schema_version", "core", "kernels", "arithmetic", "designs", "defaults", "combinations"});
     if (fields.text("schema") != "npu-kernel-manifest") {
         fields.fail("schema", "must be 'npu-kernel-manifest'");
     }
-    if (fields.integer("schema_version", 0, std::numeric_limits<std::int32_t>::max()) != 1) {
-        fields.fail("schema_version", "must be 1");
+    if (fields.integer("schema_version", 0, std::numeric_limits<std::int32_t>::max()) != 2) {
+        fields.fail("schema_version", "must be 2");
     }
-    for (const char* section : {"core", "kernels", "arithmetic"}) {
+    for (const char* section : {"kernels", "arithmetic"}) {
         if (!fields.at(section).is_object()) {
             fields.fail(section, "must be an object");
         }
     }
-    std::vector<Design> designs;
+    Catalogue catalogue;
+    const Fields core(fields.at("core"), "core", {"l1_bytes", "stack_bytes", "source"});
+    catalogue.l1_bytes = core.integer("l1_bytes", 1, 65536);
+    catalogue.stack_bytes = core.integer("stack_bytes", 0, 65536);
+    const Shared shared{fields.at("kernels"), fields.at("arithmetic"), catalogue.l1_bytes,
+                        catalogue.stack_bytes};
     for (const json& object : fields.array("designs")) {
-        Design design = parse_design(object, designs.size(), manifest);
-        if (std::ranges::find(designs, design.name, &Design::name) != designs.end()) {
-            throw ManifestError(fmt::format("manifest: design {}: field 'name' is taken", design.name));
-        }
-        designs.push_back(std::move(design));
+        ClassDesign design = parse_design(object, catalogue.designs.size(), shared);
+        require_new_name(Fields(object, "design " + design.name), catalogue, design.name);
+        catalogue.designs.push_back(std::move(design));
     }
-    return designs;
+    const Fields defaults(fields.at("defaults"), "defaults", {"gemm", "softmax"});
+    catalogue.default_gemm = defaults.text("gemm");
+    catalogue.default_softmax = defaults.text("softmax");
+    check_composes(catalogue, "defaults", {catalogue.default_gemm, catalogue.default_softmax});
+    for (const json& object : fields.array("combinations")) {
+        Combination combination = parse_combination(object);
+        require_new_name(Fields(object, "combination " + combination.name), catalogue, combination.name);
+        check_composes(catalogue, "combination " + combination.name,
+                       {combination.designs.begin(), combination.designs.end()});
+        catalogue.combinations.push_back(std::move(combination));
+    }
+    return catalogue;
 }
 
 }  // namespace npu_impl

@@ -1,14 +1,14 @@
 // Reads kernels/manifest.json, which this build carries inside (`embedded_manifest`).
 //
-// Schema v1: `core` (bytes of data memory and stack), `kernels` (function and core memory by name),
-// `arithmetic` (declarations by name) and `designs`, which refer to both. A design is refused as a whole:
-// unknown or missing fields, steps that are not exactly query..output, stores that a kernel cannot make, core
-// memory that overflows.
+// Schema v2: `core` (bytes of data memory and stack), `kernels` (function, source and core memory by name),
+// `arithmetic` (declarations by name), `designs`, which refer to both for each op of their class,
+// `combinations` of designs and `defaults`. A manifest is refused as a whole: unknown or missing fields, ops
+// that are not exactly those of the class, stores and sums that a kernel cannot make, core memory that
+// overflows, combinations that do not compose.
 #pragma once
 
 #include <stdexcept>
 #include <string_view>
-#include <vector>
 
 #include "npu_impl/design.hpp"
 
@@ -20,7 +20,7 @@ public:
     using std::runtime_error::runtime_error;
 };
 
-std::vector<Design> parse_manifest(std::string_view json);
+Catalogue parse_manifest(std::string_view json);
 
 std::string_view embedded_manifest();
 

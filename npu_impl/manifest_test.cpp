@@ -18,22 +18,69 @@ using ::testing::ThrowsMessage;
 
 TEST(Manifest, HoldsTheDesignsOfThisBuild) {
     std::vector<std::string> names;
-    for (const Design& design : designs()) {
+    for (const ClassDesign& design : catalogue().designs) {
         names.push_back(design.name);
         EXPECT_FALSE(design.summary.empty());
         EXPECT_EQ(design.tile, TileShape{});
+    }
+    EXPECT_THAT(names, ::testing::ElementsAre("legacy_tile64", "tile64", "tile64_batch", "gemm_array",
+                                              "gemm_array_floor", "gemm_array_rerounded", "softmax_rows",
+                                              "attention_fused"));
+    ASSERT_EQ(catalogue().combinations.size(), 2U);
+    EXPECT_EQ(designs().front().name, "unfused");
+    EXPECT_EQ(designs().size(), 12U);
+    for (const Design& design : designs()) {
+        EXPECT_FALSE(design.summary.empty());
+        EXPECT_EQ(design.steps.front().ops.first, Op::query);
+        EXPECT_EQ(design.steps.back().ops.last, Op::output);
+        EXPECT_EQ(find_design(design.name), &design);
         for (const StepDesign& step : design.steps) {
             EXPECT_LE(design.core_bytes(step.kernel), design.l1_bytes);
+            EXPECT_EQ(step.kernel.source == KernelSource::scalar,
+                      step.kernel.name == "tile_bf16_bf16_scalar");
         }
     }
-    EXPECT_THAT(names, ::testing::ElementsAre("unfused", "fused", "tile_batch8"));
+}
+
+TEST(Compose, TakesOneDesignPerClassAndDefaultsForTheRest) {
     EXPECT_EQ(find_design("unfused")->steps.size(), 7U);
     EXPECT_FALSE(find_design("unfused")->fused());
     EXPECT_TRUE(find_design("fused")->fused());
     EXPECT_EQ(find_design("fused")->steps.size(), 5U);
     EXPECT_FALSE(find_design("fused")->emits(Op::probabilities));
-    EXPECT_EQ(find_design("tile_batch8")->tiles_per_launch, 8);
-    EXPECT_EQ(find_design("other"), nullptr);
+    EXPECT_EQ(compose("softmax_rows").name, "unfused");
+    EXPECT_EQ(compose("gemm_array").name, "unfused");
+    EXPECT_EQ(compose("attention_fused").name, "fused");
+    EXPECT_EQ(compose("attention_fused,gemm_array").name, "fused");
+    EXPECT_EQ(compose("tile64").name, "tile64,softmax_rows");
+    EXPECT_EQ(compose("softmax_rows,tile64").name, "tile64,softmax_rows");
+    const Design mixed = compose("attention_fused,tile64");
+    EXPECT_EQ(mixed.name, "tile64,attention_fused");
+    EXPECT_EQ(mixed.steps.size(), 5U);
+    EXPECT_EQ(mixed.step_of(Op::context).kernel.name, "attention_bf16_bf16");
+    EXPECT_EQ(mixed.step_of(Op::context).cores, 16);
+    EXPECT_EQ(mixed.step_of(Op::output).cores, 1);
+    EXPECT_EQ(mixed.step_of(Op::output).tiles_per_launch, 1);
+    EXPECT_EQ(mixed.cores(), 16);
+    EXPECT_EQ(mixed.arithmetic_of(Op::context).tile_sum, datasets::TileSum::on_core);
+    EXPECT_EQ(mixed.arithmetic_of(Op::output).tile_sum, datasets::TileSum::on_host);
+    EXPECT_EQ(find_design("tile64_batch")->step_of(Op::query).tiles_per_launch, 8);
+    EXPECT_EQ(find_design("tile64_batch")->step_of(Op::probabilities).tiles_per_launch, 0);
+}
+
+TEST(Compose, RefusesInOneLine) {
+    const auto expect = [](std::string_view list, const std::string& what) {
+        EXPECT_EQ(find_design(list), nullptr);
+        EXPECT_THAT([&] { compose(list); }, ThrowsMessage<std::invalid_argument>(
+                                                AllOf(HasSubstr(what), ::testing::Not(HasSubstr("\n")))));
+    };
+    expect("magic", "'magic'; valid: unfused, fused, legacy_tile64, tile64,");
+    expect("", "unknown design ''");
+    expect("tile64,", "unknown design ''");
+    expect("tile64,gemm_array", "tile64 and gemm_array are both of the class gemm");
+    expect("unfused,tile64", "both of the class gemm");
+    expect("tile64,tile64", "both of the class gemm");
+    expect("attention_fused,softmax_rows", "attention_fused leaves nothing for softmax_rows");
 }
 
 TEST(Manifest, DeclaresTheErrorOfTheKernelsExponential) {
@@ -52,15 +99,34 @@ TEST(Manifest, DeclaresTheErrorOfTheKernelsExponential) {
 }
 
 TEST(Manifest, DeclaresWhatTheKernelsStore) {
+    using kernels::Store;
+    const auto stores = [](std::string_view name, Op op) {
+        return tile_output(find_design(name)->arithmetic_of(op)).store;
+    };
+    for (const Op op : {Op::query, Op::key, Op::value, Op::context}) {
+        EXPECT_EQ(stores("unfused", op), Store::bf16_nearest_even);
+        EXPECT_EQ(stores("fused", op), Store::bf16_nearest_even);
+        EXPECT_EQ(stores("gemm_array_floor", op), Store::bf16_floor);
+        EXPECT_EQ(stores("gemm_array_rerounded", op), Store::bf16_floor);
+        EXPECT_EQ(stores("tile64", op), Store::f32);
+        EXPECT_EQ(stores("legacy_tile64", op), Store::bf16_floor);
+        EXPECT_EQ(find_design("legacy_tile64")->arithmetic_of(op).store, DType::f32);
+    }
     for (const Design& design : designs()) {
-        for (const Op op : {Op::query, Op::key, Op::value, Op::context}) {
-            EXPECT_EQ(store_of(design.arithmetic_of(op)), kernels::Store::bf16_nearest_even);
+        for (const datasets::OpInfo& op : datasets::ops_in(datasets::attention_ops)) {
+            const datasets::Arithmetic& arithmetic = design.arithmetic_of(op.op);
+            const bool legacy = design.name.starts_with("legacy") &&
+                                design.step_of(op.op).kernel.source == KernelSource::scalar;
+            EXPECT_EQ(arithmetic.accumulation,
+                      legacy ? datasets::Accumulation::chain_f32 : datasets::Accumulation::vmac_f32);
+            EXPECT_EQ(arithmetic.operand_rounding,
+                      legacy ? datasets::Rounding::toward_zero : datasets::Rounding::nearest_even);
+            EXPECT_EQ(arithmetic.tile_sum == datasets::TileSum::on_core, arithmetic.k_tile == 0);
         }
-        EXPECT_EQ(store_of(design.arithmetic_of(Op::scores)), kernels::Store::f32);
-        EXPECT_EQ(store_of(design.arithmetic_of(Op::output)), kernels::Store::f32);
+        EXPECT_EQ(design.arithmetic_of(Op::scores).store, DType::f32);
+        EXPECT_EQ(design.arithmetic_of(Op::output).store, DType::f32);
         EXPECT_EQ(design.arithmetic_of(Op::probabilities).operand, DType::f32);
         EXPECT_EQ(design.arithmetic_of(Op::probabilities).key_tile, 64);
-        EXPECT_EQ(design.arithmetic_of(Op::query).accumulation, datasets::Accumulation::chain_f32);
     }
 }
 
@@ -80,31 +146,49 @@ TEST(Manifest, RefusesWhatIsWrongAndNamesDesignAndField) {
     expect("{", "manifest", "JSON");
     expect("[]", "top level", "must be an object");
     expect(with("npu-kernel-manifest", "else"), "top level", "'schema'");
-    expect(with("\"schema_version\": 1", "\"schema_version\": 2"), "top level", "'schema_version'");
-    expect(with("\"cores\": 16", "\"cores\": 17"), "design unfused", "'cores'");
-    expect(with("\"cores\": 16", "\"cores\": \"16\""), "design unfused", "'cores'");
-    expect(with("\"cores\": 16,", ""), "design unfused", "'cores' is missing");
-    expect(with("\"cores\": 16", "\"colour\": 1, \"cores\": 16"), "design unfused", "'colour'");
-    expect(with("{\"m\": 64", "{\"m\": 32"), "design unfused tile", "'m'");
-    expect(with("\"tiles_per_launch\": 8", "\"tiles_per_launch\": 12"), "design tile_batch8",
+    expect(with("\"schema_version\": 2", "\"schema_version\": 1"), "top level", "'schema_version'");
+    expect(with("\"cores\": 16", "\"cores\": 17"), "design gemm_array", "'cores'");
+    expect(with("\"cores\": 16", "\"cores\": \"16\""), "design gemm_array", "'cores'");
+    expect(with("\"cores\": 16,", ""), "design gemm_array", "'cores' is missing");
+    expect(with("\"cores\": 16", "\"colour\": 1, \"cores\": 16"), "design gemm_array", "'colour'");
+    expect(with("{\"m\": 64", "{\"m\": 32"), "design legacy_tile64 tile", "'m'");
+    expect(with("\"tiles_per_launch\": 8", "\"tiles_per_launch\": 12"), "design tile64_batch",
            "'tiles_per_launch'");
-    expect(with("\"first\": \"key\"", "\"first\": \"value\""), "design unfused step 2", "'first'");
-    expect(with("\"first\": \"key\"", "\"first\": \"fc1\""), "design unfused step 2", "not an op");
-    expect(with("\"kernel\": \"matmul_bf16_f32\"", "\"kernel\": \"none\""), "design unfused step 4",
+    expect(with("\"class\": \"softmax\"", "\"class\": \"norm\""), "design softmax_rows", "'class'");
+    expect(with("\"class\": \"softmax\"", "\"class\": \"gemm\""), "design softmax_rows ops",
+           "'probabilities' is not a known field");
+    expect(with("\"key\": {\"kernel\"", "\"fc1\": {\"kernel\""), "design legacy_tile64 ops", "'fc1'");
+    expect(with("{\"kernel\": \"matmul_bf16_f32\"", "{\"kernel\": \"none\""), "design tile64_batch scores",
            "'kernel'");
-    expect(with("\"kernel\": \"softmax_f32_bf16\"", "\"kernel\": \"matmul_bf16_f32\""),
-           "design unfused step 5", "does not compute probabilities");
-    expect(with("\"query\": \"product_bf16\"", "\"query\": \"product_f32\""), "design unfused", "query");
-    expect(with("\"query\": \"product_bf16\"", "\"query\": \"missing\""), "design unfused arithmetic",
-           "'query'");
-    expect(with("\"store\": \"bf16\"", "\"store\": \"f16\""), "design unfused arithmetic product_bf16",
-           "'store'");
+    expect(with("{\"kernel\": \"softmax_f32_bf16\"", "{\"kernel\": \"matmul_bf16_f32\""),
+           "design softmax_rows probabilities", "does not compute probabilities");
+    expect(with("\"arithmetic\": \"product_bf16\"", "\"arithmetic\": \"product_f32\""),
+           "design tile64_batch query", "operand or store");
+    expect(with("\"arithmetic\": \"product_bf16\"", "\"arithmetic\": \"missing\""),
+           "design tile64_batch query", "'missing'");
+    expect(with("\"arithmetic\": \"product_bf16\"", "\"arithmetic\": \"product_bf16_rerounded\""),
+           "design tile64_batch query", "tile_sum");
+    expect(with("\"arithmetic\": \"tile_bf16_floor\"", "\"arithmetic\": \"tile_f32\""),
+           "design legacy_tile64 query", "accumulation");
+    expect(with("\"tile_sum\": \"rounded\"", "\"tile_sum\": \"on_disk\""), "product_bf16_rerounded",
+           "'tile_sum'");
+    expect(with("\"tile_rounding\": \"floor\"", "\"tile_rounding\": \"toward_zero\""),
+           "design gemm_array_rerounded query", "tile_sum");
+    expect(with("\"k_tile\": 64", "\"k_tile\": 32"), "product_bf16_rerounded", "'k_tile'");
+    expect(with("\"source\": \"scalar\"", "\"source\": \"cuda\""), "kernel tile_bf16_bf16_scalar",
+           "'source'");
+    expect(with("\"store\": \"bf16\"", "\"store\": \"f16\""), "arithmetic product_bf16", "'store'");
     expect(with("\"exp_error\": 0.0102037024", "\"exp_error\": 0"), "arithmetic softmax", "'exp_error'");
-    expect(with("\"stack_bytes\": 3328", "\"stack_bytes\": 20000"), "design unfused",
-           "bytes of a core's 65536");
+    expect(with("\"stack_bytes\": 3328", "\"stack_bytes\": 27000"), "design", "bytes of a core's 65536");
     expect(with("\"copies\": 2", "\"copies\": 3"), "kernel matmul_bf16", "'copies'");
-    expect(with("\"name\": \"fused\"", "\"name\": \"unfused\""), "design unfused", "'name' is taken");
-    expect(with("\"name\": \"fused\"", "\"name\": \"\""), "design", "'name'");
+    expect(with("\"name\": \"tile64\"", "\"name\": \"legacy_tile64\""), "design legacy_tile64",
+           "'name' is taken");
+    expect(with("\"name\": \"fused\"", "\"name\": \"tile64\""), "combination tile64", "'name' is taken");
+    expect(with("\"name\": \"tile64\"", "\"name\": \"\""), "design number 2", "'name'");
+    expect(with("\"name\": \"tile64\"", "\"name\": \"a,b\""), "design a,b", "comma");
+    expect(with("[\"gemm_array\", \"softmax_rows\"]", "[\"gemm_array\", \"tile64\"]"), "combination unfused",
+           "both of the class gemm");
+    expect(with("\"gemm\": \"gemm_array\"", "\"gemm\": \"none\""), "defaults", "unknown design 'none'");
     EXPECT_NO_THROW(parse_manifest(embedded_manifest()));
 }
 

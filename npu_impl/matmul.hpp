@@ -39,12 +39,16 @@ public:
 private:
     void send(Buffer buffer, std::span<const float> values, std::int64_t rows, std::int64_t columns);
     void bind();
+    [[nodiscard]] MatmulJob job(const Slot& slot) const;
+    void run_wave(std::int64_t wave, std::span<float> out);
 
     Device& device_;
     const Design& design_;
     MatmulCase product_;
     datasets::Arithmetic arithmetic_;
     TilePlan plan_;
+    TileOutput output_;
+    std::vector<float> host_bias_;  // where the host adds up the k tiles
     Buffer left_;
     Buffer right_;
     Buffer bias_;

@@ -70,7 +70,11 @@ TEST(Matmul, IsExactOnIntegersForRaggedSizes) {
         }
     }
     expect_exact({{1499, 65, 130}, datasets::Op::output, kernels::Right::k_by_n, 0.125F}, 1, 100, "unfused");
-    expect_exact({{70, 3001, 66}, datasets::Op::output, kernels::Right::n_by_k, 1}, 2, 50, "tile_batch8");
+    expect_exact({{70, 3001, 66}, datasets::Op::output, kernels::Right::n_by_k, 1}, 2, 50, "tile64_batch");
+    for (const char* name : {"tile64", "gemm_array_rerounded", "tile64,attention_fused"}) {
+        expect_exact({{130, 200, 70}, datasets::Op::output, kernels::Right::k_by_n, 0.5F}, 5, 100, name);
+        expect_exact({{65, 129, 130}, datasets::Op::query, kernels::Right::n_by_k, 1}, 6, 1, name);
+    }
     expect_exact({{66, 70, 1500}, datasets::Op::scores, kernels::Right::k_by_n, 0.5F}, 3, 100, "unfused");
 }
 
@@ -80,7 +84,7 @@ TEST(Matmul, IsExactOnRandomShapes) {
     for (unsigned i = 0; i < 40; ++i) {
         const auto layout = i % 2 == 0 ? kernels::Right::k_by_n : kernels::Right::n_by_k;
         expect_exact({{size(random), size(random), size(random)}, datasets::Op::output, layout, 1}, i, 100,
-                     i % 3 == 0 ? "tile_batch8" : "fused");
+                     i % 3 == 0 ? "tile64_batch" : "fused");
     }
 }
 
@@ -109,7 +113,7 @@ TEST(Matmul, RoundsOperandsAsDeclared) {
 TEST(Matmul, AllocatesOnceAndLaunchesAsPlanned) {
     RecordingDevice device;
     {
-        Matmul matmul(device, *find_design("tile_batch8"), {{130, 70, 200}});
+        Matmul matmul(device, *find_design("tile64_batch"), {{130, 70, 200}});
         const std::vector<float> right(70 * 200, 1.0F);
         const std::vector<float> left(130 * 70, 1.0F);
         std::vector<float> out(130 * 200);

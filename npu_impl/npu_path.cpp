@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <stdexcept>
 #include <utility>
 
+#include "datasets/bf16.hpp"
 #include "npu_impl/layer_plan.hpp"
 #include "npu_impl/layer_run.hpp"
 #include "npu_impl/packing.hpp"
@@ -66,17 +68,18 @@ public:
     NpuLayer(Device& device, const Design& design, const CostModel& cost_model,
              const datasets::LayerCase& layer)
         : device_(device), design_(design), cost_model_(cost_model), shape_(layer.shape), owned_(device) {
-        const LayerPlan plan = plan_layer(design_, shape_, all_heads());
+        const LayerPlan& plan = plan_of(all_heads());
         allocate_tensors(plan);
+        host_ = host_tensors(plan);
         for (const Op op : projections) {
-            load_weights(op, projection_weights(layer.weights, op));
+            load_weights(op, projection_weights(layer.weights, op), plan.summed_on_host(op));
         }
-        current_ = &schedule(all_heads());
+        current_ = &plan;
     }
 
     std::vector<Part> compute(Work work, const datasets::Source& source, datasets::Sink& sink) override {
-        current_ = &schedule(heads_of(work));
-        return run_layer(device_, *current_, buffers_, work.ops, source, sink);
+        current_ = &plan_of(heads_of(work));
+        return run_layer(device_, *current_, buffers_, host_, work.ops, source, sink);
     }
 
     [[nodiscard]] std::vector<Part> planned(Work work) const override {
@@ -92,7 +95,7 @@ public:
 
     [[nodiscard]] std::optional<datasets::Site> locate(Op op, int head, std::int64_t row,
                                                        std::int64_t column) const override {
-        const LayerPlan& plan = current_->plan;
+        const LayerPlan& plan = *current_;
         const StepPlan* step = plan.step_of(op);
         if (step == nullptr) {
             return std::nullopt;
@@ -133,30 +136,36 @@ private:
         return {work.head, 1};
     }
 
-    const LayerSchedule& schedule(HeadSpan heads) {
+    const LayerPlan& plan_of(HeadSpan heads) {
         const std::pair key{heads.first, heads.count};
-        if (const auto found = schedules_.find(key); found != schedules_.end()) {
+        if (const auto found = plans_.find(key); found != plans_.end()) {
             return found->second;
         }
-        LayerSchedule fresh{plan_layer(design_, shape_, heads), {}};
-        for (const StepPlan& step : fresh.plan.steps) {
-            fresh.launches.push_back(bind(fresh.plan, step, buffers_));
-        }
-        return schedules_.emplace(key, std::move(fresh)).first->second;
+        return plans_.emplace(key, plan_layer(design_, shape_, heads)).first->second;
     }
 
     void allocate_tensors(const LayerPlan& plan) {
         std::vector<Op> ops{Op::attention_norm};
+        std::int64_t partial_bytes = 0;
         for (const StepPlan& step : plan.steps) {
-            ops.push_back(step.ops.last);
+            if (step.tiles.partial) {
+                partial_bytes = std::max(partial_bytes, step.tiles.buffer("out").bytes);
+            }
+            if (!step.tiles.partial || step.ops.last != Op::output) {
+                ops.push_back(step.ops.last);
+            }
+        }
+        if (partial_bytes > 0) {
+            buffers_.partial = owned_.allocate(partial_bytes);
         }
         for (const Op op : ops) {
             buffers_.tensor[tensor_index(op)] = owned_.allocate(plan.layout(op).bytes() + guard_bytes);
         }
     }
 
-    // Weights [out, in] and bias [out] as bf16 operands, sent to the device once.
-    void load_weights(Op op, const datasets::Linear& linear) {
+    // Weights [out, in] and bias [out] as bf16 operands, sent to the device once; the bias stays where it is
+    // added.
+    void load_weights(Op op, const datasets::Linear& linear, bool bias_on_host) {
         const std::int64_t width = shape_.width();
         const auto size = static_cast<std::size_t>(width);
         if (linear.weight.size() != size * size || (!linear.bias.empty() && linear.bias.size() != size)) {
@@ -164,7 +173,15 @@ private:
                 fmt::format("the weights of {} do not fit a width of {}", datasets::name(op), width));
         }
         buffers_.weight[tensor_index(op)] = load(op, linear.weight, width);
-        if (!linear.bias.empty()) {
+        if (linear.bias.empty()) {
+            return;
+        }
+        if (bias_on_host) {
+            std::vector<float>& bias = host_.bias[tensor_index(op)];
+            for (const float value : linear.bias) {
+                bias.push_back(datasets::round_to_bf16(value, design_.arithmetic_of(op).operand_rounding));
+            }
+        } else {
             buffers_.bias[tensor_index(op)] = load(op, linear.bias, 1);
         }
     }
@@ -185,17 +202,18 @@ private:
     datasets::LayerShape shape_;
     OwnedBuffers owned_;
     LayerBuffers buffers_;
-    std::map<std::pair<int, int>, LayerSchedule> schedules_;
-    const LayerSchedule* current_ = nullptr;
+    HostTensors host_;
+    std::map<std::pair<int, int>, LayerPlan> plans_;  // by first head and count
+    const LayerPlan* current_ = nullptr;
 };
 
 }  // namespace
 
 NpuPath::NpuPath(Device& device, const Design& design, CostModel cost_model)
     : device_(device), design_(design), cost_model_(cost_model) {
-    if (design.cores > device.cores()) {
-        throw DeviceError(fmt::format("design {} needs {} cores, device {} has {}", design.name, design.cores,
-                                      device.name(), device.cores()));
+    if (design.cores() > device.cores()) {
+        throw DeviceError(fmt::format("design {} needs {} cores, device {} has {}", design.name,
+                                      design.cores(), device.name(), device.cores()));
     }
     for (const StepDesign& step : design_.steps) {
         steps_.push_back(step.ops);
@@ -215,7 +233,11 @@ bool NpuPath::emits(Op op) const {
 }
 
 datasets::Arithmetic NpuPath::arithmetic(Op op) const {
-    return design_.arithmetic_of(op);
+    datasets::Arithmetic arithmetic = design_.arithmetic_of(op);
+    if (arithmetic.accumulation == datasets::Accumulation::vmac_f32) {
+        arithmetic.emulation = device_.emulation();
+    }
+    return arithmetic;
 }
 
 std::unique_ptr<datasets::PreparedLayer> NpuPath::prepare(const datasets::LayerCase& layer) {

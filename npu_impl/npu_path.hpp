@@ -1,7 +1,8 @@
 // The NPU's way through the attention of a layer: the candidate that the golden path is compared with.
 //
 // Every op runs through `Device`. The host packs, rounds operands to bf16 as the design declares, and
-// unpacks; it computes nothing. There is no fallback: what the device cannot run throws.
+// unpacks; it computes nothing, except where the design declares that it adds up k tiles. There is no
+// fallback: what the device cannot run throws.
 #pragma once
 
 #include <memory>
@@ -17,8 +18,8 @@ namespace npu_impl {
 
 class NpuPath final : public datasets::Path {
 public:
-    // `device` must outlive the path and what it prepares. Throws DeviceError if it has fewer cores than the
-    // design.
+    // `device` must outlive the path and what it prepares. Throws DeviceError if it has fewer cores than a
+    // step of the design.
     NpuPath(Device& device, const Design& design, CostModel cost_model = {});
 
     // The design's name.

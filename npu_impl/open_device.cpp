@@ -2,13 +2,14 @@
 
 #include <array>
 
+#include "kernels/kernel_module.hpp"
 #include "npu_impl/emulated_device.hpp"
 
 namespace npu_impl {
 namespace {
 
 constexpr std::array options{
-    DeviceOption{"emulated", "16 cores of XDNA1, computed by the tile kernels on this CPU; no clock", true},
+    DeviceOption{"emulated", "16 cores of XDNA1, computed by the AIE kernels on this CPU; no clock", true},
     DeviceOption{"xrt", "an NPU through XRT; not part of this build", false},
 };
 
@@ -18,9 +19,14 @@ std::span<const DeviceOption> device_options() {
     return options;
 }
 
-std::unique_ptr<Device> open_device(std::string_view name) {
+std::unique_ptr<Device> open_device(std::string_view name, datasets::Emulation emulation) {
     if (name == "emulated") {
-        return std::make_unique<EmulatedDevice>(kernels::tile_kernels());
+        try {
+            return std::make_unique<EmulatedDevice>(
+                DeviceKernels{kernels::aie2_module().table(), kernels::tile_kernels(), emulation});
+        } catch (const kernels::ModuleError& error) {
+            throw DeviceError(fmt::format("device emulated: {}", error.what()));
+        }
     }
     if (name == "xrt") {
         throw DeviceError("device xrt: this build has no XRT support; the device it has is: emulated");

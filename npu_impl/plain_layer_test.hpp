@@ -18,6 +18,7 @@
 
 #include "datasets/path.hpp"
 #include "kernels/tile_kernels.hpp"
+#include "npu_impl/design.hpp"
 #include "npu_impl/emulated_device.hpp"
 
 namespace npu_impl::testing {
@@ -210,6 +211,16 @@ inline Tensors plain_layer(const LayerCase& layer) {
             {Op::output, to_floats(plain_linear(context, layer.weights.output, time, width))}};
 }
 
+// The design with another number of cores in every step, and launches of as much as there is.
+inline Design with_cores(const Design& design, int cores) {
+    Design changed = design;
+    for (StepDesign& step : changed.steps) {
+        step.cores = cores;
+        step.tiles_per_launch = step.tiles_per_launch == 0 ? 0 : cores;
+    }
+    return changed;
+}
+
 // Records what a device is asked for; may edit launches on their way.
 class RecordingDevice final : public Device {
 public:
@@ -217,6 +228,7 @@ public:
 
     std::string_view name() const override { return inner_.name(); }
     int cores() const override { return inner_.cores(); }
+    datasets::Emulation emulation() const override { return inner_.emulation(); }
     Buffer allocate(std::int64_t bytes) override {
         ++allocations;
         return inner_.allocate(bytes);

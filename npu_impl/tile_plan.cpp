@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <tuple>
 #include <utility>
 
 namespace npu_impl {
@@ -24,7 +25,7 @@ std::int64_t array_rows(int cores) {
 
 template <typename Key>
 std::int64_t distinct(const Round& round, Key key) {
-    std::vector<std::pair<std::int64_t, std::int64_t>> seen;
+    std::vector<decltype(key(round.front()))> seen;
     for (const Slot& slot : round) {
         const auto value = key(slot);
         if (std::ranges::find(seen, value) == seen.end()) {
@@ -34,23 +35,22 @@ std::int64_t distinct(const Round& round, Key key) {
     return static_cast<std::int64_t>(seen.size());
 }
 
+// Slots of a round that differ in what they read of the left, and of the right factor.
 std::int64_t distinct_rows(const Round& round) {
-    return distinct(round, [](const Slot& slot) { return std::pair{std::int64_t{slot.head}, slot.row}; });
+    return distinct(round, [](const Slot& slot) { return std::tuple{slot.head, slot.row, slot.k}; });
 }
 
 std::int64_t distinct_columns(const Round& round) {
-    return distinct(round, [](const Slot& slot) { return std::pair{std::int64_t{slot.head}, slot.column}; });
+    return distinct(round, [](const Slot& slot) { return std::tuple{slot.head, slot.column, slot.k}; });
 }
 
 std::int64_t distinct_heads(const Round& round) {
-    return distinct(round, [](const Slot& slot) {
-        return std::pair{std::int64_t{slot.head}, std::int64_t{0}};
-    });
+    return distinct(round, [](const Slot& slot) { return slot.head; });
 }
 
 Traffic round_traffic(const TilePlan& plan, const Round& round, bool bias, std::int64_t out_bytes) {
     const auto slots = static_cast<std::int64_t>(round.size());
-    const std::int64_t k_tiles = plan.reduction.tiles();
+    const std::int64_t k_tiles = plan.k_tiles_per_slot;
     Traffic traffic{0, slots * plan.tiles_per_slot * side * side * out_bytes};
     switch (plan.kernel.function) {
         case KernelFunction::matmul:
@@ -71,11 +71,10 @@ Traffic round_traffic(const TilePlan& plan, const Round& round, bool bias, std::
 }
 
 // Groups the rounds of one wave into launches and books what they cost.
-void append(TilePlan& plan, const Design& design, std::int64_t wave, const std::vector<Round>& rounds,
+void append(TilePlan& plan, const StepDesign& step, std::int64_t wave, const std::vector<Round>& rounds,
             bool bias, std::int64_t out_bytes) {
     const std::int64_t all = static_cast<std::int64_t>(rounds.size());
-    const std::int64_t per_launch =
-        design.tiles_per_launch == 0 ? all : design.tiles_per_launch / design.cores;
+    const std::int64_t per_launch = step.tiles_per_launch == 0 ? all : step.tiles_per_launch / step.cores;
     for (std::int64_t begin = 0; begin < all; begin += per_launch) {
         TileLaunch launch;
         launch.wave = wave;
@@ -83,7 +82,7 @@ void append(TilePlan& plan, const Design& design, std::int64_t wave, const std::
         for (std::int64_t i = begin; i < begin + launch.rounds; ++i) {
             const Round& round = rounds[static_cast<std::size_t>(i)];
             launch.slots.insert(launch.slots.end(), round.begin(), round.end());
-            launch.idle += design.cores - static_cast<std::int64_t>(round.size());
+            launch.idle += step.cores - static_cast<std::int64_t>(round.size());
             const Traffic traffic = round_traffic(plan, round, bias, out_bytes);
             plan.traffic.in += traffic.in;
             plan.traffic.out += traffic.out;
@@ -92,20 +91,28 @@ void append(TilePlan& plan, const Design& design, std::int64_t wave, const std::
     }
 }
 
-TilePlan empty_plan(const Design& design, const KernelDesign& kernel) {
+TilePlan empty_plan(const Design& design, const StepDesign& step, bool partial) {
     TilePlan plan;
-    plan.kernel = kernel;
-    plan.cores = design.cores;
-    plan.core_bytes = design.core_bytes(kernel);
+    plan.kernel = step.kernel;
+    plan.cores = step.cores;
+    plan.partial = partial;
+    plan.core_bytes = design.core_bytes(step.kernel);
     if (plan.core_bytes > design.l1_bytes) {
         throw std::invalid_argument(fmt::format("design {}: kernel {} needs {} bytes of a core's {}",
-                                                design.name, kernel.name, plan.core_bytes, design.l1_bytes));
+                                                design.name, step.kernel.name, plan.core_bytes,
+                                                design.l1_bytes));
     }
-    if (design.cores < 1 || design.tiles_per_launch % design.cores != 0) {
+    if (step.cores < 1 || step.tiles_per_launch % step.cores != 0) {
         throw std::invalid_argument(fmt::format("design {}: {} tiles per launch is no multiple of {} cores",
-                                                design.name, design.tiles_per_launch, design.cores));
+                                                design.name, step.tiles_per_launch, step.cores));
     }
     return plan;
+}
+
+// How deep a slot goes into the reduction, and what it multiplies.
+void set_depth(TilePlan& plan, std::int64_t products) {
+    plan.k_tiles_per_slot = plan.partial ? 1 : plan.reduction.tiles();
+    plan.macs_per_slot = products * plan.k_tiles_per_slot * macs_per_tile;
 }
 
 void require_positive(std::initializer_list<std::int64_t> sizes) {
@@ -114,22 +121,60 @@ void require_positive(std::initializer_list<std::int64_t> sizes) {
     }
 }
 
-std::vector<Round> matmul_rounds(int cores, std::int64_t rows, std::int64_t columns) {
-    const std::int64_t high = array_rows(cores);
-    const std::int64_t wide = cores / high;
+// Deals slots to the cores in turn.
+std::vector<Round> in_rounds(const std::vector<Slot>& slots, int cores) {
     std::vector<Round> rounds;
-    std::int64_t next = 0;
-    const auto place = [&](std::int64_t row, std::int64_t column) {
-        if (next % cores == 0) {
+    for (const Slot& slot : slots) {
+        if (rounds.empty() || rounds.back().size() == static_cast<std::size_t>(cores)) {
             rounds.emplace_back();
         }
-        rounds.back().push_back({0, row, column, static_cast<int>(next++ % cores)});
-    };
+        rounds.back().push_back(slot);
+        rounds.back().back().core = static_cast<int>(rounds.back().size()) - 1;
+    }
+    return rounds;
+}
+
+// The tiles of a whole product, in blocks as wide and high as the array.
+std::vector<Slot> blockwise(int cores, std::int64_t rows, std::int64_t columns) {
+    const std::int64_t high = array_rows(cores);
+    const std::int64_t wide = cores / high;
+    std::vector<Slot> slots;
     for (std::int64_t top = 0; top < rows; top += high) {
         for (std::int64_t left = 0; left < columns; left += wide) {
             for (std::int64_t row = top; row < std::min(rows, top + high); ++row) {
                 for (std::int64_t column = left; column < std::min(columns, left + wide); ++column) {
-                    place(row, column);
+                    slots.push_back({0, row, column});
+                }
+            }
+        }
+    }
+    return slots;
+}
+
+// The partial tiles of one row block.
+std::vector<Slot> partial_row(const TilePlan& plan, std::int64_t row) {
+    std::vector<Slot> slots;
+    for (std::int64_t column = 0; column < plan.columns.tiles(); ++column) {
+        for (std::int64_t k = 0; k < plan.reduction.tiles(); ++k) {
+            slots.push_back({0, row, column, k});
+        }
+    }
+    return slots;
+}
+
+// The work of one wave of pairs: as many pairs at a time as there are cores, each with all its columns, in
+// partial plans by ascending k.
+std::vector<Round> wave_rounds(const TilePlan& plan, const std::vector<Pair>& pairs) {
+    const auto all = static_cast<std::int64_t>(pairs.size());
+    const std::int64_t depth = plan.partial ? plan.reduction.tiles() : 1;
+    std::vector<Round> rounds;
+    for (std::int64_t begin = 0; begin < all; begin += plan.cores) {
+        for (std::int64_t column = 0; column < plan.columns.tiles(); column += plan.tiles_per_slot) {
+            for (std::int64_t k = 0; k < depth; ++k) {
+                Round& round = rounds.emplace_back();
+                for (std::int64_t place = begin; place < std::min(all, begin + plan.cores); ++place) {
+                    const Pair& pair = pairs[static_cast<std::size_t>(place)];
+                    round.push_back({pair.head, pair.row, column, k, place, static_cast<int>(place - begin)});
                 }
             }
         }
@@ -137,25 +182,26 @@ std::vector<Round> matmul_rounds(int cores, std::int64_t rows, std::int64_t colu
     return rounds;
 }
 
-// What host and device hold for one step of the square part. Scores and probabilities hold one wave.
-std::vector<PlanBuffer> square_buffers(const TilePlan& plan, Op op, SquareShape shape, kernels::Store store) {
+// What host and device hold for one step of the square part. Scores, probabilities and partial tiles hold one
+// wave.
+std::vector<PlanBuffer> square_buffers(const TilePlan& plan, Op op, SquareShape shape, std::int64_t out) {
     const std::int64_t padded = Extent{shape.context}.padded();
     const std::int64_t headed = padded * shape.heads * side;
-    const std::int64_t wave = plan.cores * side * padded;
-    const std::int64_t out = bytes_of(store);
+    const std::int64_t wave = wave_pairs * side * padded;
+    const std::int64_t whole = op == Op::context ? headed : wave;
+    const std::int64_t elements =
+        plan.partial ? wave_pairs * plan.columns.tiles() * plan.reduction.tiles() * side * side : whole;
+    const PlanBuffer result{"out", elements * out + guard_bytes};
     if (plan.kernel.function == KernelFunction::attention) {
-        return {{"query", headed * 2},
-                {"key", headed * 2},
-                {"value", headed * 2},
-                {"out", headed * out + guard_bytes}};
+        return {{"query", headed * 2}, {"key", headed * 2}, {"value", headed * 2}, result};
     }
     if (op == Op::scores) {
-        return {{"left", headed * 2}, {"right", headed * 2}, {"out", wave * out + guard_bytes}};
+        return {{"left", headed * 2}, {"right", headed * 2}, result};
     }
     if (op == Op::probabilities) {
-        return {{"scores", wave * 4}, {"out", wave * out + guard_bytes}};
+        return {{"scores", wave * 4}, result};
     }
-    return {{"left", wave * 2}, {"right", headed * 2}, {"out", headed * out + guard_bytes}};
+    return {{"left", wave * 2}, {"right", headed * 2}, result};
 }
 
 }  // namespace
@@ -188,6 +234,22 @@ std::int64_t TilePlan::idle_slots() const {
     return sum;
 }
 
+std::span<const TileLaunch> TilePlan::launches_of(std::int64_t wave) const {
+    return std::ranges::equal_range(launches, wave, {}, &TileLaunch::wave);
+}
+
+std::int64_t TilePlan::partial_tiles(std::int64_t wave) const {
+    std::int64_t sum = 0;
+    for (const TileLaunch& launch : launches_of(wave)) {
+        sum += static_cast<std::int64_t>(launch.slots.size());
+    }
+    return sum;
+}
+
+std::int64_t TilePlan::partial_index(const Slot& slot) const {
+    return (slot.place * columns.tiles() + slot.column) * reduction.tiles() + slot.k;
+}
+
 const PlanBuffer& TilePlan::buffer(std::string_view name) const {
     const auto found = std::ranges::find(buffers, name, &PlanBuffer::name);
     if (found == buffers.end()) {
@@ -211,35 +273,44 @@ std::optional<TilePlan::Place> TilePlan::find(int head, std::int64_t row, std::i
 bool TilePlan::operator==(const TilePlan& other) const {
     return kernel.name == other.kernel.name && cores == other.cores && heads == other.heads &&
            rows == other.rows && columns == other.columns && reduction == other.reduction &&
-           tiles_per_slot == other.tiles_per_slot && launches == other.launches && buffers == other.buffers &&
+           tiles_per_slot == other.tiles_per_slot && k_tiles_per_slot == other.k_tiles_per_slot &&
+           partial == other.partial && launches == other.launches && buffers == other.buffers &&
            core_bytes == other.core_bytes && traffic == other.traffic && macs_per_slot == other.macs_per_slot;
 }
 
-TilePlan plan_matmul(const Design& design, const KernelDesign& kernel, MatmulShape shape,
-                     kernels::Store store) {
+TilePlan plan_matmul(const Design& design, const StepDesign& step, MatmulShape shape, TileOutput output) {
     require_positive({shape.rows, shape.reduction, shape.columns});
-    TilePlan plan = empty_plan(design, kernel);
+    TilePlan plan = empty_plan(design, step, output.partial);
     plan.rows = {shape.rows};
     plan.columns = {shape.columns};
     plan.reduction = {shape.reduction};
-    plan.macs_per_slot = plan.reduction.tiles() * macs_per_tile;
+    set_depth(plan, 1);
     const std::int64_t rows = plan.rows.padded();
     const std::int64_t columns = plan.columns.padded();
     const std::int64_t reduction = plan.reduction.padded();
+    const std::int64_t out = bytes_of(output.store);
+    const std::int64_t elements =
+        plan.partial ? plan.columns.tiles() * plan.reduction.tiles() * side * side : rows * columns;
     plan.buffers = {{"left", rows * reduction * 2},
                     {"right", reduction * columns * 2},
                     {"bias", columns * 2},
-                    {"out", rows * columns * bytes_of(store) + guard_bytes}};
-    append(plan, design, 0, matmul_rounds(design.cores, plan.rows.tiles(), plan.columns.tiles()), true,
-           bytes_of(store));
+                    {"out", elements * out + guard_bytes}};
+    if (!plan.partial) {
+        const auto slots = blockwise(step.cores, plan.rows.tiles(), plan.columns.tiles());
+        append(plan, step, 0, in_rounds(slots, step.cores), true, out);
+        return plan;
+    }
+    for (std::int64_t row = 0; row < plan.rows.tiles(); ++row) {
+        append(plan, step, row, in_rounds(partial_row(plan, row), step.cores), false, out);
+    }
     return plan;
 }
 
-std::vector<std::vector<Pair>> pair_waves(SquareShape shape, int cores) {
+std::vector<std::vector<Pair>> pair_waves(SquareShape shape) {
     std::vector<std::vector<Pair>> waves;
     for (std::int64_t row = 0; row < Extent{shape.context}.tiles(); ++row) {
         for (int head = 0; head < shape.heads; ++head) {
-            if (waves.empty() || waves.back().size() == static_cast<std::size_t>(cores)) {
+            if (waves.empty() || waves.back().size() == wave_pairs) {
                 waves.emplace_back();
             }
             waves.back().push_back({row, head});
@@ -248,13 +319,13 @@ std::vector<std::vector<Pair>> pair_waves(SquareShape shape, int cores) {
     return waves;
 }
 
-TilePlan plan_square(const Design& design, const KernelDesign& kernel, Op op, SquareShape shape,
-                     kernels::Store store) {
+TilePlan plan_square(const Design& design, const StepDesign& step, SquareShape shape, TileOutput output) {
+    const Op op = step.ops.last;
     require_positive({shape.context, shape.heads});
     if (op != Op::scores && op != Op::probabilities && op != Op::context) {
         throw std::invalid_argument("not an op of the square part: " + std::string(datasets::name(op)));
     }
-    TilePlan plan = empty_plan(design, kernel);
+    TilePlan plan = empty_plan(design, step, output.partial);
     const Extent keys{shape.context};
     const Extent head_width{datasets::head_width};
     plan.heads = shape.heads;
@@ -265,21 +336,12 @@ TilePlan plan_square(const Design& design, const KernelDesign& kernel, Op op, Sq
         plan.reduction = {0};
         plan.tiles_per_slot = keys.tiles();
     }
-    const std::int64_t products = kernel.function == KernelFunction::attention ? 2 : 1;
-    plan.macs_per_slot = products * plan.reduction.tiles() * macs_per_tile;
-    plan.buffers = square_buffers(plan, op, shape, store);
-
-    const std::int64_t rounds_per_wave = op == Op::scores ? keys.tiles() : 1;
+    set_depth(plan, step.kernel.function == KernelFunction::attention ? 2 : 1);
+    const std::int64_t out = bytes_of(output.store);
+    plan.buffers = square_buffers(plan, op, shape, out);
     std::int64_t wave = 0;
-    for (const std::vector<Pair>& pairs : pair_waves(shape, design.cores)) {
-        std::vector<Round> rounds(static_cast<std::size_t>(rounds_per_wave));
-        for (std::size_t column = 0; column < rounds.size(); ++column) {
-            for (std::size_t core = 0; core < pairs.size(); ++core) {
-                rounds[column].push_back({pairs[core].head, pairs[core].row,
-                                          static_cast<std::int64_t>(column), static_cast<int>(core)});
-            }
-        }
-        append(plan, design, wave++, rounds, false, bytes_of(store));
+    for (const std::vector<Pair>& pairs : pair_waves(shape)) {
+        append(plan, step, wave++, wave_rounds(plan, pairs), false, out);
     }
     return plan;
 }

@@ -1,0 +1,49 @@
+#include "npu_impl/host_sum.hpp"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "kernels/tile_kernels.hpp"
+
+namespace npu_impl {
+
+using datasets::Op;
+
+void sum_tiles(const HostMatrix& tiles, std::int64_t k_tiles, std::span<const float> bias, float scale,
+               std::int64_t rows, std::int64_t columns, const HostMatrix& into) {
+    constexpr std::int64_t side = kernels::tile;
+    constexpr auto width = static_cast<std::size_t>(side);
+    for (std::int64_t row = 0; row < rows; ++row) {
+        std::array<float, width> sum{};
+        std::array<float, width> part{};
+        for (std::int64_t k = 0; k < k_tiles; ++k) {
+            unpack(tiles.at(k * side + row, 0), 1, side, part);
+            for (std::size_t column = 0; column < width; ++column) {
+                sum[column] += part[column];
+            }
+        }
+        for (std::size_t column = 0; column < bias.size(); ++column) {
+            sum[column] += bias[column];
+        }
+        auto* out = reinterpret_cast<float*>(into.at(row, 0).data);
+        std::transform(sum.begin(), sum.begin() + columns, out,
+                       [scale](float value) { return scale * value; });
+    }
+}
+
+HostTensors host_tensors(const LayerPlan& plan) {
+    HostTensors host;
+    for (const StepPlan& step : plan.steps) {
+        if (step.tiles.partial) {
+            const Op op = step.ops.last;
+            const std::int64_t rows =
+                lives_in_waves(op) ? wave_pairs * std::int64_t{kernels::tile} : plan.shape.context;
+            host.tensor[tensor_index(op)].assign(static_cast<std::size_t>(rows * plan.row_elements(op)),
+                                                 std::numeric_limits<float>::quiet_NaN());
+        }
+    }
+    return host;
+}
+
+}  // namespace npu_impl
