@@ -18,11 +18,63 @@ constexpr double bf16_underflow = 0x1p-134;
 constexpr double exp_underflow = -86.0;
 // hi + lo of a reciprocal leaves 2^-16 of it, plus three fp32 roundings.
 constexpr double split_reciprocal = 0x1p-15;
-// The context leaves by one fp32 reciprocal and one fp32 product.
-constexpr double finish_error = 0x1p-22;
+// One VMAC, relative to the sum of the magnitudes that it and those before it have added.
+constexpr double vmac_error = 5 * 0x1p-23;
 
 std::size_t index(std::int64_t value) {
     return static_cast<std::size_t>(value);
+}
+
+double vmac_gamma(double vmacs) {
+    return vmacs * vmac_error / (1 - vmacs * vmac_error);
+}
+
+// The error of what AIE2 sums by VMACs, or of chains of fp32 additions, or of both.
+double summed(const Arithmetic& arithmetic, double by_vmacs, double by_additions) {
+    const double chained = gamma(by_additions);
+    if (arithmetic.accumulation != datasets::Accumulation::vmac_f32) {
+        return chained;
+    }
+    return arithmetic.emulation == datasets::Emulation::fast ? by_vmacs + chained : by_vmacs;
+}
+
+// Of a sum of products, the bias included, relative to the sum of their magnitudes.
+double product_error(const Arithmetic& arithmetic, double terms) {
+    return summed(arithmetic, vmac_gamma(std::ceil(terms / 8)), terms + 1);
+}
+
+// Of the running sum of a softmax: one addition per key, one rescaling (three VMACs) and one addition per
+// tile.
+double running_sum_error(const Arithmetic& arithmetic, double keys, double tiles) {
+    return summed(arithmetic, gamma(2 * (keys + tiles)) + vmac_gamma(3 * tiles), keys + 2 * tiles);
+}
+
+// Of running sum and running context of fused attention.
+double running_context_error(const Arithmetic& arithmetic, double keys, double tiles) {
+    const double sum = running_sum_error(arithmetic, keys, tiles);
+    return summed(arithmetic, sum + vmac_gamma(std::ceil(keys / 8) + 4 * tiles), keys + 4 * tiles);
+}
+
+// The context leaves by one fp32 reciprocal and one fp32 product, or by their bf16 splits.
+double finish_error(const Arithmetic& arithmetic) {
+    return arithmetic.accumulation == datasets::Accumulation::vmac_f32 ? split_reciprocal : 0x1p-22;
+}
+
+// Of sums that leave the accumulator between k tiles, relative to the sum of magnitudes.
+double tile_sum_error(const Arithmetic& arithmetic, double terms) {
+    if (arithmetic.tile_sum == datasets::TileSum::on_core) {
+        return 0;
+    }
+    const double tiles = std::ceil(terms / arithmetic.k_tile);
+    const double unit =
+        arithmetic.tile_store == datasets::DType::f32 ? 0.0 : datasets::bf16_unit(arithmetic.tile_rounding);
+    return arithmetic.tile_sum == datasets::TileSum::rounded ? (tiles - 1) * unit
+                                                             : unit + gamma(tiles) * (1 + unit);
+}
+
+// Of the difference of two numbers of such magnitudes: AIE2's adder aligns the smaller to the larger first.
+double adder_error(const Arithmetic& arithmetic, double magnitudes) {
+    return arithmetic.accumulation == datasets::Accumulation::vmac_f32 ? 0x1p-23 * magnitudes : 0.0;
 }
 
 double exp_argument_unit(const Arithmetic& arithmetic) {
@@ -104,9 +156,10 @@ void Bounds::product(Op op, Rows rows, const Arithmetic& arithmetic, Bounded& in
     reference_.rows(op, rows, into.value, magnitude);
     const double unit = store_unit(arithmetic);
     const auto terms = static_cast<double>(datasets::info(op).reduction(shape_));
-    const double tiles = arithmetic.round_every_k > 0 ? std::ceil(terms / arithmetic.round_every_k) : 1.0;
-    // One addition per product, the bias included; fp32 magnitudes may be short by their own rounding.
-    const double spread = (gamma(terms + 1) * (1 + unit) + (tiles - 1) * unit) * (1 + gamma(2 * terms));
+    const double tiles = tile_sum_error(arithmetic, terms);
+    // fp32 magnitudes may be short by their own rounding.
+    const double spread =
+        (product_error(arithmetic, terms) * (1 + unit + tiles) + tiles) * (1 + gamma(2 * terms));
     for (std::size_t i = 0; i < into.value.size(); ++i) {
         const double rounding = unit * std::abs(into.value[i]);
         const double accumulation = spread * static_cast<double>(magnitude[i]);
@@ -136,13 +189,16 @@ void Bounds::probabilities(Rows rows, const Arithmetic& arithmetic, Bounded& int
         for (std::size_t j = 0; j < s.size(); ++j) {
             const double d = double{s[j]} - top;
             p[j] = std::exp(d);
-            const double single = (1 + arithmetic.exp_error) * exp_upper(-argument * d) - 1;
+            const int growth = growths[arithmetic.key_tile > 0 ? j / key_tile : 0];
+            const double adder =
+                (1 + growth) * adder_error(arithmetic, std::abs(double{s[j]}) + std::abs(top));
+            const double single = (1 + arithmetic.exp_error) * exp_upper(-argument * d + adder) - 1;
             spread[j] = d < exp_underflow ? std::max(1.0, single) : single;
-            const double rescaled = powers.of(growths[arithmetic.key_tile > 0 ? j / key_tile : 0]);
+            const double rescaled = powers.of(growth);
             total += p[j];
             total_error += p[j] * ((1 + spread[j]) * rescaled - 1);
         }
-        const double loss = total_error / total + gamma(double(into.columns) + 2 * tiles);
+        const double loss = total_error / total + running_sum_error(arithmetic, double(into.columns), tiles);
         const double shared = (1 + split_reciprocal) * (1 + unit) / std::max(0.0, 1 - loss);
         for (std::size_t j = 0; j < s.size(); ++j) {
             p[j] /= total;
@@ -171,14 +227,14 @@ Bounds::FusedWeights Bounds::fused_weights(Rows rows, const Arithmetic& arithmet
     const std::vector<double>& norms = key_norms(rows.head);
     const double longest_key = *std::ranges::max_element(norms);
     const double tiles = std::ceil(double(keys) / arithmetic.key_tile);
-    const double accumulation = gamma(double(keys) + 4 * tiles);
+    const double accumulation = running_context_error(arithmetic, double(keys), tiles);
     const double argument = exp_argument_unit(arithmetic);
     Powers powers(1 + arithmetic.exp_error);
     std::vector<int> growths;
     for (std::int64_t row = 0; row < rows.count; ++row) {
         const std::span p(out.probabilities.data() + row * keys, index(keys));
         // Error of a score per unit of key norm: 64 products and the exact scale 1/8.
-        const double per_norm = gamma(datasets::head_width) * query_norms[index(row)] / 8;
+        const double per_norm = product_error(arithmetic, datasets::head_width) * query_norms[index(row)] / 8;
         const double score_error = per_norm * longest_key;
         later_growths<double>(p, arithmetic.key_tile, 2 * score_error, growths);
         const double top = *std::ranges::max_element(p);
@@ -186,10 +242,12 @@ Bounds::FusedWeights Bounds::fused_weights(Rows rows, const Arithmetic& arithmet
         double loss = 0;
         for (std::int64_t j = 0; j < keys; ++j) {
             const double d = p[index(j)] - top;
-            const double shift = per_norm * norms[index(j)];
-            const double single = powers.of(1 + growths[index(j / arithmetic.key_tile)]) *
-                                      exp_upper(argument * (-d + shift + score_error) + shift) -
-                                  1;
+            const int growth = growths[index(j / arithmetic.key_tile)];
+            const double adder =
+                (1 + growth) * adder_error(arithmetic, std::abs(p[index(j)]) + std::abs(top));
+            const double shift = per_norm * norms[index(j)] + adder;
+            const double single =
+                powers.of(1 + growth) * exp_upper(argument * (-d + shift + score_error) + shift) - 1;
             const double weight = std::exp(d);
             const double relative = d < exp_underflow ? std::max(1.0, single) : single;
             const double error = weight * (relative + accumulation * (1 + relative));
@@ -220,7 +278,7 @@ void Bounds::fused_context(Rows rows, const Arithmetic& arithmetic, Bounded& int
                     {weights.errors.data(), rows.count, keys, keys},
                     {reference_.value_magnitudes(rows.head), keys, width, width}, 0.0F,
                     {spread.data(), rows.count, width, width});
-    const double unit = store_unit(arithmetic) + finish_error;
+    const double unit = store_unit(arithmetic) + finish_error(arithmetic);
     // The spread itself is summed in fp32.
     const double widen = 1 + gamma(2 * double(keys));
     for (std::size_t i = 0; i < into.value.size(); ++i) {

@@ -4,14 +4,21 @@
 // roundoff of the store (0 for fp32), r the fp64 result, n the number of roundings behind an element,
 // gamma(n) = n 2^-24 / (1 - n 2^-24) (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1).
 //
-//   GEMM      |c - r| <= u_s |r| + (1 + u_s) gamma(n) sum |a||b|
-//             a C re-rounded per K tile adds u_s sum |a||b| per tile but the last.
+//   sums      A(K), relative to sum |a||b|: gamma(K + 1) for a chain of fp32 additions, the bias included. A
+//             VMAC adds eight products at a time: nine terms, each rounded to half of 2^-23 of the largest,
+//             and the result, together no more than w = 5 2^-23 of sum |a||b| so far; n = ceil(K / 8) of them
+//             give n w / (1 - n w). An addition on AIE2 rounds twice: the smaller operand to half of 2^-23 of
+//             the larger, and the sum. An emulation in fp32 chains adds their A(K).
+//   GEMM      |c - r| <= u_s |r| + (1 + u_s) A(K) sum |a||b|
+//             a sum that leaves the accumulator after every k tile adds u_t sum |a||b|: per tile but the last
+//             where the running sum is rounded; once, and gamma(tiles), where the host adds the tiles up.
 //   softmax   d = s - m, rounded to the exp argument's dtype (u_d), exp with relative error E. The weight of
 //             key j errs by th_j = (1 + E) e^(u_d |d_j|) - 1, its share of the running sum by
 //             tl_j = (1 + E)^(1 + R_j) e^(u_d |d_j|) - 1, where R_j counts the later growths of the running
-//             max. With L = sum r_j tl_j + gamma(T + 2 tiles) and 2^-15 for a reciprocal kept as hi + lo:
+//             max. With L = sum r_j tl_j + the error of T + 2 tiles additions, and 2^-15 for a reciprocal
+//             kept as hi + lo:
 //             |p_j - r_j| <= r_j ((1 + th_j)(1 + 2^-15)(1 + u_s) / (1 - L) - 1)
-//   fused     scores err by s_j = gamma(64) |q||k_j| / 8 (Cauchy-Schwarz), so
+//   fused     scores err by s_j = A(64) |q||k_j| / 8 (Cauchy-Schwarz), so
 //             tw_j = (1 + E)^(1 + R_j) e^(u_d (|d_j| + s_j + s_m) + s_j) - 1, plus the rounding of the sums,
 //             gamma(T + 4 tiles)(1 + tw_j); with L = sum p_j tw_j:
 //             |c - r| <= (sum p_j tw_j |v_j| + |r| L) / (1 - L) + u_s |r|

@@ -122,7 +122,9 @@ TEST(Bounds, GrowWithEveryRoundingPerKTile) {
     const Bounds bounds(f.layer_, f);
     Arithmetic once = product(DType::bf16, Rounding::nearest_even);
     Arithmetic repeated = once;
-    repeated.round_every_k = 64;
+    repeated.tile_sum = datasets::TileSum::rounded;
+    repeated.k_tile = 64;
+    repeated.tile_store = DType::bf16;
     Bounded a;
     Bounded b;
     bounds.of(Op::query, {0, 0, 64}, once, false, a);

@@ -10,6 +10,7 @@
 
 #include "harness/build_info.hpp"
 #include "npu_impl/design.hpp"
+#include "npu_impl/kernel_device.hpp"
 
 namespace harness {
 namespace {
@@ -21,6 +22,7 @@ constexpr const char* description =
     "  harness --layer 0 --op context --head 3 --compare --design fused\n"
     "  harness record --synthetic hard --context 1500 --out hard.h5\n"
     "  harness inspect hard.h5\n"
+    "  harness gate --kernel my_matmul.cc --as matmul_tile\n"
     "  harness list";
 
 constexpr const char* footer =
@@ -34,6 +36,8 @@ struct Raw {
     CompareOptions compare;
     RecordOptions record;
     InspectOptions inspect;
+    ListOptions list;
+    GateOptions gate;
     bool wants_compare = false;
     std::vector<std::string> ops;
     std::string input = "both";
@@ -41,6 +45,9 @@ struct Raw {
     std::string size = "base";
     std::string store = "f32";
 };
+
+const std::map<std::string, datasets::Emulation> emulations{{"fast", datasets::Emulation::fast},
+                                                            {"exact", datasets::Emulation::exact}};
 
 const std::map<std::string, Color> colors{
     {"auto", Color::automatic}, {"always", Color::always}, {"never", Color::never}};
@@ -57,12 +64,14 @@ std::vector<std::string> attention_op_names() {
     return names;
 }
 
-std::vector<std::string> design_names() {
-    std::vector<std::string> names;
-    for (const npu_impl::Design& design : npu_impl::designs()) {
-        names.emplace_back(design.name);
+// A CLI11 check whose message, from `compose`, lists what is valid.
+std::string composes(const std::string& designs) {
+    try {
+        npu_impl::compose(designs);
+        return {};
+    } catch (const std::invalid_argument& error) {
+        return error.what();
     }
-    return names;
 }
 
 template <typename Map>
@@ -114,9 +123,10 @@ void add_compare(CLI::App& app, Raw& raw) {
     app.add_option("--head", options.selection.head, "Only this head (leaves out the output projection)")
         ->check(CLI::Range(0, 63))
         ->type_name("N");
-    app.add_option("--design", options.design, "NPU design, see `harness list`")
-        ->check(one_of("design", design_names()))
-        ->type_name("NAME")
+    app.add_option("--design", options.design,
+                   "NPU designs, one per class of ops (others default), or a combination; see `harness list`")
+        ->check(composes)
+        ->type_name("NAME,...")
         ->capture_default_str();
     app.add_option("--context", options.context, "Rows T of the default recording (default: 1500)")
         ->check(CLI::Range(1, 65536))
@@ -125,6 +135,12 @@ void add_compare(CLI::App& app, Raw& raw) {
         ->check(one_of("device", {"emulated", "xrt"}))
         ->type_name("NAME")
         ->capture_default_str();
+    app.add_option("--emulation", options.emulation,
+                   "Of the emulated device: fast (fp32 sums where results are stored as bf16) or exact "
+                   "(every bit as on the array)")
+        ->transform(CLI::CheckedTransformer(emulations).description(""))
+        ->type_name("KIND")
+        ->default_str("fast");
     app.add_option("--input", raw.input, "What a step reads: isolated (golden), chained (its own), both")
         ->check(one_of("input", {"isolated", "chained", "both"}))
         ->type_name("KIND")
@@ -171,6 +187,35 @@ CLI::App* add_record(CLI::App& app, Raw& raw) {
     return record;
 }
 
+CLI::App* add_gate(CLI::App& app, Raw& raw) {
+    GateOptions& options = raw.gate;
+    CLI::App* gate = app.add_subcommand("gate", "Judge one kernel file of your own, from source to verdict");
+    gate->footer(
+        "Compiles FILE against the AIE API for this CPU, calls the function as ROLE (kernels/aie2/kernels.h\n"
+        "has the contracts) in a process of its own, and judges what it computes, writes and reads: first\n"
+        "single tiles, then a layer whose other kernels are ours. Nothing outside a temporary folder is\n"
+        "touched. Needs g++ or clang++. Exit codes: 0 passed, 1 failed, 3 could not run.");
+    std::vector<std::string> roles;
+    for (const std::string_view role : npu_impl::kernel_roles()) {
+        roles.emplace_back(role);
+    }
+    gate->add_option("--kernel", options.kernel, "The kernel's source")->required()->type_name("FILE");
+    gate->add_option("--as", options.role, "The kernel that it stands in for, e.g. matmul_tile")
+        ->required()
+        ->check(one_of("role", roles))
+        ->type_name("ROLE");
+    gate->add_option("--symbol", options.symbol, "Name of the extern \"C\" function (default: the role)")
+        ->type_name("NAME");
+    gate->add_option("--include", options.include, "A folder with headers of yours; may be repeated")
+        ->type_name("DIR");
+    gate->add_option("--limit", options.limit_seconds, "Most seconds that the kernel may run, all checks")
+        ->check(CLI::Range(0.1, 86400.0))
+        ->type_name("SECONDS")
+        ->capture_default_str();
+    add_common(*gate, raw.common);
+    return gate;
+}
+
 std::string valid_options(const CLI::App& app) {
     std::vector<std::string> names;
     for (const CLI::Option* option : app.get_options()) {
@@ -191,7 +236,7 @@ const CLI::App& named_command(const CLI::App& app) {
 CompareOptions finish_compare(Raw& raw) {
     if (!raw.wants_compare) {
         throw UsageError(
-            "nothing to do: add --compare, or use one of: record, inspect, list (see harness --help)");
+            "nothing to do: add --compare, or use one of: record, inspect, gate, list (see harness --help)");
     }
     CompareOptions options = raw.compare;
     options.common = raw.common;
@@ -279,7 +324,14 @@ Command parse_command_line(int argc, const char* const* argv) {
     CLI::App* inspect = app.add_subcommand("inspect", "Verify a recording and print what it holds");
     inspect->add_option("file", raw.inspect.file, "The recording")->required()->type_name("FILE");
     add_common(*inspect, raw.common);
+    const CLI::App* gate = add_gate(app, raw);
     CLI::App* list = app.add_subcommand("list", "Show ops, designs and devices");
+    list->add_flag("--designs", raw.list.designs,
+                   "Designs only: arithmetic, cores, launches and core memory (L1) of each step");
+    list->add_option("--context", raw.list.context, "Rows T that launches are counted for")
+        ->check(CLI::Range(1, 65536))
+        ->type_name("T")
+        ->capture_default_str();
     add_common(*list, raw.common);
     try {
         app.parse(argc, argv);
@@ -300,7 +352,12 @@ Command parse_command_line(int argc, const char* const* argv) {
         return raw.inspect;
     }
     if (list->parsed()) {
-        return ListOptions{raw.common};
+        raw.list.common = raw.common;
+        return raw.list;
+    }
+    if (gate->parsed()) {
+        raw.gate.common = raw.common;
+        return raw.gate;
     }
     return finish_compare(raw);
 }

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "datasets/arithmetic.hpp"
 #include "datasets/synthetic.hpp"
 #include "harness/experiment.hpp"
 
@@ -36,6 +37,7 @@ struct CompareOptions {
     std::optional<std::int64_t> context;
     std::string design = "unfused";
     std::string device = "emulated";
+    datasets::Emulation emulation = datasets::Emulation::fast;
     std::string json;   // empty: none
     std::string junit;  // empty: none
     Selection selection;
@@ -59,6 +61,18 @@ struct InspectOptions {
 // `harness list`
 struct ListOptions {
     CommonOptions common;
+    bool designs = false;  // nothing but them
+    std::int64_t context = 1500;
+};
+
+// `harness gate --kernel FILE --as ROLE`
+struct GateOptions {
+    CommonOptions common;
+    std::string kernel;
+    std::string role;
+    std::string symbol;  // empty: the role
+    std::vector<std::string> include;
+    double limit_seconds = 60;
 };
 
 // `--help` and `--version`: text for standard output, exit code 0.
@@ -66,7 +80,8 @@ struct PrintText {
     std::string text;
 };
 
-using Command = std::variant<PrintText, CompareOptions, RecordOptions, InspectOptions, ListOptions>;
+using Command =
+    std::variant<PrintText, CompareOptions, RecordOptions, InspectOptions, ListOptions, GateOptions>;
 
 // Throws UsageError, whose one line lists what is valid.
 Command parse_command_line(int argc, const char* const* argv);

@@ -20,9 +20,10 @@ public:
     // The next step begins.
     void step(std::string_view what);
 
-private:
+    // Removes the bar, for other output; the next step draws it again.
     void clear() const;
 
+private:
     std::string title_;
     int total_;
     int begun_ = 0;

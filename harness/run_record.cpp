@@ -238,6 +238,7 @@ Json identities(const RunRecord& record) {
               {"provenance", record.provenance_note}}},
             {"design", record.design},
             {"device", record.device},
+            {"emulation", record.emulation},
             {"cost_model", record.cost_model},
             {"row_seed", record.row_seed}};
 }

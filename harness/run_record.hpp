@@ -109,6 +109,7 @@ struct RunRecord {
     std::string provenance_note;  // what the recording can and cannot prove
     std::string design;
     std::string device;
+    std::string emulation;   // exact or fast: how the device's results came about
     std::string cost_model;  // device specification behind the modelled times
     std::string speedup_label;
     std::uint64_t row_seed = 0;  // of the rows that certify the golden

@@ -47,6 +47,7 @@ RunRecord example_record() {
     record.recording.context = 1500;
     record.design = "fused";
     record.device = "emulated";
+    record.emulation = "fast";
     record.cost_model = "modelled for hawk_point";
     record.speedup_label = "projected, cross-machine";
     record.rows.push_back(row(Op::query, Input::isolated, Verdict::passed, ""));

@@ -4,6 +4,7 @@
 
 #include <pugixml.hpp>
 #include <sstream>
+#include <utility>
 
 namespace reports {
 namespace {
@@ -58,6 +59,14 @@ std::string junit_report(const harness::RunRecord& record) {
     declaration.append_attribute("version") = "1.0";
     declaration.append_attribute("encoding") = "UTF-8";
     pugi::xml_node suite = document.append_child("testsuites").append_child("testsuite");
+    pugi::xml_node properties = suite.append_child("properties");
+    for (const auto& [name, value] : {std::pair{"design", &record.design},
+                                      {"device", &record.device},
+                                      {"emulation", &record.emulation}}) {
+        pugi::xml_node property = properties.append_child("property");
+        property.append_attribute("name") = name;
+        property.append_attribute("value") = value->c_str();
+    }
     Counts counts;
     for (const harness::OpRow& row : record.rows) {
         add_case(suite, counts, fmt::format("{}.{}.layer_{:02}", record.design, row.clip, row.layer),

@@ -50,6 +50,18 @@ TEST(TerminalReport, ColoursOnlyWhenAsked) {
     EXPECT_THAT(terminal_report(harness::example_record(), true), HasSubstr("\033["));
 }
 
+// Results of fast and of exact emulation must never be taken for each other.
+TEST(EveryReport, SaysHowTheDevicesResultsCameAbout) {
+    harness::RunRecord record = harness::example_record();
+    for (const char* emulation : {"fast", "exact"}) {
+        record.emulation = emulation;
+        const std::string word = std::string(emulation) + " emulation";
+        EXPECT_THAT(terminal_report(record, false), HasSubstr(word));
+        const std::string value = "name=\"emulation\" value=\"" + std::string(emulation) + "\"";
+        EXPECT_THAT(junit_report(record), HasSubstr(value));
+    }
+}
+
 TEST(JUnitReport, CountsEveryVerdict) {
     pugi::xml_document document;
     ASSERT_TRUE(document.load_string(junit_report(harness::example_record()).c_str()));

@@ -84,8 +84,8 @@ std::string heading(const RunRecord& r) {
     out += fmt::format("CPU        golden fp32, {} tasks, {}; times measured\n", e.threads, e.cpu);
     out +=
         fmt::format("           {} with {} kernels\n", e.blas.substr(0, e.blas.find(' ')), e.blas_core_type);
-    out +=
-        fmt::format("NPU        design {} on the {} device; times {}\n\n", r.design, r.device, r.cost_model);
+    out += fmt::format("NPU        design {} on the {} device, {} emulation; times {}\n\n", r.design,
+                       r.device, r.emulation, r.cost_model);
     return out;
 }
 

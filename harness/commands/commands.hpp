@@ -12,5 +12,6 @@ ExitCode run(const CompareOptions& options, const std::string& invocation);
 ExitCode run(const RecordOptions& options, const std::string& invocation);
 ExitCode run(const InspectOptions& options, const std::string& invocation);
 ExitCode run(const ListOptions& options, const std::string& invocation);
+ExitCode run(const GateOptions& options, const std::string& invocation);
 
 }  // namespace harness

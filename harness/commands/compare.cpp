@@ -72,6 +72,7 @@ void describe(RunRecord& record, const CompareOptions& options, const datasets::
     record.provenance_note = provenance_note(recording.info());
     record.design = options.design;
     record.device = device.name();
+    record.emulation = datasets::name(device.emulation());
     record.cost_model = fmt::format("modelled for {}", model.spec.name);
     record.speedup_label =
         fmt::format("projected, cross-machine: {} tasks of this host's CPU against a modelled {}",
@@ -111,7 +112,7 @@ void run_cases(RunRecord& record, const CompareOptions& options, const datasets:
 }  // namespace
 
 ExitCode run(const CompareOptions& options, const std::string& invocation) {
-    const auto device = npu_impl::open_device(options.device);
+    const auto device = npu_impl::open_device(options.device, options.emulation);
     const std::string file = options.dataset.empty()
                                  ? default_recording(options.context.value_or(1500), !options.common.quiet)
                                  : options.dataset;
@@ -121,8 +122,9 @@ ExitCode run(const CompareOptions& options, const std::string& invocation) {
     RunRecord record;
     record.command = invocation;
     describe(record, options, recording, model, *device);
-    const std::string command = fmt::format("harness --compare --dataset {} --design {} --device {}",
-                                            shell_word(file), options.design, options.device);
+    const std::string command =
+        fmt::format("harness --compare --dataset {} --design {} --device {} --emulation {}", shell_word(file),
+                    options.design, options.device, datasets::name(options.emulation));
     run_cases(record, options, recording, candidate, command);
     record.ops = sum_ops(record.rows, record.layers);
     record.clips = sum_clips(record.layers, record.recording);

@@ -178,11 +178,15 @@ std::vector<Fault> launch_faults() {
     out.push_back(launch_fault("last_k_step_dropped", each<MatmulJob>([](MatmulJob& w) {
                                    w.k_tiles = std::max<std::int64_t>(1, w.k_tiles - 1);
                                })));
-    out.push_back(launch_fault("truncating_store", each<MatmulJob>([](MatmulJob& w) {
-                                   if (w.store != kernels::Store::f32) {
-                                       w.store = kernels::Store::bf16_toward_zero;
-                                   }
-                               })));
+    // The AIE kernels have no such store, so no job may be left to them.
+    const auto unsampled = [](Launch& launch) {
+        std::ranges::for_each(launch.jobs, [](Job& job) { job.sampled = false; });
+    };
+    out.push_back(launch_fault("truncating_store", both(unsampled, each<MatmulJob>([](MatmulJob& w) {
+                                                            if (w.store != kernels::Store::f32) {
+                                                                w.store = kernels::Store::bf16_toward_zero;
+                                                            }
+                                                        }))));
     out.push_back(launch_fault("floor_store", each<MatmulJob>([](MatmulJob& w) {
                                    if (w.store != kernels::Store::f32) {
                                        w.store = kernels::Store::bf16_floor;

@@ -23,6 +23,7 @@ public:
 
     [[nodiscard]] std::string_view name() const override { return inner_.name(); }
     [[nodiscard]] int cores() const override { return inner_.cores(); }
+    [[nodiscard]] datasets::Emulation emulation() const override { return inner_.emulation(); }
     npu_impl::Buffer allocate(std::int64_t bytes) override { return inner_.allocate(bytes); }
     void release(npu_impl::Buffer buffer) override { inner_.release(buffer); }
     std::span<std::byte> map(npu_impl::Buffer buffer) override { return inner_.map(buffer); }

@@ -1,0 +1,122 @@
+#include "harness/kernel_gate/compile.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <stdlib.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <string_view>
+
+#include "harness/kernel_gate/embedded_headers.hpp"
+#include "harness/kernel_gate/sandbox.hpp"
+
+namespace harness::kernel_gate {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double compile_limit_seconds = 60;
+
+void write_file(const fs::path& path, std::string_view text) {
+    fs::create_directories(path.parent_path());
+    std::ofstream file(path, std::ios::binary);
+    file.write(text.data(), static_cast<std::streamsize>(text.size()));
+    if (!file.flush()) {
+        throw std::runtime_error(fmt::format("{}: cannot be written", path.string()));
+    }
+}
+
+std::string read_file(const fs::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    std::ostringstream text;
+    text << file.rdbuf();
+    return text.str();
+}
+
+// As kernels/CMakeLists.txt compiles our own. Undefined functions are the linker's to name, not the loader's.
+std::vector<std::string> command_line(const std::string& compiler, const CompileRequest& request,
+                                      const fs::path& headers, const fs::path& module) {
+    std::vector<std::string> words{compiler,
+                                   "-std=c++20",
+                                   "-O2",
+                                   "-fPIC",
+                                   "-shared",
+                                   "-march=" + request.level,
+                                   "-mprefer-vector-width=512",
+                                   "-ffp-contract=off",
+                                   "-Wall",
+                                   "-Wno-attributes",
+                                   "-Wno-unknown-pragmas",
+                                   "-Wl,-z,defs"};
+    if (compiler == "g++") {
+        words.emplace_back("-fno-gnu-unique");
+    }
+    if (request.color) {
+        words.emplace_back("-fdiagnostics-color=always");
+    }
+    words.push_back("-I" + fs::absolute(request.kernel).parent_path().string());
+    for (const std::string& folder : request.include) {
+        words.push_back("-I" + folder);
+    }
+    words.insert(words.end(), {"-isystem", headers.string(), fs::absolute(request.kernel).string(),
+                               (headers / "module.cc").string(), "-o", module.string()});
+    return words;
+}
+
+}  // namespace
+
+TemporaryFolder::TemporaryFolder() {
+    std::error_code error;
+    const fs::path parent = fs::temp_directory_path(error);
+    std::string name = (parent / "harness-gate-XXXXXX").string();
+    if (error) {
+        throw std::runtime_error(fmt::format("there is no folder for temporary files: {}", error.message()));
+    }
+    if (mkdtemp(name.data()) == nullptr) {
+        throw std::runtime_error(
+            fmt::format("cannot make a temporary folder {}: {}", name, std::strerror(errno)));
+    }
+    path_ = name;
+}
+
+TemporaryFolder::~TemporaryFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+}
+
+CompileResult compile_kernel(const CompileRequest& request, const TemporaryFolder& folder) {
+    const fs::path headers = folder.path() / "include";
+    for (const EmbeddedFile& file : embedded_files()) {
+        write_file(headers / file.path, file.text);
+    }
+    CompileResult result;
+    result.module = (folder.path() / "kernel.so").string();
+    const fs::path printed = folder.path() / "messages";
+    const auto start = std::chrono::steady_clock::now();
+    for (const char* compiler : compilers) {
+        const Outcome outcome = run_program(command_line(compiler, request, headers, result.module),
+                                            folder.path().string(), compile_limit_seconds);
+        if (outcome.end == Outcome::End::not_found) {
+            continue;
+        }
+        result.compiler = compiler;
+        result.messages = read_file(printed);
+        result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        if (outcome.end == Outcome::End::timed_out) {
+            result.fault = fmt::format("{} was still compiling after {} s", compiler, compile_limit_seconds);
+        } else if (outcome.end != Outcome::End::exited || outcome.code != 0) {
+            result.fault = "does not compile";
+        }
+        return result;
+    }
+    throw std::runtime_error(
+        fmt::format("no C++ compiler on the PATH (tried {}): install one, e.g. apt install g++",
+                    fmt::join(compilers, ", ")));
+}
+
+}  // namespace harness::kernel_gate

@@ -1,0 +1,47 @@
+// From a user's kernel file to a module that can be loaded: finds a compiler, runs it, keeps its words.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace harness::kernel_gate {
+
+// A folder of this process, gone with this object.
+class TemporaryFolder {
+public:
+    // Throws std::runtime_error.
+    TemporaryFolder();
+    TemporaryFolder(const TemporaryFolder&) = delete;
+    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+    ~TemporaryFolder();
+
+    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+private:
+    std::filesystem::path path_;
+};
+
+struct CompileRequest {
+    std::filesystem::path kernel;
+    std::vector<std::string> include;  // further folders
+    std::string level;                 // of x86-64, for -march
+    bool color = false;                // of the compiler's messages
+};
+
+struct CompileResult {
+    std::string fault;   // empty: `module` can be loaded
+    std::string module;  // a file below the folder
+    std::string compiler;
+    std::string messages;  // what the compiler printed
+    double seconds = 0;
+};
+
+// The compilers that are tried, in this order.
+inline constexpr const char* compilers[] = {"g++", "clang++", "c++"};
+
+// Compiles against the embedded headers, which are written into `folder`. Throws std::runtime_error where
+// there is no compiler, and Interrupted.
+CompileResult compile_kernel(const CompileRequest& request, const TemporaryFolder& folder);
+
+}  // namespace harness::kernel_gate

@@ -1,0 +1,31 @@
+// Runs a kernel on the cases of its role, in memory that shows what it reads and writes.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "harness/kernel_gate/tile_case.hpp"
+
+namespace harness::kernel_gate {
+
+struct TileKernel {
+    void* function = nullptr;
+    std::function<void()> reset;  // of its core
+};
+
+struct TileFaults {
+    std::vector<std::string> lines;  // empty: nothing is wrong
+    bool unsafe = false;             // it writes where it must not, or throws
+};
+
+// What is wrong with the kernel on this case. Looked at, in this order:
+//   it writes outside its tiles, or changes an input; the same call twice gives other bits;
+//   it leaves output unwritten; results depend on memory that it was not given: its stack and heap, what lies
+//   around its tiles, what its output held, padded keys;
+//   results against the expectation; signs of the rounding errors.
+// A crash or an endless loop is the caller's to see.
+TileFaults check_tile(const TileCase& one, const TileKernel& kernel);
+
+}  // namespace harness::kernel_gate
