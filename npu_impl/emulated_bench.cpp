@@ -43,10 +43,10 @@ private:
     const datasets::LayerCase& layer_;
 };
 
-void emulated_layer(benchmark::State& state, const char* name) {
+void emulated_layer(benchmark::State& state, const char* name, datasets::Emulation emulation) {
     const datasets::LayerCase layer = layer_of({state.range(0), 8});
     const InputSource source(layer);
-    const auto device = open_device("emulated");
+    const auto device = open_device("emulated", emulation);
     NpuPath path(*device, *find_design(name));
     const auto prepared = path.prepare(layer);
     datasets::NullSink sink;
@@ -60,11 +60,18 @@ void emulated_layer(benchmark::State& state, const char* name) {
     state.counters["flop"] = benchmark::Counter(flop, benchmark::Counter::kIsIterationInvariantRate);
 }
 
-BENCHMARK_CAPTURE(emulated_layer, unfused, "unfused")
-    ->Arg(1500)
-    ->Unit(benchmark::kMillisecond)
-    ->UseRealTime();
-BENCHMARK_CAPTURE(emulated_layer, fused, "fused")->Arg(1500)->Unit(benchmark::kMillisecond)->UseRealTime();
+void at_the_canonical_context(benchmark::internal::Benchmark* bench) {
+    bench->Arg(1500)->Unit(benchmark::kMillisecond)->UseRealTime();
+}
+
+BENCHMARK_CAPTURE(emulated_layer, unfused_fast, "unfused", datasets::Emulation::fast)
+    ->Apply(at_the_canonical_context);
+BENCHMARK_CAPTURE(emulated_layer, fused_fast, "fused", datasets::Emulation::fast)
+    ->Apply(at_the_canonical_context);
+BENCHMARK_CAPTURE(emulated_layer, unfused_exact, "unfused", datasets::Emulation::exact)
+    ->Apply(at_the_canonical_context);
+BENCHMARK_CAPTURE(emulated_layer, fused_exact, "fused", datasets::Emulation::exact)
+    ->Apply(at_the_canonical_context);
 
 }  // namespace
 }  // namespace npu_impl
