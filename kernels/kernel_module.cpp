@@ -77,7 +77,8 @@ class KernelModule::Library {
 public:
     explicit Library(std::string path) : path_(std::move(path)), handle_(dlopen(path_.c_str(), RTLD_NOW)) {
         if (handle_ == nullptr) {
-            throw ModuleError(std::string("kernel module: ") + dlerror());
+            throw ModuleError(std::string("kernel module: ") + dlerror() +
+                              "; the modules are built and installed together with the program");
         }
     }
     Library(const Library&) = delete;
