@@ -109,7 +109,8 @@ public:
     // Computes `work.ops`, which must begin and end at step borders. Ops before the range come from `source`.
     virtual std::vector<Part> compute(Work work, const Source& source, Sink& sink) = 0;
 
-    // What `compute` would count, with modelled time where the path has a cost model.
+    // What `compute` would count for a sink that wants every op, with modelled time where the path has a cost
+    // model.
     virtual std::vector<Part> planned(Work work) const = 0;
 
     virtual std::optional<Site> locate(Op op, int head, std::int64_t row, std::int64_t column) const = 0;

@@ -182,7 +182,12 @@ private:
         device_.submit(launches);
         device_.wait();
         const auto first = step.tiles.launches_of(wave).data() - step.tiles.launches.data();
-        fetch(device_, output,
+        GuardedOutput back = output;
+        if (!step.tiles.partial && !sink_.wants(step.ops.last)) {
+            back.written.bytes =
+                0;  // stays on the device, for the next step; the guard is checked all the same
+        }
+        fetch(device_, back,
               fmt::format("design {}: {}: launches {} to {}: buffer {}", plan_.design->name,
                           datasets::name(step.ops.last), first,
                           first + static_cast<std::ptrdiff_t>(launches.size()) - 1, output.buffer.id));
