@@ -13,8 +13,9 @@ using datasets::Arithmetic;
 using datasets::Op;
 using datasets::Rows;
 
-// Half the spacing of bf16 denormals, and the fp32 underflow threshold of exp.
+// Half the spacing of bf16 denormals, the smallest that leaves a VMAC, and the underflow threshold of exp.
 constexpr double bf16_underflow = 0x1p-134;
+constexpr double vmac_underflow = 0x1p-126;
 constexpr double exp_underflow = -86.0;
 // hi + lo of a reciprocal leaves 2^-16 of it, plus three fp32 roundings.
 constexpr double split_reciprocal = 0x1p-15;
@@ -58,6 +59,12 @@ double running_context_error(const Arithmetic& arithmetic, double keys, double t
 // The context leaves by one fp32 reciprocal and one fp32 product, or by their bf16 splits.
 double finish_error(const Arithmetic& arithmetic) {
     return arithmetic.accumulation == datasets::Accumulation::vmac_f32 ? split_reciprocal : 0x1p-22;
+}
+
+// What underflow takes from a result behind so many VMACs: each may flush.
+double underflow(const Arithmetic& arithmetic, double vmacs) {
+    return arithmetic.accumulation == datasets::Accumulation::vmac_f32 ? (1 + vmacs) * vmac_underflow
+                                                                       : bf16_underflow;
 }
 
 // Of sums that leave the accumulator between k tiles, relative to the sum of magnitudes.
@@ -157,13 +164,14 @@ void Bounds::product(Op op, Rows rows, const Arithmetic& arithmetic, Bounded& in
     const double unit = store_unit(arithmetic);
     const auto terms = static_cast<double>(datasets::info(op).reduction(shape_));
     const double tiles = tile_sum_error(arithmetic, terms);
+    const double flushed = underflow(arithmetic, std::ceil(terms / 8));
     // fp32 magnitudes may be short by their own rounding.
     const double spread =
         (product_error(arithmetic, terms) * (1 + unit + tiles) + tiles) * (1 + gamma(2 * terms));
     for (std::size_t i = 0; i < into.value.size(); ++i) {
         const double rounding = unit * std::abs(into.value[i]);
         const double accumulation = spread * static_cast<double>(magnitude[i]);
-        into.bound[i] = rounding + accumulation + bf16_underflow;
+        into.bound[i] = rounding + accumulation + flushed;
         into.store_dominates[i] = rounding > 16 * accumulation ? 1 : 0;
     }
 }
@@ -203,7 +211,7 @@ void Bounds::probabilities(Rows rows, const Arithmetic& arithmetic, Bounded& int
         for (std::size_t j = 0; j < s.size(); ++j) {
             p[j] /= total;
             into.bound[index(row * into.columns) + j] =
-                p[j] * ((1 + spread[j]) * shared - 1) + bf16_underflow;
+                p[j] * ((1 + spread[j]) * shared - 1) + underflow(arithmetic, 2);
         }
     }
     std::ranges::fill(into.store_dominates, std::uint8_t{0});
@@ -279,6 +287,7 @@ void Bounds::fused_context(Rows rows, const Arithmetic& arithmetic, Bounded& int
                     {reference_.value_magnitudes(rows.head), keys, width, width}, 0.0F,
                     {spread.data(), rows.count, width, width});
     const double unit = store_unit(arithmetic) + finish_error(arithmetic);
+    const double flushed = underflow(arithmetic, std::ceil(double(keys) / 8));
     // The spread itself is summed in fp32.
     const double widen = 1 + gamma(2 * double(keys));
     for (std::size_t i = 0; i < into.value.size(); ++i) {
@@ -286,7 +295,7 @@ void Bounds::fused_context(Rows rows, const Arithmetic& arithmetic, Bounded& int
         const double magnitude = std::abs(into.value[i]);
         const double weighted =
             widen * (static_cast<double>(spread[i]) + magnitude * loss) / std::max(0.0, 1 - loss);
-        into.bound[i] = weighted * (1 + unit) + unit * magnitude + bf16_underflow;
+        into.bound[i] = weighted * (1 + unit) + unit * magnitude + flushed;
         into.store_dominates[i] = 0;
     }
 }

@@ -6,9 +6,10 @@
 //
 //   sums      A(K), relative to sum |a||b|: gamma(K + 1) for a chain of fp32 additions, the bias included. A
 //             VMAC adds eight products at a time: nine terms, each rounded to half of 2^-23 of the largest,
-//             and the result, together no more than w = 5 2^-23 of sum |a||b| so far; n = ceil(K / 8) of them
-//             give n w / (1 - n w). An addition on AIE2 rounds twice: the smaller operand to half of 2^-23 of
-//             the larger, and the sum. An emulation in fp32 chains adds their A(K).
+//             and the result, together no more than w = 5 2^-23 of sum |a||b| so far; n = ceil(K / 8) of
+//             them give n w / (1 - n w), and each flushes what is below 2^-126. An addition on AIE2 rounds
+//             twice: the smaller operand to half of 2^-23 of the larger, and the sum. An emulation in fp32
+//             chains adds their A(K).
 //   GEMM      |c - r| <= u_s |r| + (1 + u_s) A(K) sum |a||b|
 //             a sum that leaves the accumulator after every k tile adds u_t sum |a||b|: per tile but the last
 //             where the running sum is rounded; once, and gamma(tiles), where the host adds the tiles up.

@@ -134,6 +134,33 @@ TEST(Bounds, GrowWithEveryRoundingPerKTile) {
     }
 }
 
+// A VMAC flushes what is below 2^-126, so a healthy kernel may store 0 for any such result.
+TEST(Bounds, AdmitWhatAVmacFlushes) {
+    class Peak : public datasets::Source {
+    public:
+        void rows(Op, Rows, std::span<float> out) const override {
+            std::ranges::fill(out, 0.0F);
+            std::fill_n(out.begin() + 64, 64, -83.0F);
+        }
+    };
+    datasets::LayerCase layer;
+    layer.shape = {1500, 1};
+    const Peak scores;
+    Arithmetic a = product(DType::bf16, Rounding::nearest_even);
+    a.operand = DType::f32;
+    a.key_tile = 64;
+    a.exp_argument = DType::bf16;
+    a.exp_error = 0.0102;
+    Bounded bounded;
+    for (const auto accumulation : {datasets::Accumulation::chain_f32, datasets::Accumulation::vmac_f32}) {
+        a.accumulation = accumulation;
+        Bounds(layer, scores).of(Op::probabilities, {0, 0, 1}, a, false, bounded);
+        const double p = bounded.value[70];  // e^-83 / 1436: a denormal
+        EXPECT_LT(p, 0x1p-126);
+        EXPECT_EQ(p <= bounded.bound[70], accumulation == datasets::Accumulation::vmac_f32);
+    }
+}
+
 TEST(Bounds, GammaIsTheTextbookOne) {
     EXPECT_DOUBLE_EQ(gamma(1), 0x1p-24 / (1 - 0x1p-24));
     EXPECT_GT(gamma(3008), 3008 * 0x1p-24);
