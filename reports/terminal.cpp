@@ -236,7 +236,7 @@ std::string terminal_report(const RunRecord& record, bool color) {
         harness::limits(), [](const harness::Limit& limit) { return limit.gated && limit.provisional; });
     const auto rows = std::ranges::count_if(
         record.rows, [](const harness::OpRow& row) { return row.judgement.verdict != Verdict::covered; });
-    out += fmt::format("{}: {} rows judged, exit code {}; {} gated limit is provisional (synthetic)\n",
+    out += fmt::format("{}: {} rows judged, exit code {}; gated limits provisional (synthetic): {}\n",
                        painted(record.verdict, 0, color), rows, record.exit_code, provisional);
     return out;
 }
