@@ -286,4 +286,13 @@ TEST_F(AieCore, the_adder_is_not_that_of_ieee_754) {
     EXPECT_EQ(bits_of(vadd(-0x1.8p-126F, 0x1.0p-126F)), 0x80000000U) << "underflow keeps the sign";
 }
 
+TEST(AieVector, converts_to_another_element_by_its_bits) {
+    const auto floats = aie::broadcast<float, 8>(1.0F);
+    const aie::vector<bfloat16, 16> halves(floats);
+    EXPECT_EQ(halves[0].bits, 0x0000);
+    EXPECT_EQ(halves[1].bits, 0x3F80);
+    const aie::vector<float, 8> back(halves);
+    EXPECT_EQ(back[7], 1.0F);
+}
+
 }  // namespace

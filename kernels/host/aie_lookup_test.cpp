@@ -389,4 +389,30 @@ TEST_F(AieLookup, unrolled_loops_see_their_index) {
     EXPECT_EQ(sum, 10U + 200U + 12000U);
 }
 
+// Every bf16: the line of the quarter that x lies in, one VMAC, one store.
+TEST(AieTanh, follows_its_lines_for_every_bf16) {
+    aie::detail::reset_core();
+    aie::set_rounding(rounding_mode::conv_even);
+    double worst = 0;
+    for (unsigned bits = 0; bits < 0x10000; ++bits) {
+        const float x = value(static_cast<std::uint16_t>(bits));
+        if (!std::isfinite(x) || (x != 0 && std::abs(x) < 0x1p-126F)) {
+            continue;
+        }
+        const v16bfloat16 got =
+            getTanhBf16(aie::broadcast<bfloat16, 16>(bfloat16::from_bits(static_cast<std::uint16_t>(bits))));
+        const double result{value(got[3].bits)};
+        const int quarter = static_cast<int>(std::clamp(std::floor(x * 4), -16.0F, 15.0F));
+        const auto& line =
+            aie::detail::tanh_lines[static_cast<unsigned>(quarter < 0 ? -1 - quarter : quarter)];
+        const double offset{quarter < 0 ? -line.offset : line.offset};
+        const double exact = double{line.slope} * double{x} + offset;
+        ASSERT_NEAR(result, exact, 0x1p-8 * std::abs(exact)) << x;
+        worst = std::max(worst, std::abs(result - std::tanh(double{x})));
+    }
+    EXPECT_LT(worst, 0.0075);
+    EXPECT_GT(worst, 0.004);  // the line of the first quarter has slope 1
+    aie::detail::reset_core();
+}
+
 }  // namespace

@@ -2,8 +2,8 @@
 //
 // The exponential and the reciprocal compute the same bits: their tables are the nearest bf16 to exp of every
 // integer, to exp of every 1/256 below one, and to the reciprocal of every bf16 in [1, 2), which is what the
-// published data holds, entry by entry. The slopes and offsets of tanh follow no formula that reproduces
-// them, so getTanhBf16 needs the published table: link it and define AIE_HOST_TANH_TABLE.
+// published data holds, entry by entry. The lines of tanh follow no formula that reproduces them: their
+// sixteen slopes and offsets are given as published (mlir-aie, aie_runtime_lib/AIE2/lut_based_ops.cpp).
 #pragma once
 
 #include <array>
@@ -111,7 +111,7 @@ inline Words exp_keys(const Floats& x) {
 // The index of the upper byte is cut from the key by SRS, as key / 64, of which the lookup drops two more
 // bits. SRS rounds by the mode in force: under any mode but floor, keys close to the next integer take its
 // entry and the result is e times too large. Past the last entry the index wraps. x < -128 wraps as well.
-inline v16accfloat getExpBf16(const v16bfloat16& x) {
+inline v16accfloat getExpBf16(v16bfloat16 x) {
     using namespace aie::detail;
     const aie::rounding_mode mode = aie::get_rounding();
     v16accfloat out;
@@ -140,23 +140,53 @@ inline bfloat16 getInvBf16(float x) {
         static_cast<std::uint16_t>((inverse << 7) + aie::detail::reciprocals[mantissa]));
 }
 
-#ifdef AIE_HOST_TANH_TABLE
-extern float tanh_lut_ab[];
-extern float tanh_lut_cd[];
+namespace aie::detail {
+
+struct Line {
+    float slope;
+    float offset;
+};
+
+// tanh(x) on [n / 4, (n + 1) / 4) for n from 0 to 15; for negative n the offset changes its sign. All bf16.
+inline constexpr std::array<Line, 16> tanh_lines{{{0x1p0F, 0x0p0F},
+                                                  {0x1.bcp-1F, 0x1.f8p-6F},
+                                                  {0x1.62p-1F, 0x1.eap-4F},
+                                                  {0x1.02p-1F, 0x1.0ap-2F},
+                                                  {0x1.64p-2F, 0x1.aap-2F},
+                                                  {0x1.d6p-3F, 0x1.2p-1F},
+                                                  {0x1.2ap-3F, 0x1.6p-1F},
+                                                  {0x1.78p-4F, 0x1.9p-1F},
+                                                  {0x1.cep-5F, 0x1.b4p-1F},
+                                                  {0x1.22p-5F, 0x1.ccp-1F},
+                                                  {0x1.5cp-6F, 0x1.dep-1F},
+                                                  {0x1.ap-7F, 0x1.eap-1F},
+                                                  {0x1.ecp-8F, 0x1.f2p-1F},
+                                                  {0x1.4ep-8F, 0x1.f6p-1F},
+                                                  {0x1.74p-9F, 0x1.fap-1F},
+                                                  {0x0p0F, 0x1p0F}}};
+
+// All 32, as the two load ports of the core want them: each pair of lines twice.
+constexpr std::array<float, 128> make_tanh_table() {
+    std::array<float, 128> table{};
+    for (unsigned n = 0; n < 32; ++n) {
+        const bool negative = n < 16;
+        const Line& line = tanh_lines[negative ? 15 - n : n - 16];
+        const unsigned first = n / 2 * 8 + n % 2 * 2;
+        for (const unsigned at : {first, first + 4}) {
+            table[at] = line.slope;
+            table[at + 1] = negative ? -line.offset : line.offset;
+        }
+    }
+    return table;
+}
+alignas(32) inline constexpr std::array<float, 128> tanh_table = make_tanh_table();
+
+}  // namespace aie::detail
 
 // tanh(x): 32 lines over [-4, 4), the outermost beyond; then bf16 by the rounding mode in force.
-inline v16bfloat16 getTanhBf16(const v16bfloat16& x) {
+inline v16bfloat16 getTanhBf16(v16bfloat16 x) {
     using Table = aie::lut<4, float, bfloat16>;
-    const aie::linear_approx<bfloat16, Table> lines(Table(32, tanh_lut_ab, tanh_lut_cd), -2, 16);
+    const float* table = aie::detail::tanh_table.data();
+    const aie::linear_approx<bfloat16, Table> lines(Table(32, table, table), -2, 16);
     return lines.compute(x).to_vector<bfloat16>();
 }
-#else
-template <typename V>
-v16bfloat16 getTanhBf16(const V&) {
-    static_assert(
-        aie::detail::unsupported<V>,
-        "getTanhBf16: its table exists as published data only. Link mlir-aie's lut_based_ops.cpp and "
-        "define AIE_HOST_TANH_TABLE");
-    return {};
-}
-#endif

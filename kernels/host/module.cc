@@ -1,11 +1,15 @@
-// What a module for the CPU has beside its kernels: the core's reset, and the level of x86-64 it was compiled
-// for.
+// What a module for the CPU has beside its kernels: the core's reset, its rounding mode (aie::rounding_mode),
+// and the level of x86-64 it was compiled for.
 #include <aie_api/aie.hpp>
 
 extern "C" {
 
 void aie_reset_core() {
     aie::detail::reset_core();
+}
+
+unsigned aie_core_rounding() {
+    return static_cast<unsigned>(aie::get_rounding());
 }
 
 const char* aie_module_level() {

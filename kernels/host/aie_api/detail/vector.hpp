@@ -108,6 +108,12 @@ public:
 
     vector() { std::fill_n(data_, N, detail::poison<T>()); }
 
+    // The same bits as elements of another kind, as the compilers' native types convert.
+    template <typename U, unsigned M>
+    requires(!std::same_as<U, T> && M * sizeof(U) == N * sizeof(T)) explicit vector(const vector<U, M>& v) {
+        std::memcpy(data_, v.host_data(), sizeof(data_));
+    }
+
     // The first elements; the rest is not defined.
     template <typename... Values>
     requires(std::convertible_to<Values, T>&&...) explicit vector(T first, Values... values) : vector() {
@@ -253,7 +259,7 @@ private:
         return idx;
     }
 
-    alignas(std::min<std::size_t>(N * sizeof(T), 64)) T data_[N];
+    alignas(std::min<std::size_t>(N * sizeof(T), 32)) T data_[N];
 };
 
 namespace detail {
