@@ -25,10 +25,11 @@ TEST(Manifest, HoldsTheDesignsOfThisBuild) {
     }
     EXPECT_THAT(names, ::testing::ElementsAre("legacy_tile64", "tile64", "tile64_batch", "gemm_array",
                                               "gemm_array_floor", "gemm_array_rerounded", "softmax_rows",
-                                              "attention_fused"));
+                                              "softmax_rows_floor", "attention_fused",
+                                              "attention_fused_floor"));
     ASSERT_EQ(catalogue().combinations.size(), 2U);
     EXPECT_EQ(designs().front().name, "unfused");
-    EXPECT_EQ(designs().size(), 12U);
+    EXPECT_EQ(designs().size(), 24U);
     for (const Design& design : designs()) {
         EXPECT_FALSE(design.summary.empty());
         EXPECT_EQ(design.steps.front().ops.first, Op::query);
