@@ -18,6 +18,10 @@ extern "C" void on_signal(int number) {
 void catch_interrupts() {
     std::signal(SIGINT, on_signal);
     std::signal(SIGTERM, on_signal);
+    // Unless it is started to outlive its terminal (nohup).
+    if (std::signal(SIGHUP, on_signal) == SIG_IGN) {
+        std::signal(SIGHUP, SIG_IGN);
+    }
 }
 
 void throw_if_interrupted() {

@@ -9,7 +9,7 @@ struct Interrupted : std::exception {
     [[nodiscard]] const char* what() const noexcept override { return "interrupted"; }
 };
 
-// From now on SIGINT and SIGTERM set the flag. A second signal ends the process at once.
+// From now on SIGINT, SIGTERM and SIGHUP set the flag. A second signal ends the process at once.
 void catch_interrupts();
 
 void throw_if_interrupted();

@@ -157,6 +157,82 @@ class KernelGate(unittest.TestCase):
                      "was still running after 3 s", "check 'random data, scale 1'", limit=3)
         self.assertLess(time.monotonic() - start, 40)
 
+    def test_an_exponential_without_its_clamp_is_named(self):
+        """Beyond -128 the table wraps: the reviewer's mutant, which +-300 alone let pass."""
+        bare = self.changed("exp.h", "aie::min(bits, lowest).cast_to<bfloat16>()", "difference")
+        for file, role in (("softmax.cc", "softmax_update"), ("softmax.cc", "softmax_finish_even"),
+                           ("attention.cc", "attention_update")):
+            text = (OURS / file).read_text()
+            self.assertIn('#include "exp.h"', text)
+            part = bare.replace("#pragma once", "").replace("constexpr uint16 lowest", "// ")
+            words = "scores from -250 to 0" if "finish" in role else "far greater maximum, by 130"
+            self.planted(role, text.replace('#include "exp.h"', part), words)
+
+    def test_modes_that_are_left_behind_are_named(self):
+        self.planted("scale_tile", scale_with(SCALE + " aie::set_rounding(aie::rounding_mode::conv_even);")
+                     .replace("extern", "#include <aie_api/aie.hpp>\nextern", 1),
+                     "leaves rounding mode conv_even behind; contract: floor")
+        self.planted("scale_tile", "#include <immintrin.h>\n" + scale_with(
+            "_mm_setcsr(_mm_getcsr() | 0x8040); " + SCALE), "changes the CPU's floating-point mode")
+
+    def test_processes_are_named_and_ended(self):
+        for body in ("fork();", "if (fork() == 0) { setsid(); for (;;) pause(); }"):
+            self.planted("scale_tile", "#include <unistd.h>\n" + scale_with(body + SCALE),
+                         "check 'random data, scale 1': it starts a process")
+        mark = "sleep-of-a-kernel"
+        daemon = (f'if (fork() == 0) {{ setsid(); if (fork() == 0) '
+                  f'execl("/bin/sh", "{mark}", "-c", "sleep 50; :", "{mark}", nullptr); for (;;) pause(); }}')
+        self.planted("scale_tile", "#include <unistd.h>\n" + scale_with(daemon + SCALE),
+                     "it starts a process")
+        for process in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                self.assertNotIn(mark.encode(), process.read_bytes())
+            except OSError:  # it has ended
+                pass
+
+    def test_results_beyond_the_contracts_error_are_named(self):
+        """GELU as x / 2 near zero, within half a bf16 step of the largest values there."""
+        text = ("#include <aie_api/aie.hpp>\n#include <cmath>\n"
+                'extern "C" void gelu_even(const float* x, int n, bfloat16* o) {\n'
+                "    aie::set_rounding(aie::rounding_mode::conv_even);\n"
+                "    for (int i = 0; i < n; ++i) {\n"
+                "        const float v = x[i];\n"
+                "        const float g = 0.5f * v * std::erfc(-v * 0.70710678f);\n"
+                "        o[i] = bfloat16(std::fabs(v) < 0.017f ? 0.5f * v : g);\n"
+                "    }\n    aie::set_rounding(aie::rounding_mode::floor);\n}\n")
+        self.planted("gelu_even", text, "wrong: ")
+        done = self.gate("--kernel", self.kernel(text.replace("0.017f", "0.0f")), "--as", "gelu_even",
+                         expect=0)
+        self.assertRegex(done.stdout, r"project's own kernel: no, [0-9]+ of 8208 elements differ")
+
+    def test_ties_are_named(self):
+        for mode in ("conv_odd", "symmetric_inf"):
+            text = self.changed("matmul.cc", "Right::k_by_n, aie::rounding_mode::conv_even",
+                                f"Right::k_by_n, aie::rounding_mode::{mode}")
+            self.planted("matmul_tile_bf16_even", text, "check 'ties': wrong: ")
+
+    def test_macros_a_large_frame_and_the_signature(self):
+        text = "#include <aie_api/aie.hpp>\n" + scale_with(
+            "alignas(64) float t[4096]; for (int i = 0; i < 4096; ++i) t[i] = c[i] * FACTOR;"
+            'asm volatile("" : : "r"(t) : "memory"); for (int i = 0; i < 4096; ++i) c[i] = t[i];')
+        self.planted("scale_tile", text, "does not compile")
+        for definition in ("FACTOR=scale", "FACTOR=(scale)"):
+            done = self.gate("--kernel", self.kernel(text), "--as", "scale_tile", "--define", definition,
+                             "--define", "OTHER", expect=0)
+            self.assertRegex(done.stdout, r"stack frame of 16[0-9]{3} bytes; a core has 3328\n")
+            self.assertIn("same bits as the project's own kernel: yes\n", done.stdout)
+        done = self.planted("scale_tile", scale_with("__builtin_trap();"), "crashed with SIG")
+        self.assertIn('it was called as: extern "C" void scale_tile(float* c, float scale)', done.stdout)
+        self.assertNotIn("stack frame", done.stdout)
+
+    def test_what_fails_in_a_layer_only_is_named(self):
+        late = "static int calls = 0; if (++calls > 40) LATE " + SCALE
+        done = self.planted("scale_tile", scale_with(late.replace("LATE", "scale = -scale;")),
+                            "check 'layer': scores (")
+        self.assertNotIn("own kernel: no", done.stdout)
+        self.planted("scale_tile", scale_with(late.replace("LATE", "throw 1;")), "check 'layer: ",
+                     "ended by an exception")
+
     def test_memory_without_end_is_refused(self):
         text = "#include <vector>\n" + scale_with(
             "std::vector<float> all; while (true) all.resize(2 * all.size() + 1000, scale);")
@@ -166,6 +242,10 @@ class KernelGate(unittest.TestCase):
         self.planted("scale_tile", scale_with(SCALE + " c[4096] = 1;"),
                      "writes outside its tile: element 4096 of c, which has 4096")
         self.planted("scale_tile", scale_with(SCALE + " c[-1] = 1;"), "element -1 of c, before its start")
+        self.planted("gelu_even", "#include <aie_api/aie.hpp>\n"
+                     'extern "C" void gelu_even(const float* x, int n, bfloat16* o) {\n'
+                     "    for (int i = 0; i < n + 9; ++i) o[i] = bfloat16(x[i]);\n}\n",
+                     "writes outside its tile: element ")
         self.planted("store_tile_even", store("const_cast<float*>(c)[5] = 0;"), "changes its input c")
 
     def test_unwritten_output_is_named(self):
@@ -225,11 +305,23 @@ class KernelGate(unittest.TestCase):
         self.refused("--kernel", kernel, "--as", "matmul", expect=2,
                      parts=["matmul_tile_nk", "softmax_update"])
         self.refused("--kernel", kernel, expect=2, parts=["--as"])
+        self.refused("--kernel", kernel, "--as", "scale_tile", "--include", self.path / "none", expect=2,
+                     parts=["--include", "none"])
+        self.refused("--kernel", kernel, "--as", "scale_tile", "--define", "1=2", expect=2,
+                     parts=["--define", "NAME=VALUE"])
         self.refused("--as", "scale_tile", expect=2, parts=["--kernel"])
+
+    def test_a_reader_that_goes_away_leaves_nothing(self):
+        words = [HARNESS, "gate", "--kernel", self.kernel(scale_with(SCALE)), "--as", "scale_tile"]
+        with subprocess.Popen(words, env=self.environment, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL) as process:
+            process.stdout.close()
+            process.wait(timeout=60)
+        self.assertGreaterEqual(process.returncode, 0, "it died of a signal")
 
     def test_interrupting_leaves_nothing(self):
         kernel = self.kernel(scale_with("volatile bool on = true; while (on) {}"))
-        for delay in (0.3, 20):
+        for delay, number in ((0.3, signal.SIGINT), (20, signal.SIGINT), (0.3, signal.SIGHUP)):
             process = subprocess.Popen([HARNESS, "gate", "--kernel", kernel, "--as", "scale_tile"],
                                        env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             end = time.monotonic() + delay
@@ -237,7 +329,7 @@ class KernelGate(unittest.TestCase):
             while time.monotonic() < end and not (delay > 1 and self.is_kernel(children.read_text())):
                 time.sleep(0.05)
             child = children.read_text().split()
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             _, errors = process.communicate(timeout=20)
             self.assertEqual(process.returncode, 130, errors)
             self.assertIn(b"interrupted", errors)

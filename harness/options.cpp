@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <map>
 
@@ -187,6 +188,17 @@ CLI::App* add_record(CLI::App& app, Raw& raw) {
     return record;
 }
 
+CLI::Validator is_macro() {
+    const auto fault = [](const std::string& text) {
+        const std::string name = text.substr(0, text.find('='));
+        const auto part_of_name = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_'; };
+        const bool valid = !name.empty() && std::isdigit(static_cast<unsigned char>(name[0])) == 0 &&
+                           std::ranges::all_of(name, part_of_name);
+        return valid ? std::string() : fmt::format("{}: not NAME or NAME=VALUE", text);
+    };
+    return {fault, ""};
+}
+
 CLI::App* add_gate(CLI::App& app, Raw& raw) {
     GateOptions& options = raw.gate;
     CLI::App* gate = app.add_subcommand("gate", "Judge one kernel file of your own, from source to verdict");
@@ -194,7 +206,8 @@ CLI::App* add_gate(CLI::App& app, Raw& raw) {
         "Compiles FILE against the AIE API for this CPU, calls the function as ROLE (kernels/aie2/kernels.h\n"
         "has the contracts) in a process of its own, and judges what it computes, writes and reads: first\n"
         "single tiles, then a layer whose other kernels are ours. Nothing outside a temporary folder is\n"
-        "touched. Needs g++ or clang++. Exit codes: 0 passed, 1 failed, 3 could not run.");
+        "touched. Needs g++ or clang++. Exit codes: 0 passed, 1 failed, 3 could not run.\n"
+        "Not checked: cycles, and whether the kernel's data fits into a core's memory (L1).");
     std::vector<std::string> roles;
     for (const std::string_view role : npu_impl::kernel_roles()) {
         roles.emplace_back(role);
@@ -207,7 +220,11 @@ CLI::App* add_gate(CLI::App& app, Raw& raw) {
     gate->add_option("--symbol", options.symbol, "Name of the extern \"C\" function (default: the role)")
         ->type_name("NAME");
     gate->add_option("--include", options.include, "A folder with headers of yours; may be repeated")
+        ->check(CLI::ExistingDirectory)
         ->type_name("DIR");
+    gate->add_option("--define", options.define, "A macro for the compiler; may be repeated")
+        ->type_name("NAME[=VALUE]")
+        ->check(is_macro());
     gate->add_option("--limit", options.limit_seconds, "Most seconds that the kernel may run, all checks")
         ->check(CLI::Range(0.1, 86400.0))
         ->type_name("SECONDS")

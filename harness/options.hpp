@@ -72,6 +72,7 @@ struct GateOptions {
     std::string role;
     std::string symbol;  // empty: the role
     std::vector<std::string> include;
+    std::vector<std::string> define;  // NAME or NAME=VALUE
     double limit_seconds = 60;
 };
 

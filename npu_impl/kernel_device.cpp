@@ -87,6 +87,10 @@ std::string_view kernel_level() {
     return kernels::x86_64_levels().front();
 }
 
+std::string own_module() {
+    return kernels::module_file(kernel_level());
+}
+
 const Design* design_with(std::string_view role) {
     const auto all = designs();
     const auto found = std::ranges::find_if(all, [&](const Design& design) { return calls(design, role); });
@@ -100,8 +104,11 @@ RawKernel::RawKernel(const std::string& module, const std::string& symbol) {
     }
     function_ = dlsym(library, symbol.c_str());
     reset_ = reinterpret_cast<void (*)()>(dlsym(library, "aie_reset_core"));
-    if (function_ == nullptr || reset_ == nullptr) {
-        const std::string missing = function_ == nullptr ? symbol : "aie_reset_core";
+    rounding_ = reinterpret_cast<unsigned (*)()>(dlsym(library, "aie_core_rounding"));
+    if (function_ == nullptr || reset_ == nullptr || rounding_ == nullptr) {
+        const std::string missing = function_ == nullptr ? symbol
+                                    : reset_ == nullptr  ? "aie_reset_core"
+                                                         : "aie_core_rounding";
         throw KernelError("there is no function " + missing +
                           " in it (a kernel is declared extern \"C\"; --symbol names it)");
     }
@@ -116,7 +123,7 @@ struct KernelDevice::State {
 
 KernelDevice::KernelDevice(std::string_view role, const std::string& module, const std::string& symbol) {
     try {
-        state_ = std::make_unique<State>(kernels::module_file(kernel_level()));
+        state_ = std::make_unique<State>(own_module());
     } catch (const kernels::ModuleError& error) {
         throw DeviceError(error.what());
     }

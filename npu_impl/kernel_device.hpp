@@ -23,8 +23,10 @@ public:
 // The functions of kernels/aie2/kernels.h, each a role that a kernel can play.
 std::span<const std::string_view> kernel_roles();
 
-// The level of x86-64 to compile a kernel for: the highest that this CPU has.
+// The level of x86-64 to compile a kernel for: the highest that this CPU has. And the module of our own
+// kernels for it.
 std::string_view kernel_level();
+std::string own_module();
 
 // The first design in which the emulated device calls this role; null where none does.
 const Design* design_with(std::string_view role);
@@ -40,9 +42,13 @@ public:
 
     void reset() const { reset_(); }
 
+    // The core's aie::rounding_mode, by number.
+    [[nodiscard]] unsigned rounding() const { return rounding_(); }
+
 private:
     void* function_;
     void (*reset_)();
+    unsigned (*rounding_)();
 };
 
 // An emulated device of exact arithmetic in which `role` is played by `symbol` of `module`.

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <stdexcept>
 
 #include "harness/commands/commands.hpp"
@@ -123,19 +125,49 @@ Stage run_stage(double limit_seconds, ProgressBar& bar, const std::function<void
     return stage;
 }
 
+TileKernel on_tiles(const npu_impl::RawKernel& kernel) {
+    return {kernel.function(), [&] { kernel.reset(); }, [&] { return kernel.rounding(); }};
+}
+
+// A line that compares its results with those of our own kernel.
+std::string likeness(const std::vector<TileCase>& cases, const std::string& role, const TileKernel& kernel) {
+    std::optional<npu_impl::RawKernel> own;
+    try {
+        own.emplace(npu_impl::own_module(), role);
+    } catch (const npu_impl::KernelError&) {
+        return {};  // an installation without our modules: the layer check says so where it needs them
+    }
+    Difference sum;
+    for (const TileCase& one : cases) {
+        const Difference part = difference(one, kernel, on_tiles(*own));
+        sum.differing += part.differing;
+        sum.elements += part.elements;
+    }
+    return fmt::format("same bits as the project's own kernel: {}\n",
+                       sum.differing == 0 ? "yes"
+                                          : fmt::format("no, {} of {} elements differ (within the bound)",
+                                                        sum.differing, sum.elements));
+}
+
 void check_tiles(const GateOptions& options, const std::string& symbol, const std::string& module,
                  const Reporter& reporter) {
     reporter.check(loading);
     report_faults(reporter);
     try {
         const npu_impl::RawKernel kernel(module, symbol);
-        const TileKernel tile_kernel{kernel.function(), [&] { kernel.reset(); }};
-        for (const TileCase& one : tile_cases(options.role)) {
+        const TileKernel tile_kernel = on_tiles(kernel);
+        const std::vector<TileCase> cases = tile_cases(options.role);
+        bool passed = true;
+        for (const TileCase& one : cases) {
             reporter.check(one.name);
             const TileFaults faults = check_tile(one, tile_kernel);
+            passed = passed && faults.lines.empty();
             for (const std::string& fault : faults.lines) {
                 reporter.send(faults.unsafe ? Message::Kind::damage : Message::Kind::finding, fault);
             }
+        }
+        if (passed) {
+            reporter.text(likeness(cases, options.role, tile_kernel));
         }
     } catch (const npu_impl::KernelError& error) {
         reporter.send(Message::Kind::damage, error.what());
@@ -197,7 +229,10 @@ std::vector<Stage> run_checks(const GateOptions& options, const std::string& sym
     }));
     bar.clear();
     const Stage& tiles = stages.front();
-    console.print("\ntile checks\n" + lines_of(tiles, console));
+    console.print("\ntile checks\n" + lines_of(tiles, console) + tiles.text);
+    if (tiles.halted) {
+        console.print(fmt::format("  it was called as: {}\n", signature(options.role)));
+    }
     const npu_impl::Design* design = npu_impl::design_with(options.role);
     if (design == nullptr) {
         console.print(fmt::format("\nlayer check: none, no design of this build calls {}\n", options.role));
@@ -230,11 +265,12 @@ void show(const CompileResult& compiled, bool quiet) {
 
 ExitCode run(const GateOptions& options, const std::string&) {
     const auto start = Clock::now();
+    std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away must not keep the folder from being removed
     require_readable(options.kernel);
     const Console console(options.common);
     const std::string symbol = options.symbol.empty() ? options.role : options.symbol;
     const std::string level(npu_impl::kernel_level());
-    const int steps = 7 + static_cast<int>(tile_cases(options.role).size());
+    const int steps = 8 + static_cast<int>(tile_cases(options.role).size());
     ProgressBar bar("gating", steps, !options.common.quiet);
     console.print(fmt::format("Kernel     {}, function {}, as {}\n", options.kernel, symbol, options.role));
     const auto conclude = [&](const std::string& fault) {
@@ -247,7 +283,7 @@ ExitCode run(const GateOptions& options, const std::string&) {
     bar.step("compiling");
     const TemporaryFolder folder;
     const CompileResult compiled =
-        compile_kernel({options.kernel, options.include, level, console.color()}, folder);
+        compile_kernel({options.kernel, options.include, options.define, level, console.color()}, folder);
     bar.clear();
     show(compiled, options.common.quiet);
     if (!compiled.fault.empty()) {
@@ -255,6 +291,11 @@ ExitCode run(const GateOptions& options, const std::string&) {
     }
     console.print(
         fmt::format("Compiled   by {} for {} in {:.1f} s\n", compiled.compiler, level, compiled.seconds));
+    const std::int64_t stack_bytes = npu_impl::designs().front().stack_bytes;
+    if (compiled.frame_bytes > stack_bytes) {
+        console.print(fmt::format("Remark     stack frame of {} bytes; a core has {}\n", compiled.frame_bytes,
+                                  stack_bytes));
+    }
     const std::vector<Stage> stages = run_checks(options, symbol, compiled.module, bar, console);
     const bool passed = std::ranges::all_of(stages, &Stage::passed);
     return conclude(passed ? "" : summary(stages));

@@ -175,8 +175,12 @@ std::vector<TileCase> update_cases() {
     cases.push_back(
         update_case("second tile, ragged keys: 17 of 64", running(random_inputs(random, 17, 2), random, 2)));
     cases.push_back(update_case("no keys", running(random_inputs(random, 0, 1), random, 0)));
-    cases.push_back(
-        update_case("far greater maximum", running(random_inputs(random, tile, 1), random, -300)));
+    for (const int distance : far_distances) {
+        cases.push_back(update_case(fmt::format("far greater maximum, by {}", distance),
+                                    running(random_inputs(random, tile, 1), random, -distance)));
+        cases.push_back(update_case(fmt::format("far smaller scores, by {}", distance),
+                                    running(random_inputs(random, tile, 1), random, distance)));
+    }
     Inputs poisoned = random_inputs(random, tile, 1);
     poisoned.query[at(5, 9)] = not_a_number;
     cases.push_back(update_case("NaN in a row of query", poisoned));

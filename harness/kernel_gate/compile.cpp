@@ -4,8 +4,10 @@
 #include <fmt/ranges.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -54,7 +56,7 @@ std::vector<std::string> command_line(const std::string& compiler, const Compile
                                    "-Wno-unknown-pragmas",
                                    "-Wl,-z,defs"};
     if (compiler == "g++") {
-        words.emplace_back("-fno-gnu-unique");
+        words.insert(words.end(), {"-fno-gnu-unique", "-fstack-usage"});
     }
     if (request.color) {
         words.emplace_back("-fdiagnostics-color=always");
@@ -63,12 +65,53 @@ std::vector<std::string> command_line(const std::string& compiler, const Compile
     for (const std::string& folder : request.include) {
         words.push_back("-I" + folder);
     }
+    for (const std::string& macro : request.define) {
+        words.push_back("-D" + macro);
+    }
     words.insert(words.end(), {"-isystem", headers.string(), fs::absolute(request.kernel).string(),
                                (headers / "module.cc").string(), "-o", module.string()});
     return words;
 }
 
+// What -fstack-usage wrote: lines of "place:function<tab>bytes<tab>kind". Those of module.cc are its own.
+std::int64_t largest_frame(const fs::path& folder) {
+    std::int64_t largest = 0;
+    for (const auto& entry : fs::directory_iterator(folder)) {
+        const std::string name = entry.path().filename().string();
+        if (!name.ends_with(".su") || name.ends_with("-module.su")) {
+            continue;
+        }
+        std::istringstream text(read_file(entry.path()));
+        for (std::string line; std::getline(text, line);) {
+            const std::size_t tab = line.find('\t');
+            if (tab != std::string::npos) {
+                largest = std::max(largest, std::int64_t{std::strtoll(line.c_str() + tab, nullptr, 10)});
+            }
+        }
+    }
+    return largest;
+}
+
 }  // namespace
+
+std::string signature(std::string_view role) {
+    for (const EmbeddedFile& file : embedded_files()) {
+        const std::size_t start = file.text.find(fmt::format("\nvoid {}(", role));
+        if (file.path != "kernels.h" || start == std::string_view::npos) {
+            continue;
+        }
+        std::string out;
+        for (const char c : file.text.substr(start + 1, file.text.find(';', start) - start - 1)) {
+            if (c != ' ' && c != '\n') {
+                out += c;
+            } else if (!out.ends_with(' ')) {
+                out += ' ';
+            }
+        }
+        return "extern \"C\" " + out;
+    }
+    return {};
+}
 
 TemporaryFolder::TemporaryFolder() {
     std::error_code error;
@@ -112,6 +155,7 @@ CompileResult compile_kernel(const CompileRequest& request, const TemporaryFolde
         } else if (outcome.end != Outcome::End::exited || outcome.code != 0) {
             result.fault = "does not compile";
         }
+        result.frame_bytes = largest_frame(folder.path());
         return result;
     }
     throw std::runtime_error(

@@ -11,6 +11,10 @@ namespace harness::kernel_gate {
 inline constexpr double exp_table_error = 0.0103;
 inline constexpr double exp_underflow = 1e-37;
 
+// Between scores and maxima, all beyond what the table takes: its index has 8 bits before the point, so that
+// without a clamp -130 looks up exp(126), -150 and -200 other large numbers, and -300 a small one.
+inline constexpr int far_distances[] = {130, 150, 200, 300};
+
 struct Exponential {
     double value = 0;
     double error = 0;

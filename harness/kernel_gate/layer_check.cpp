@@ -105,11 +105,15 @@ void check_layer(const npu_impl::Design& design, std::string_view role, const st
     Selection selection;
     selection.repetitions = 1;
     try {
-        send(run_case(layer, golden, candidate, selection, "",
-                      [&](std::string_view stage) { reporter.check(fmt::format("layer: {}", stage)); }),
-             reporter);
+        const CaseResult result =
+            run_case(layer, golden, candidate, selection, "",
+                     [&](std::string_view stage) { reporter.check(fmt::format("layer: {}", stage)); });
+        reporter.check("layer");
+        send(result, reporter);
     } catch (const std::exception& error) {
         reporter.finding(fmt::format("ended by an exception: {}", error.what()));
+    } catch (...) {
+        reporter.finding("ended by an exception");
     }
 }
 

@@ -33,7 +33,8 @@ std::optional<Product> product_of(std::string_view role) {
     return std::nullopt;
 }
 
-// c + a b and sum |a||b| + |c|. a [64, 64]; b [k, n], or [n, k] where the product says so.
+// c + a b, within a multiple of sum |a||b| + |c|, or to the bit where its sums are exact. a [64, 64]; b
+// [k, n], or [n, k] where the product says so.
 Expectation multiplied(const Product& product, const std::vector<double>& a, const std::vector<double>& b,
                        const std::vector<double>& c, bool exact) {
     Expectation out;
@@ -49,7 +50,9 @@ Expectation multiplied(const Product& product, const std::vector<double>& a, con
                 magnitude += std::abs(left * right);
             }
             const double error = exact ? 0.0 : product_error * magnitude;
-            out.value.push_back(sum);
+            const bool stored = exact && product.rounding && std::isfinite(sum);
+            out.value.push_back(stored ? double(datasets::round_to_bf16(float(sum), *product.rounding))
+                                       : sum);
             out.bound.push_back(error + (product.rounding && !exact
                                              ? store_error(std::abs(sum) + error, *product.rounding)
                                              : 0.0));
@@ -88,6 +91,19 @@ TileCase one_k_step(const Product& product, int step) {
                         random.integers(elements, 1, 2), random.integers(elements, 1, 2), true);
 }
 
+// Sums of 240 to 460 of either sign, which bf16 holds in steps of two: every odd one is a tie.
+TileCase ties(const Product& product) {
+    Random random(200);
+    std::vector<double> a = random.integers(elements, 1, 2);
+    std::vector<double> c = random.integers(elements, 150, 250);
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        const double sign = i / tile % 2 == 0 ? 1 : -1;
+        a[i] *= sign;
+        c[i] *= sign;
+    }
+    return product_case(product, "ties", a, random.integers(elements, 1, 2), c, true);
+}
+
 std::vector<TileCase> cases_of(const Product& product) {
     std::vector<TileCase> cases;
     Random random(1);
@@ -98,6 +114,9 @@ std::vector<TileCase> cases_of(const Product& product) {
                                  random.integers(elements, -largest, largest), true));
     for (int step = 0; step < tile / 8; ++step) {
         cases.push_back(one_k_step(product, step));
+    }
+    if (product.stored == Type::bf16) {
+        cases.push_back(ties(product));
     }
     cases.push_back(product_case(product, "random data", random.normals(elements, 1, Type::bf16),
                                  random.normals(elements, 1, Type::bf16),

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,8 +15,10 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <optional>
+#include <set>
 #include <stdexcept>
 
 #include "harness/interrupt.hpp"
@@ -35,10 +38,43 @@ constexpr rlim_t program_bytes = rlim_t{4} << 30U;
     throw std::runtime_error(fmt::format("{}: {}", what, std::strerror(errno)));
 }
 
-// A child process in a group of its own, gone with everything it started when this object goes.
+// The children of this process. What a child leaves behind becomes one too.
+std::set<pid_t> children() {
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    std::set<pid_t> found;
+    std::error_code error;
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task", error)) {
+        std::ifstream file(thread.path() / "children");
+        for (pid_t pid = 0; file >> pid;) {
+            found.insert(pid);
+        }
+    }
+    return found;
+}
+
+// Kills all children but `spared`, and in turn what they leave behind.
+void kill_children_but(const std::set<pid_t>& spared) {
+    constexpr int most_turns = 1000;  // against what forks faster than it is killed
+    for (int turn = 0; turn < most_turns; ++turn) {
+        std::set<pid_t> others = children();
+        std::erase_if(others, [&](pid_t pid) { return spared.contains(pid); });
+        if (others.empty()) {
+            return;
+        }
+        for (const pid_t pid : others) {
+            kill(pid, SIGKILL);
+        }
+        for (const pid_t pid : others) {
+            waitpid(pid, nullptr, 0);
+        }
+    }
+}
+
+// A child process in a group of its own, gone with everything it started when this object goes. `before`: the
+// children of before it.
 class Child {
 public:
-    explicit Child(pid_t pid) : pid_(pid) { setpgid(pid, pid); }
+    Child(pid_t pid, std::set<pid_t> before) : pid_(pid), before_(std::move(before)) { setpgid(pid, pid); }
     Child(const Child&) = delete;
     Child& operator=(const Child&) = delete;
     ~Child() {
@@ -48,6 +84,7 @@ public:
             kill(pid_, SIGKILL);
             waitpid(pid_, nullptr, 0);
         }
+        kill_children_but(before_);
     }
 
     // Nothing while it runs.
@@ -64,6 +101,7 @@ public:
 
 private:
     pid_t pid_;
+    std::set<pid_t> before_;
     bool running_ = true;
 };
 
@@ -88,6 +126,10 @@ void leave_parent(pid_t parent) {
     setpgid(0, 0);
     std::signal(SIGINT, SIG_DFL);
     std::signal(SIGTERM, SIG_DFL);
+    if (std::signal(SIGHUP, SIG_DFL) == SIG_IGN) {
+        std::signal(SIGHUP, SIG_IGN);
+    }
+    std::signal(SIGPIPE, SIG_DFL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) {
         _exit(exit_after_error);
@@ -204,6 +246,7 @@ struct Pipe {
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_AS, static_cast<rlim_t>(address_space_bytes() + memory_bytes));
     dup2(STDERR_FILENO, STDOUT_FILENO);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     try {
         body(reporter);
         reporter.send(Message::Kind::end, "");
@@ -233,24 +276,32 @@ std::string describe(const Outcome& outcome) {
     return "was not found";
 }
 
+Reporter::Reporter(int pipe) : pipe_(pipe), process_(getpid()) {}
+
 void Reporter::send(Message::Kind kind, std::string_view text) const {
+    if (getpid() != process_) {
+        return;
+    }
     const auto length = static_cast<std::uint32_t>(text.size());
     std::array<char, header_bytes> header{};
     header[0] = static_cast<char>(kind);
     std::memcpy(header.data() + 1, &length, sizeof length);
-    const auto put = [this](const char* bytes, std::size_t count) {
-        while (count > 0) {
-            const ssize_t written = write(pipe_, bytes, count);
-            if (written < 0 && errno != EINTR) {
-                return;
-            }
-            const auto done = static_cast<std::size_t>(std::max(written, ssize_t{0}));
-            bytes += done;
-            count -= done;
+    // In one piece, so that nobody else who writes to the pipe comes between.
+    std::array<iovec, 2> rest{iovec{header.data(), header.size()},
+                              iovec{const_cast<char*>(text.data()), text.size()}};
+    while (rest[0].iov_len + rest[1].iov_len > 0) {
+        const ssize_t written = writev(pipe_, rest.data(), rest.size());
+        if (written < 0 && errno != EINTR) {
+            return;
         }
-    };
-    put(header.data(), header.size());
-    put(text.data(), text.size());
+        auto done = static_cast<std::size_t>(std::max(written, ssize_t{0}));
+        for (iovec& part : rest) {
+            const std::size_t count = std::min(done, part.iov_len);
+            part.iov_base = static_cast<char*>(part.iov_base) + count;
+            part.iov_len -= count;
+            done -= count;
+        }
+    }
 }
 
 Outcome run_program(const std::vector<std::string>& words, const std::string& folder, double limit_seconds) {
@@ -261,6 +312,7 @@ Outcome run_program(const std::vector<std::string>& words, const std::string& fo
     }
     arguments.push_back(nullptr);
     const pid_t parent = getpid();
+    std::set<pid_t> before = children();
     const pid_t pid = fork();
     if (pid < 0) {
         throw_errno("cannot start a process");
@@ -278,7 +330,7 @@ Outcome run_program(const std::vector<std::string>& words, const std::string& fo
         execvp(arguments[0], arguments.data());
         _exit(exit_not_found);
     }
-    Child child(pid);
+    Child child(pid, std::move(before));
     Outcome outcome = supervise(child, limit_seconds, [] { poll(nullptr, 0, poll_milliseconds); });
     if (outcome.end == Outcome::End::exited && outcome.code == exit_not_found) {
         outcome.end = Outcome::End::not_found;
@@ -292,6 +344,7 @@ Outcome run_isolated(double limit_seconds, std::int64_t memory_bytes,
     Pipe pipe;
     std::fflush(nullptr);
     const pid_t parent = getpid();
+    std::set<pid_t> before = children();
     const pid_t pid = fork();
     if (pid < 0) {
         throw_errno("cannot start a process");
@@ -300,7 +353,7 @@ Outcome run_isolated(double limit_seconds, std::int64_t memory_bytes,
         leave_parent(parent);
         run_body(Reporter(pipe.ends[1]), memory_bytes, body);
     }
-    Child child(pid);
+    Child child(pid, std::move(before));
     pipe.close_writer();
     Inbox inbox(pipe.ends[0], receive);
     Outcome outcome = supervise(child, limit_seconds, [&] { inbox.read_some(poll_milliseconds); });

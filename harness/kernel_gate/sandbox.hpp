@@ -44,10 +44,11 @@ struct Message {
     std::string text;
 };
 
-// The isolated side of the conversation. Every message has left the process when `send` returns.
+// The isolated side of the conversation. Every message has left the process when `send` returns. Says nothing
+// in a process that was forked from its own.
 class Reporter {
 public:
-    explicit Reporter(int pipe) : pipe_(pipe) {}
+    explicit Reporter(int pipe);
 
     void check(std::string_view name) const { send(Message::Kind::check, name); }
     void finding(std::string_view text) const { send(Message::Kind::finding, text); }
@@ -58,11 +59,13 @@ public:
 
 private:
     int pipe_;
+    int process_;
 };
 
 // Forks and runs `body` with at most `memory_bytes` more memory than now; what it prints goes to standard
-// error. `receive` gets its messages, here. Call before this process has threads. Throws Interrupted after
-// Ctrl-C and std::runtime_error for an error of the harness in `body`.
+// error. What it starts becomes its child, however deep, and is killed when it ends. `receive` gets its
+// messages, here. Call before this process has threads. Throws Interrupted after Ctrl-C and
+// std::runtime_error for an error of the harness in `body`.
 Outcome run_isolated(double limit_seconds, std::int64_t memory_bytes,
                      const std::function<void(const Reporter&)>& body,
                      const std::function<void(const Message&)>& receive);

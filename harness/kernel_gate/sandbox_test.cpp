@@ -90,6 +90,44 @@ TEST(Sandbox, StopsWhatDoesNotEndWithAllThatItStarted) {
     EXPECT_EQ(command, "");
 }
 
+// Neither another group nor another session saves what a kernel has started, nor the end of its parent.
+TEST(Sandbox, EndsWhatHasLeftItsGroup) {
+    std::string grandchild;
+    const Outcome outcome = run_isolated(
+        60, memory,
+        [](const Reporter& reporter) {
+            const pid_t pid = fork();
+            if (pid == 0) {
+                setsid();
+                reporter.text("from a copy of the process");
+                if (fork() == 0) {
+                    setsid();
+                    pause();
+                }
+                pause();
+            }
+            reporter.text(std::to_string(pid));
+        },
+        [&](const Message& message) { grandchild += message.text; });
+    EXPECT_TRUE(outcome.finished);
+    EXPECT_EQ(grandchild.find_first_not_of("0123456789"), std::string::npos) << grandchild;
+    EXPECT_FALSE(std::filesystem::exists("/proc/" + grandchild)) << grandchild;
+    // No child of this process is left either.
+    EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1);
+    EXPECT_EQ(errno, ECHILD);
+}
+
+TEST(Sandbox, SparesTheChildrenOfBefore) {
+    const pid_t earlier = fork();
+    if (earlier == 0) {
+        pause();
+    }
+    isolated([](const Reporter&) {});
+    EXPECT_EQ(waitpid(earlier, nullptr, WNOHANG), 0);
+    kill(earlier, SIGKILL);
+    waitpid(earlier, nullptr, 0);
+}
+
 TEST(Sandbox, LimitsMemory) {
     const Isolated run = isolated([](const Reporter& reporter) {
         try {

@@ -103,8 +103,12 @@ std::vector<TileCase> update_cases() {
     cases.push_back(update_case("second tile", scores(8), tile, running_state(random, 16)));
     cases.push_back(
         update_case("second tile, ragged keys: 17 of 64", scores(8), 17, running_state(random, 8)));
-    cases.push_back(update_case("far greater maximum", scores(2), tile, running_state(random, -300)));
-    cases.push_back(update_case("far smaller scores", scores(2), tile, running_state(random, 300)));
+    for (const int distance : far_distances) {
+        cases.push_back(update_case(fmt::format("far greater maximum, by {}", distance), scores(2), tile,
+                                    running_state(random, -distance)));
+        cases.push_back(update_case(fmt::format("far smaller scores, by {}", distance), scores(2), tile,
+                                    running_state(random, distance)));
+    }
     std::vector<double> poisoned = scores(2);
     poisoned[at(5, 9)] = not_a_number;
     cases.push_back(update_case("NaN in a row", poisoned, tile, {}));
@@ -169,6 +173,12 @@ std::vector<TileCase> finish_cases(Rounding rounding) {
         cases.push_back(finish_case(keys == tile ? "random data" : fmt::format("ragged keys: {} of 64", keys),
                                     scores, keys, state_of(scores, keys, random), rounding));
     }
+    std::vector<double> spread;
+    for (int i = 0; i < elements; ++i) {
+        spread.push_back(exact_in(Type::f32, -250 * random.uniform()));
+    }
+    cases.push_back(
+        finish_case("scores from -250 to 0", spread, tile, state_of(spread, tile, random), rounding));
     const std::vector<double> scores = random.normals(elements, 2, Type::f32);
     State poisoned = state_of(scores, tile, random);
     poisoned.row_sum[5] = not_a_number;

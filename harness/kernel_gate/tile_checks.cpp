@@ -1,11 +1,16 @@
 #include "harness/kernel_gate/tile_checks.hpp"
 
 #include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <xmmintrin.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <memory>
+#include <optional>
 
 #include "harness/kernel_gate/tile_memory.hpp"
 #include "harness/kernel_gate/tile_verdict.hpp"
@@ -33,6 +38,47 @@ Patterns all(Pattern pattern) {
 
 using Bytes = std::vector<std::byte>;
 
+// Rounding, masks and flushing of SSE; the other bits are sticky flags. As every process starts.
+constexpr unsigned control_bits = 0xFFC0;
+constexpr unsigned control_at_start = 0x1F80;
+
+// Of Xilinx/aie_api aie_types.hpp, by number.
+std::string rounding_name(unsigned mode) {
+    constexpr std::array names{
+        "floor",        "ceil",         "symmetric_floor", "symmetric_ceil", "4",         "5",       "6", "7",
+        "negative_inf", "positive_inf", "symmetric_zero",  "symmetric_inf",  "conv_even", "conv_odd"};
+    return mode < names.size() ? names.at(mode) : fmt::format("{}", mode);
+}
+
+// What lies around operand `index`: of its own, so that a kernel that copies does not copy one operand's
+// surroundings into another's unseen. Not by the lowest bits, which rounding may change.
+Pattern around_operand(Pattern pattern, std::size_t index) {
+    return pattern ^ (static_cast<Pattern>(index) * 0x00040004U);
+}
+
+// What is wrong after a call beside memory. Ends processes that the kernel has forked off this one.
+struct Aftermath {
+    bool threw = false;
+    bool started = false;           // a process
+    std::vector<std::string> left;  // modes
+
+    void look(const TileKernel& kernel, pid_t process) {
+        if (getpid() != process) {
+            _exit(0);
+        }
+        started = waitpid(-1, nullptr, WNOHANG) >= 0 || errno != ECHILD;
+        const unsigned mode = kernel.rounding ? kernel.rounding() : 0;
+        if (mode != 0) {
+            left.push_back(
+                fmt::format("it leaves rounding mode {} behind; contract: floor", rounding_name(mode)));
+        }
+        if ((_mm_getcsr() & control_bits) != control_at_start) {
+            left.emplace_back("it changes the CPU's floating-point mode");
+            _mm_setcsr(control_at_start);
+        }
+    }
+};
+
 // The operands of one case in memory, filled anew for every call.
 class Bench {
 public:
@@ -43,26 +89,28 @@ public:
         }
     }
 
-    // Calls the kernel; false: it threw an exception.
-    bool run(const Patterns& patterns) {
+    Aftermath run(const Patterns& patterns) {
         patterns_ = patterns;
         std::array<void*, 8> pointers{};
         before_.clear();
         for (std::size_t i = 0; i < memories_.size(); ++i) {
-            fill(case_.operands[i], *memories_[i], patterns);
+            fill(i, patterns);
             const std::byte* data = memories_[i]->data();
             before_.emplace_back(data, data + memories_[i]->bytes());
             pointers.at(i) = memories_[i]->data();
         }
         kernel_.reset();
+        const pid_t process = getpid();
+        Aftermath aftermath;
         poison_heap(patterns[heap]);
         try {
             poison_stack(patterns[stack]);
             case_.call(kernel_.function, pointers.data());
         } catch (...) {
-            return false;
+            aftermath.threw = true;
         }
-        return true;
+        aftermath.look(kernel_, process);
+        return aftermath;
     }
 
     // Writes outside tiles and into inputs.
@@ -71,7 +119,7 @@ public:
         for (std::size_t i = 0; i < memories_.size(); ++i) {
             const TileMemory& memory = *memories_[i];
             const Operand& operand = case_.operands[i];
-            if (const auto at = memory.damage(patterns_[around])) {
+            if (const auto at = memory.damage(around_operand(patterns_[around], i))) {
                 found.push_back(describe_outside(operand, *at));
             }
             const bool changed = std::memcmp(memory.data(), before_[i].data(), memory.bytes()) != 0;
@@ -89,6 +137,22 @@ public:
             if (case_.operands[i].use != Use::in) {
                 const std::byte* data = memories_[i]->data();
                 out.emplace_back(data, data + memories_[i]->bytes());
+            }
+        }
+        return out;
+    }
+
+    [[nodiscard]] Difference difference(const Bench& other) const {
+        Difference out;
+        for (std::size_t i = 0; i < memories_.size(); ++i) {
+            const Operand& operand = case_.operands[i];
+            const std::size_t bytes = element_bytes(operand.type);
+            const std::byte* a = memories_[i]->data();
+            const std::byte* b = other.memories_[i]->data();
+            const int count = operand.use == Use::in ? 0 : operand.count();
+            out.elements += count;
+            for (int e = 0; e < count; ++e, a += bytes, b += bytes) {
+                out.differing += std::memcmp(a, b, bytes) != 0 ? 1 : 0;
             }
         }
         return out;
@@ -129,8 +193,10 @@ public:
     }
 
 private:
-    static void fill(const Operand& operand, TileMemory& memory, const Patterns& patterns) {
-        memory.fill_zones(patterns[around]);
+    void fill(std::size_t index, const Patterns& patterns) {
+        const Operand& operand = case_.operands[index];
+        TileMemory& memory = *memories_[index];
+        memory.fill_zones(around_operand(patterns[around], index));
         memory.fill_data(patterns[operand.use == Use::out ? output : padding]);
         if (operand.use != Use::out) {
             encode(operand, memory.data());
@@ -159,7 +225,7 @@ std::vector<std::string> dependencies(Bench& bench, const std::vector<Bytes>& ex
     for (std::size_t source = 0; source < source_count; ++source) {
         Patterns patterns = all(pattern_nan);
         patterns[source] = pattern_large;
-        if (!bench.run(patterns) || bench.outputs() != expected) {
+        if (bench.run(patterns).threw || bench.outputs() != expected) {
             found.push_back(fmt::format("its results depend on {}", source_texts[source]));
         }
     }
@@ -169,27 +235,39 @@ std::vector<std::string> dependencies(Bench& bench, const std::vector<Bytes>& ex
     return found;
 }
 
+// What forbids to look at results: the first that applies.
+std::optional<TileFaults> unsafe_faults(const Bench& bench, const Aftermath& aftermath) {
+    if (aftermath.started) {
+        return TileFaults{{"it starts a process"}, true};
+    }
+    if (aftermath.threw) {
+        return TileFaults{{"it throws an exception"}, true};
+    }
+    if (auto found = bench.trespasses(); !found.empty()) {
+        return TileFaults{std::move(found), true};
+    }
+    return std::nullopt;
+}
+
 }  // namespace
 
 TileFaults check_tile(const TileCase& one, const TileKernel& kernel) {
     Bench bench(one, kernel);
-    if (!bench.run(all(pattern_nan))) {
-        return {{"it throws an exception"}, true};
-    }
-    if (auto found = bench.trespasses(); !found.empty()) {
-        return {std::move(found), true};
+    const Aftermath first_call = bench.run(all(pattern_nan));
+    if (auto faults = unsafe_faults(bench, first_call)) {
+        return *faults;
     }
     const std::vector<Bytes> first = bench.outputs();
     const Results results = bench.values();
-    if (!bench.run(all(pattern_nan)) || bench.outputs() != first) {
+    if (auto faults = unsafe_faults(bench, bench.run(all(pattern_nan)))) {
+        return *faults;
+    }
+    if (bench.outputs() != first) {
         return {{"the same call twice gives different bits: it keeps state, or reads uninitialised memory"},
                 false};
     }
-    if (!bench.run(all(pattern_large))) {
-        return {{"it throws an exception"}, true};
-    }
-    if (auto found = bench.trespasses(); !found.empty()) {
-        return {std::move(found), true};
+    if (auto faults = unsafe_faults(bench, bench.run(all(pattern_large)))) {
+        return *faults;
     }
     const std::vector<Bytes> second = bench.outputs();
     if (auto found = bench.unwritten(first, second); !found.empty()) {
@@ -198,7 +276,17 @@ TileFaults check_tile(const TileCase& one, const TileKernel& kernel) {
     if (second != first) {
         return {dependencies(bench, first), false};
     }
-    return {judge_results(one, results), false};
+    TileFaults faults{judge_results(one, results), false};
+    faults.lines.insert(faults.lines.begin(), first_call.left.begin(), first_call.left.end());
+    return faults;
+}
+
+Difference difference(const TileCase& one, const TileKernel& kernel, const TileKernel& other) {
+    Bench bench(one, kernel);
+    Bench other_bench(one, other);
+    bench.run(all(pattern_nan));
+    other_bench.run(all(pattern_nan));
+    return bench.difference(other_bench);
 }
 
 }  // namespace harness::kernel_gate

@@ -3,7 +3,11 @@
 #include "harness/kernel_gate/tile_checks.hpp"
 
 #include <gmock/gmock.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <xmmintrin.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <set>
@@ -148,6 +152,94 @@ TEST(TileChecks, NameEveryStrayWrite) {
         const_cast<float*>(c)[9] += 1;
     };
     EXPECT_THAT(complaints("store_tile_even", +input), HasSubstr("changes its input c"));
+}
+
+// Copies even what lies around its tiles: the store of 64 elements too many is the same value or another's.
+TEST(TileChecks, NameStrayWritesOfWhatWasRead) {
+    const auto more = [](const float* c, float factor, bf16* out) {
+        for (int i = 0; i < elements + 64; ++i) {
+            out[i] = datasets::to_bf16(factor * c[i], Rounding::nearest_even);
+        }
+    };
+    for (const TileFaults& faults : check_all("store_tile_even", +more)) {
+        EXPECT_TRUE(faults.unsafe);
+    }
+}
+
+TEST(TileChecks, NameModesThatAreLeftBehind) {
+    const auto flushing = [](float* c, float factor) {
+        scale(c, factor);
+        _mm_setcsr(_mm_getcsr() | 0x8000U);
+    };
+    EXPECT_THAT(complaints("scale_tile", +flushing), HasSubstr("changes the CPU's floating-point mode"));
+    EXPECT_EQ(_mm_getcsr() & 0x8000U, 0U);
+    unsigned mode = 0;
+    const TileKernel kernel{reinterpret_cast<void*>(&scale), [] {}, [&] { return mode; }};
+    const TileCase one = tile_cases("scale_tile").front();
+    EXPECT_THAT(check_tile(one, kernel).lines, IsEmpty());
+    mode = 12;
+    EXPECT_THAT(check_tile(one, kernel).lines,
+                testing::ElementsAre("it leaves rounding mode conv_even behind; contract: floor"));
+}
+
+TEST(TileChecks, NameProcessesThatAreStartedAndEndThem) {
+    const auto forks = [](float* c, float factor) {
+        fork();
+        scale(c, factor);
+    };
+    const TileFaults faults =
+        check_tile(tile_cases("scale_tile").front(), {reinterpret_cast<void*>(+forks), [] {}});
+    EXPECT_THAT(faults.lines, testing::ElementsAre("it starts a process"));
+    EXPECT_TRUE(faults.unsafe);
+    EXPECT_GT(wait(nullptr), 0);
+    EXPECT_EQ(wait(nullptr), -1);
+}
+
+TEST(TileChecks, CountElementsWhoseBitsDiffer) {
+    const auto other = [](float* c, float factor) {
+        scale(c, factor);
+        c[7] = -1;
+        c[9] = std::nextafter(c[9], 0.0F);
+    };
+    const TileKernel ours{reinterpret_cast<void*>(&scale), [] {}};
+    const TileCase one = tile_cases("scale_tile").front();
+    EXPECT_EQ(difference(one, ours, ours).differing, 0);
+    const Difference found = difference(one, ours, {reinterpret_cast<void*>(+other), [] {}});
+    EXPECT_EQ(found.differing, 2);
+    EXPECT_EQ(found.elements, elements);
+}
+
+// c = bf16(c + a b), its ties to even, away from zero, or to odd.
+enum class Ties : std::uint8_t { even, away, odd };
+template <Ties ties>
+void multiply_stored(const bf16* a, const bf16* b, bf16* c) {
+    std::vector<float> sums(elements);
+    std::transform(c, c + elements, sums.begin(), [](bf16 value) { return to_float(value); });
+    multiply<0, 64>(a, b, sums.data());
+    for (int i = 0; i < elements; ++i) {
+        const float sum = sums[static_cast<std::size_t>(i)];
+        std::uint32_t bits = 0;
+        std::memcpy(&bits, &sum, sizeof bits);
+        c[i] = datasets::to_bf16(sum, Rounding::nearest_even);
+        if (ties != Ties::even && std::isfinite(sum) && (bits & 0xFFFFU) == 0x8000U) {
+            const std::uint32_t up = ties == Ties::away ? 1U : 1U - (bits >> 16U & 1U);
+            c[i].bits = static_cast<std::uint16_t>((bits >> 16U) + up);
+        }
+    }
+}
+
+TEST(TileChecks, TellWhereTiesGo) {
+    const auto ties_of = [](auto* function) {
+        std::string text;
+        for (const TileCase& one : tile_cases("matmul_tile_bf16_even")) {
+            const TileFaults faults = check_tile(one, {reinterpret_cast<void*>(function), [] {}});
+            text += faults.lines.empty() ? "" : one.name + "\n";
+        }
+        return text;
+    };
+    EXPECT_EQ(ties_of(multiply_stored<Ties::even>), "");
+    EXPECT_THAT(ties_of(multiply_stored<Ties::away>), HasSubstr("ties\n"));
+    EXPECT_THAT(ties_of(multiply_stored<Ties::odd>), HasSubstr("ties\n"));
 }
 
 TEST(TileChecks, NameWhatIsNotWrittenOrNotGiven) {
