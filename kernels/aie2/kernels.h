@@ -70,8 +70,8 @@ void softmax_finish_floor(const float* scores, int keys, const float* row_max, c
 // at 0. Scores are (scale * query) . key, scale a power of two that bf16 holds, so that the product with it
 // is exact (but for underflow). State as softmax_update, the sums in the order of attention.cc; then
 //   context = context * exp_difference(m, m') where m' > m, three VMACs; then + e value, e bf16.
-// What padded keys and values hold never matters. L1 beside the arguments: tables 4 KB, stack about 6 KB, most
-// of it strips of scores, which kernels/manifest.json counts as `score_strip`.
+// What padded keys and values hold never matters. L1 beside the arguments: tables 4 KB, stack about 6 KB,
+// most of it strips of scores, which kernels/manifest.json counts as `score_strip`.
 void attention_update(const bfloat16* query, const bfloat16* key, const bfloat16* value, int keys,
                       float scale, float* row_max, float* row_sum, float* context);
 
