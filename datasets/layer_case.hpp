@@ -1,6 +1,7 @@
-// One encoder layer of one clip: shape, input and weights, and what the recording holds of its results.
+// The pieces of a Whisper encoder: its stem, one layer of one clip, its end; and the weights of a whole one.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -39,17 +40,50 @@ struct BlockWeights {
     Linear fc2;  // [width, 4 width]
 };
 
-// Const once loaded. All tensors fp32, row-major.
+// The convolutions before the first block, and the table of positions.
+struct StemWeights {
+    Linear conv1;                  // weight [width, mels, 3], as published; bias [width]
+    Linear conv2;                  // weight [width, width, 3], bias [width]
+    std::vector<float> positions;  // [rows, width], added to the rows of conv2
+};
+
+// One layer of one clip. Const once loaded. All tensors fp32, row-major.
 struct LayerCase {
     std::string clip;
     int layer = 0;
     LayerShape shape;
-    std::vector<float> input;  // attention_norm: [time, width]
-    AttentionWeights weights;
-    std::map<Op, std::vector<float>>
-        recorded;                        // query, key, value, context, output: [time, width], each optional
-    std::vector<float> row_max;          // of the scaled scores, [head, time], optional
-    std::vector<float> row_log_sum_exp;  // of the scaled scores, [head, time], optional
+    std::vector<float> input;  // attention_norm: [time, width]; empty where only a source knows it
+    BlockWeights weights;      // norms and MLP are empty where a recording holds the attention alone
+    std::map<Op, std::vector<float>> recorded;  // tensors of the layer by op, [time, row], each optional
+    std::vector<float> row_max;                 // of the scaled scores, [head, time], optional
+    std::vector<float> row_log_sum_exp;         // of the scaled scores, [head, time], optional
+};
+
+// The stem: conv1 = gelu(conv(mel)), conv2 = gelu(conv(conv1)), embedding = conv2 + positions.
+struct StemCase {
+    StemShape shape;
+    StemWeights weights;  // positions: [context, width]
+};
+
+// The end: encoder = norm(block of the last layer).
+struct EndCase {
+    LayerShape shape;
+    Norm norm;
+};
+
+// All weights of an encoder, and where they come from.
+struct EncoderWeights {
+    std::string model_id;      // e.g. "whisper-base"
+    std::string model_sha256;  // of the checkpoint, or of the generator's tensors
+    std::string source;        // "checkpoint" | "random"
+    int mels = 0;
+    int heads = 0;
+    StemWeights stem;
+    std::vector<BlockWeights> blocks;
+    Norm final_norm;
+
+    [[nodiscard]] int layers() const { return static_cast<int>(blocks.size()); }
+    [[nodiscard]] std::int64_t width() const { return std::int64_t{heads} * head_width; }
 };
 
 }  // namespace datasets

@@ -36,6 +36,12 @@ double mlp_flop(const LayerShape& s) {
     return 2.0 * double(s.context) * double(s.width()) * double(s.mlp_width());
 }
 
+void require_stem(Op op) {
+    if (op > Op::embedding) {
+        throw std::invalid_argument("a StemShape holds the ops from mel to embedding only");
+    }
+}
+
 constexpr std::array mel_in{Op::mel};
 constexpr std::array conv1_in{Op::conv1};
 constexpr std::array conv2_in{Op::conv2};
@@ -54,9 +60,9 @@ constexpr std::array block_in{Op::attention_residual, Op::fc2};
 constexpr std::array encoder_in{Op::block};
 
 constexpr std::array<OpInfo, op_count> table{{
-    {Op::mel, "mel", "mel", Form::outside, {}, no_reduction, no_flop},
-    {Op::conv1, "conv1", "", Form::outside, mel_in, no_reduction, no_flop},
-    {Op::conv2, "conv2", "", Form::outside, conv1_in, no_reduction, no_flop},
+    {Op::mel, "mel", "mel", Form::frames, {}, no_reduction, no_flop},
+    {Op::conv1, "conv1", "", Form::frames, mel_in, no_reduction, no_flop},
+    {Op::conv2, "conv2", "", Form::rows, conv1_in, no_reduction, no_flop},
     {Op::embedding, "embedding", "embed", Form::rows, conv2_in, no_reduction, no_flop},
     {Op::attention_norm, "attention_norm", "x", Form::rows, embedding_in, no_reduction, no_flop},
     {Op::query, "query", "q", Form::headed_rows, norm_in, over_width, projection_flop},
@@ -114,10 +120,29 @@ std::int64_t row_width(Op op, const LayerShape& shape) {
             return shape.context;
         case Form::hidden_rows:
             return shape.mlp_width();
-        case Form::outside:
+        case Form::frames:
             break;
     }
     throw std::invalid_argument("a LayerShape does not hold the row width of this op");
+}
+
+std::int64_t row_count(Op op, const StemShape& shape) {
+    require_stem(op);
+    return info(op).form == Form::frames ? shape.frames : shape.context();
+}
+
+std::int64_t row_width(Op op, const StemShape& shape) {
+    require_stem(op);
+    return op == Op::mel ? shape.mels : shape.width();
+}
+
+double flop(Op op, const StemShape& shape) {
+    require_stem(op);
+    if (op != Op::conv1 && op != Op::conv2) {
+        return 0;
+    }
+    const double depth = 3.0 * double(op == Op::conv1 ? shape.mels : shape.width());
+    return 2.0 * double(row_count(op, shape)) * double(shape.width()) * depth;
 }
 
 std::span<const OpInfo> ops_in(OpRange range) {

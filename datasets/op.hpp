@@ -54,13 +54,27 @@ struct LayerShape {
     bool operator==(const LayerShape&) const = default;
 };
 
+// Dimensions of the stem for one clip: how mel frames become rows of the embedding. Both convolutions are 3
+// wide, padded by one frame at each side; the second moves by `stride` frames.
+struct StemShape {
+    int mels = 0;
+    std::int64_t frames = 0;
+    std::int64_t stride = 2;  // 1 in the variant that does not halve the frames
+    int heads = 0;
+
+    [[nodiscard]] std::int64_t context() const { return frames < 1 ? 0 : (frames - 1) / stride + 1; }
+    [[nodiscard]] std::int64_t width() const { return std::int64_t{heads} * head_width; }
+
+    bool operator==(const StemShape&) const = default;
+};
+
 // The form of an op's tensor.
 enum class Form : std::uint8_t {
     rows,         // [time, width]
     headed_rows,  // [time, width], heads concatenated: per head [time, 64]
     square,       // [head, query time, key time]; never whole in memory
     hidden_rows,  // [time, 4 width]
-    outside,      // stem tensors, whose dimensions a LayerShape does not hold
+    frames,       // [mel frame, mels or width]: of the stem, whose dimensions a LayerShape does not hold
 };
 
 struct OpInfo {
@@ -84,8 +98,15 @@ inline bool has_heads(Op op) {
     return info(op).form == Form::headed_rows || info(op).form == Form::square;
 }
 
-// Columns of one row of `op`: per head where the op has heads, else of the whole row.
+// Columns of one row of `op`: per head where the op has heads, else of the whole row. Throws
+// std::invalid_argument for mel and conv1.
 std::int64_t row_width(Op op, const LayerShape& shape);
+
+// Rows, columns of one row, and floating-point operations (2 per multiply-add) of a stem op: mel to
+// embedding. Throw std::invalid_argument for another.
+std::int64_t row_count(Op op, const StemShape& shape);
+std::int64_t row_width(Op op, const StemShape& shape);
+double flop(Op op, const StemShape& shape);
 
 // A contiguous range of ops in dataflow order, both ends included.
 struct OpRange {
@@ -99,6 +120,13 @@ struct OpRange {
 // The attention block: everything that the NPU paths take over.
 inline constexpr OpRange attention_ops{Op::query, Op::output};
 inline constexpr int attention_op_count = 7;
+
+// The pieces of the encoder. A layer reads `embedding`: the residual stream that enters it, which behind the
+// first layer is the `block` of the one before.
+inline constexpr OpRange stem_ops{Op::conv1, Op::embedding};
+inline constexpr OpRange layer_ops{Op::attention_norm, Op::block};
+inline constexpr OpRange mlp_ops{Op::fc1, Op::fc2};
+inline constexpr OpRange end_ops{Op::encoder, Op::encoder};
 
 // The ops of a range, in order.
 std::span<const OpInfo> ops_in(OpRange range);

@@ -96,7 +96,7 @@ TEST(OpTable, FlopsAreTwicePerElementAndReductionStep) {
     for (const LayerShape& shape : {base, base_long, LayerShape{1, 6}, LayerShape{127, 20}}) {
         for (const OpInfo& row : op_table()) {
             const double reduction = static_cast<double>(row.reduction(shape));
-            if (row.form == Form::outside) {
+            if (row.form == Form::frames) {
                 EXPECT_EQ(row.flop(shape), 0) << row.name;
                 continue;
             }
@@ -120,6 +120,28 @@ TEST(OpTable, FlopsOfTheModelSizes) {
     EXPECT_NEAR(info(Op::scores).flop(base) / 1e9, 2.304, 5e-4);
     EXPECT_NEAR(info(Op::context).flop(base) / 1e9, 2.304, 5e-4);
     EXPECT_NEAR((info(Op::fc1).flop(base) + info(Op::fc2).flop(base)) / 1e9, 6.291, 5e-4);
+}
+
+TEST(StemShape, ContextFollowsFromTheFrames) {
+    EXPECT_EQ((StemShape{80, 3000, 2, 8}).context(), 1500);
+    EXPECT_EQ((StemShape{80, 3001, 1, 8}).context(), 3001);
+    EXPECT_EQ((StemShape{80, 1, 2, 8}).context(), 1);
+    EXPECT_EQ((StemShape{80, 2, 2, 8}).context(), 1);
+    EXPECT_EQ((StemShape{80, 3, 2, 8}).context(), 2);
+    EXPECT_EQ((StemShape{80, 0, 2, 8}).context(), 0);
+}
+
+TEST(StemShape, DimensionsAndFlopsOfTheStem) {
+    const StemShape stem{80, 3000, 2, 8};
+    EXPECT_EQ(row_count(Op::mel, stem), 3000);
+    EXPECT_EQ(row_count(Op::conv1, stem), 3000);
+    EXPECT_EQ(row_count(Op::conv2, stem), 1500);
+    EXPECT_EQ(row_count(Op::embedding, stem), 1500);
+    EXPECT_EQ(row_width(Op::mel, stem), 80);
+    EXPECT_EQ(row_width(Op::conv1, stem), 512);
+    EXPECT_NEAR((flop(Op::conv1, stem) + flop(Op::conv2, stem)) / 1e9, 3.10, 5e-3);  // published for base
+    EXPECT_EQ(flop(Op::embedding, stem), 0);
+    EXPECT_THROW((void)row_width(Op::attention_norm, stem), std::invalid_argument);
 }
 
 TEST(LayerShape, PadsToWholeBlocks) {

@@ -1,5 +1,8 @@
 #include "datasets/path.hpp"
 
+#include <stdexcept>
+#include <string>
+
 namespace datasets {
 
 std::string_view name(Clock clock) {
@@ -16,6 +19,14 @@ std::string_view name(Clock clock) {
             return "modelled";
     }
     return "unknown";
+}
+
+std::unique_ptr<PreparedLayer> Path::prepare(const StemCase&) {
+    throw std::invalid_argument("path " + std::string(name()) + " does not have the stem");
+}
+
+std::unique_ptr<PreparedLayer> Path::prepare(const EndCase&) {
+    throw std::invalid_argument("path " + std::string(name()) + " does not have the end of the encoder");
 }
 
 }  // namespace datasets

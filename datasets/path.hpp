@@ -1,8 +1,8 @@
 // The shared interface of the golden and the NPU path, and the words it is spoken in.
 //
-// A path computes a contiguous range of ops of one layer. What lies upstream of the range it pulls from a
-// `Source`; what it computes it pushes to a `Sink`, in blocks of at most 64 rows. Square tensors (T x T per
-// head) therefore never exist whole.
+// A path computes a contiguous range of ops of one piece of the encoder: its stem, a layer, its end. What
+// lies upstream of the range it pulls from a `Source`; what it computes it pushes to a `Sink`, in blocks of
+// at most 64 rows. Square tensors (T x T per head) therefore never exist whole.
 #pragma once
 
 #include <cstdint>
@@ -101,7 +101,7 @@ struct Site {
     int core = 0;
 };
 
-// A path prepared for one layer: packed weights, plan, buffers.
+// A path prepared for one piece: packed weights, plan, buffers.
 class PreparedLayer {
 public:
     virtual ~PreparedLayer() = default;
@@ -129,8 +129,11 @@ public:
 
     virtual Arithmetic arithmetic(Op op) const = 0;
 
-    // `layer` must outlive what is returned.
+    // The piece must outlive what is returned. Of a layer whose norms and MLP are unknown only the attention
+    // can be computed. Throw std::invalid_argument for a piece that this path does not have.
     virtual std::unique_ptr<PreparedLayer> prepare(const LayerCase& layer) = 0;
+    virtual std::unique_ptr<PreparedLayer> prepare(const StemCase& stem);
+    virtual std::unique_ptr<PreparedLayer> prepare(const EndCase& end);
 };
 
 }  // namespace datasets

@@ -86,10 +86,10 @@ inline LayerCase example_layer(const RecordingInfo& info, int clip, int layer,
         fill(result.row_log_sum_exp, info.context * info.heads, ++seed);
     }
     seed = 500 * (layer + 1);
-    for (Linear* linear :
-         {&result.weights.query, &result.weights.key, &result.weights.value, &result.weights.output}) {
+    for (Linear* linear : {&result.weights.attention.query, &result.weights.attention.key,
+                           &result.weights.attention.value, &result.weights.attention.output}) {
         fill(linear->weight, width * width, ++seed);
-        if (linear != &result.weights.key) {
+        if (linear != &result.weights.attention.key) {
             fill(linear->bias, width, ++seed);
         }
     }

@@ -33,12 +33,12 @@ const Tensor* recorded_find(const LayerCase& layer) {
 
 template <auto projection, auto part>
 Tensor& weight_slot(LayerCase& layer) {
-    return layer.weights.*projection.*part;
+    return layer.weights.attention.*projection.*part;
 }
 
 template <auto projection, auto part>
 const Tensor* weight_find(const LayerCase& layer) {
-    const Tensor& tensor = layer.weights.*projection.*part;
+    const Tensor& tensor = layer.weights.attention.*projection.*part;
     return tensor.empty() ? nullptr : &tensor;
 }
 

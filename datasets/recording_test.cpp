@@ -104,7 +104,7 @@ TEST_P(RoundTrip, KeepsEveryBit) {
             EXPECT_EQ(read.clip, written.clip);
             EXPECT_EQ(read.layer, layer);
             EXPECT_EQ(read.shape, info.shape());
-            EXPECT_TRUE(read.weights.key.bias.empty());
+            EXPECT_TRUE(read.weights.attention.key.bias.empty());
             EXPECT_EQ(read.recorded.size(), 5U);
             EXPECT_EQ(bits_of(read), bits_of(written, store));
         }
@@ -430,8 +430,8 @@ TEST(Interoperation, ReadsWhatAShortPythonProgramWrites) {
         const auto layer = recording.layer("example", index);
         const auto salt = static_cast<std::size_t>(index);
         expect_example(layer.input, 65 * 384, salt);
-        expect_example(layer.weights.key.weight, 384 * 384, salt + 1);
-        expect_example(layer.weights.output.bias, 384, salt + 2);
+        expect_example(layer.weights.attention.key.weight, 384 * 384, salt + 1);
+        expect_example(layer.weights.attention.output.bias, 384, salt + 2);
     }
 }
 
@@ -573,9 +573,10 @@ TEST(RecordingWriter, RefusesWhatTheReaderWouldRefuse) {
     refuses_layer([](LayerCase& layer) { layer.row_max[5] = std::numeric_limits<float>::infinity(); });
     refuses_layer([](LayerCase& layer) { layer.input[5] = std::numeric_limits<float>::max(); }, DType::bf16);
     refuses_layer([](LayerCase& layer) { layer.input.clear(); });
-    refuses_layer([](LayerCase& layer) { layer.weights.output.weight.pop_back(); });
-    refuses_layer([](LayerCase& layer) { layer.weights.value.bias.clear(); });
-    refuses_layer([](LayerCase& layer) { layer.weights.key.bias = layer.weights.value.bias; });
+    refuses_layer([](LayerCase& layer) { layer.weights.attention.output.weight.pop_back(); });
+    refuses_layer([](LayerCase& layer) { layer.weights.attention.value.bias.clear(); });
+    refuses_layer(
+        [](LayerCase& layer) { layer.weights.attention.key.bias = layer.weights.attention.value.bias; });
     refuses_layer([](LayerCase& layer) { layer.recorded[Op::query].pop_back(); });
     refuses_layer([](LayerCase& layer) { layer.recorded[Op::scores] = {1.0F}; });
     refuses_layer([](LayerCase& layer) { layer.clip = "c"; });
@@ -605,7 +606,7 @@ TEST(RecordingWriter, RefusesMissingDoubledAndContradictingLayers) {
     writer.write(example_layer(info, 0, 0));
     EXPECT_THROW(writer.write(example_layer(info, 0, 0)), std::invalid_argument);
     auto other_weights = example_layer(info, 1, 0);
-    other_weights.weights.query.weight[3] += 1.0F;
+    other_weights.weights.attention.query.weight[3] += 1.0F;
     EXPECT_THROW(writer.write(other_weights), std::invalid_argument);
     EXPECT_THROW(writer.finish(), std::logic_error);
 }

@@ -297,7 +297,7 @@ struct RecordingWriter::State {
                 throw std::invalid_argument(fmt::format("{} has no place in a recording", name(op)));
             }
         }
-        if (!layer.weights.key.bias.empty()) {
+        if (!layer.weights.attention.key.bias.empty()) {
             throw std::invalid_argument("Whisper's key projection has no bias");
         }
     }

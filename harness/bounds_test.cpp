@@ -36,8 +36,8 @@ public:
                 value = datasets::round_to_bf16(scale * normal(random), Rounding::nearest_even);
             }
         };
-        fill(layer_.weights.query.weight, width * width, 0.1F);
-        fill(layer_.weights.query.bias, width, 0.1F);
+        fill(layer_.weights.attention.query.weight, width * width, 0.1F);
+        fill(layer_.weights.attention.query.bias, width, 0.1F);
         fill(x_, context * width, 1.0F);
         fill(query_, context * width, spread);
         fill(key_, context * width, spread);
@@ -89,9 +89,10 @@ double query_rho(const Fixture& f, const Arithmetic& declared, Rounding actual) 
     double rho = 0;
     for (std::int64_t r = 0; r < rows.count; ++r) {
         for (std::int64_t c = 0; c < datasets::head_width; ++c) {
-            float sum = f.layer_.weights.query.bias[index(c)];
+            float sum = f.layer_.weights.attention.query.bias[index(c)];
             for (std::int64_t k = 0; k < width; ++k) {
-                sum += f.x_[index(r * width + k)] * f.layer_.weights.query.weight[index(c * width + k)];
+                sum += f.x_[index(r * width + k)] *
+                       f.layer_.weights.attention.query.weight[index(c * width + k)];
             }
             const double got{declared.store == DType::f32 ? sum : datasets::round_to_bf16(sum, actual)};
             const std::size_t i = index(r * datasets::head_width + c);

@@ -29,10 +29,10 @@ datasets::LayerCase rounded_weights(const datasets::LayerCase& layer, const data
     copy.clip = layer.clip;
     copy.layer = layer.layer;
     copy.shape = layer.shape;
-    copy.weights.query = rounded(layer.weights.query, path.arithmetic(Op::query));
-    copy.weights.key = rounded(layer.weights.key, path.arithmetic(Op::key));
-    copy.weights.value = rounded(layer.weights.value, path.arithmetic(Op::value));
-    copy.weights.output = rounded(layer.weights.output, path.arithmetic(Op::output));
+    copy.weights.attention.query = rounded(layer.weights.attention.query, path.arithmetic(Op::query));
+    copy.weights.attention.key = rounded(layer.weights.attention.key, path.arithmetic(Op::key));
+    copy.weights.attention.value = rounded(layer.weights.attention.value, path.arithmetic(Op::value));
+    copy.weights.attention.output = rounded(layer.weights.attention.output, path.arithmetic(Op::output));
     return copy;
 }
 

@@ -45,8 +45,8 @@ TEST_F(Recorder, WritesEveryLayersInputAndItsAttention) {
         const auto block = datasets::synthetic_block(request.model, layer);
         const auto expected = reference::make_case(block, request.model.shape, residual, stored.clip, layer);
         EXPECT_EQ(stored.input, expected.input);
-        EXPECT_EQ(stored.weights.key.weight, block.attention.key.weight);
-        EXPECT_TRUE(stored.weights.key.bias.empty());
+        EXPECT_EQ(stored.weights.attention.key.weight, block.attention.key.weight);
+        EXPECT_TRUE(stored.weights.attention.key.bias.empty());
         EXPECT_EQ(stored.recorded, expected.recorded);
         EXPECT_EQ(stored.row_log_sum_exp, expected.row_log_sum_exp);
         const reference::GoldenSource golden(stored);

@@ -98,9 +98,9 @@ struct ChainLayer {
             arithmetic.emulation = emulation;
         }
         tensors[Op::attention_norm] = layer.input;
-        linear(Op::query, Op::attention_norm, layer.weights.query);
-        linear(Op::key, Op::attention_norm, layer.weights.key);
-        linear(Op::value, Op::attention_norm, layer.weights.value);
+        linear(Op::query, Op::attention_norm, layer.weights.attention.query);
+        linear(Op::key, Op::attention_norm, layer.weights.attention.key);
+        linear(Op::value, Op::attention_norm, layer.weights.attention.value);
         if (design.fused()) {
             fused();
         } else {
@@ -108,7 +108,7 @@ struct ChainLayer {
             probabilities();
             context();
         }
-        linear(Op::output, Op::context, layer.weights.output);
+        linear(Op::output, Op::context, layer.weights.attention.output);
     }
 
     [[nodiscard]] float value(Op op, int head, std::int64_t row, std::int64_t column) const {

@@ -24,7 +24,7 @@ datasets::LayerCase layer_of(datasets::LayerShape shape) {
     layer.shape = shape;
     const auto width = static_cast<std::size_t>(shape.width());
     fill(layer.input, static_cast<std::size_t>(shape.context) * width, 1, random);
-    auto& [query, key, value, output] = layer.weights;
+    auto& [query, key, value, output] = layer.weights.attention;
     for (datasets::Linear* linear : {&query, &key, &value, &output}) {
         fill(linear->weight, width * width, 1 / std::sqrt(double(width)), random);
         fill(linear->bias, width, 1, random);

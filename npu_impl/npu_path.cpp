@@ -72,7 +72,7 @@ public:
         allocate_tensors(plan);
         host_ = host_tensors(plan);
         for (const Op op : projections) {
-            load_weights(op, projection_weights(layer.weights, op), plan.summed_on_host(op));
+            load_weights(op, projection_weights(layer.weights.attention, op), plan.summed_on_host(op));
         }
         current_ = &plan;
     }

@@ -54,7 +54,7 @@ struct IntegerLayer {
                 layer.input[at(row * 128 + side + bit)] = sign(codes[at(chosen[at(row)][0])]);
             }
         }
-        auto& [query, key, value, output] = layer.weights;
+        auto& [query, key, value, output] = layer.weights.attention;
         for (std::int64_t c = 0; c < side; ++c) {
             query.weight[at(c * 128 + side + c)] = 1;
             query.weight[at((side + c) * 128 + c)] = 1;
@@ -91,9 +91,9 @@ struct IntegerLayer {
     [[nodiscard]] Tensors expected() const {
         const datasets::LayerShape shape = layer.shape;
         Tensors all{{Op::attention_norm, layer.input},
-                    {Op::query, linear(layer.input, layer.weights.query)},
-                    {Op::key, linear(layer.input, layer.weights.key)},
-                    {Op::value, linear(layer.input, layer.weights.value)}};
+                    {Op::query, linear(layer.input, layer.weights.attention.query)},
+                    {Op::key, linear(layer.input, layer.weights.attention.key)},
+                    {Op::value, linear(layer.input, layer.weights.attention.value)}};
         const std::vector<float>& query = all[Op::query];
         const std::vector<float>& key = all[Op::key];
         std::vector<float> scores(element_count(Op::scores, shape));
@@ -119,7 +119,7 @@ struct IntegerLayer {
                 }
             }
         }
-        all[Op::output] = linear(context, layer.weights.output);
+        all[Op::output] = linear(context, layer.weights.attention.output);
         all[Op::scores] = std::move(scores);
         all[Op::probabilities] = std::move(probabilities);
         all[Op::context] = std::move(context);
@@ -274,10 +274,10 @@ TEST_P(NearestDesign, ProjectionsAreWithinTheDerivedBound) {
             }
         }
     };
-    check(Op::query, Op::attention_norm, layer.weights.query, u_bf16);
-    check(Op::key, Op::attention_norm, layer.weights.key, u_bf16);
-    check(Op::value, Op::attention_norm, layer.weights.value, u_bf16);
-    check(Op::output, Op::context, layer.weights.output, 0);
+    check(Op::query, Op::attention_norm, layer.weights.attention.query, u_bf16);
+    check(Op::key, Op::attention_norm, layer.weights.attention.key, u_bf16);
+    check(Op::value, Op::attention_norm, layer.weights.attention.value, u_bf16);
+    check(Op::output, Op::context, layer.weights.attention.output, 0);
 }
 
 // Weighs the errors of softmax: each exponential errs by E on its own argument and by u |d| through the
@@ -787,7 +787,7 @@ TEST(NpuPath, RefusesWorkThatItCannotDo) {
     EXPECT_THROW(std::ignore = fused.arithmetic(Op::gelu), std::invalid_argument);
 
     LayerCase short_weights = layer;
-    short_weights.weights.value.weight.pop_back();
+    short_weights.weights.attention.value.weight.pop_back();
     EXPECT_THROW(fused.prepare(short_weights), std::invalid_argument);
     EmulatedDevice small(kernels::tile_kernels(), 8);
     EXPECT_THROW(NpuPath(small, design("fused")), DeviceError);

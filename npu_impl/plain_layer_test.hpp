@@ -110,12 +110,12 @@ inline LayerCase empty_layer(LayerShape shape) {
     layer.shape = shape;
     const std::size_t square = at(shape.width() * shape.width());
     layer.input.resize(at(shape.context * shape.width()));
-    for (auto* linear :
-         {&layer.weights.query, &layer.weights.key, &layer.weights.value, &layer.weights.output}) {
+    for (auto* linear : {&layer.weights.attention.query, &layer.weights.attention.key,
+                         &layer.weights.attention.value, &layer.weights.attention.output}) {
         linear->weight.resize(square);
         linear->bias.resize(at(shape.width()));
     }
-    layer.weights.key.bias.clear();
+    layer.weights.attention.key.bias.clear();
     return layer;
 }
 
@@ -131,13 +131,13 @@ inline LayerCase random_layer(LayerShape shape, unsigned seed, double logit_gain
     LayerCase layer = empty_layer(shape);
     const double unit = 1 / std::sqrt(double(shape.width()));
     fill_normal(layer.input, random, 1);
-    fill_normal(layer.weights.query.weight, random, unit * logit_gain);
-    fill_normal(layer.weights.key.weight, random, unit);
-    fill_normal(layer.weights.value.weight, random, unit);
-    fill_normal(layer.weights.output.weight, random, unit);
-    fill_normal(layer.weights.query.bias, random, 0.5);
-    fill_normal(layer.weights.value.bias, random, 0.5);
-    fill_normal(layer.weights.output.bias, random, 0.5);
+    fill_normal(layer.weights.attention.query.weight, random, unit * logit_gain);
+    fill_normal(layer.weights.attention.key.weight, random, unit);
+    fill_normal(layer.weights.attention.value.weight, random, unit);
+    fill_normal(layer.weights.attention.output.weight, random, unit);
+    fill_normal(layer.weights.attention.query.bias, random, 0.5);
+    fill_normal(layer.weights.attention.value.bias, random, 0.5);
+    fill_normal(layer.weights.attention.output.bias, random, 0.5);
     return layer;
 }
 
@@ -169,9 +169,9 @@ inline Tensors plain_layer(const LayerCase& layer) {
     const std::int64_t time = shape.context;
     const std::int64_t width = shape.width();
     const std::vector<double> x(layer.input.begin(), layer.input.end());
-    const auto query = plain_linear(x, layer.weights.query, time, width);
-    const auto key = plain_linear(x, layer.weights.key, time, width);
-    const auto value = plain_linear(x, layer.weights.value, time, width);
+    const auto query = plain_linear(x, layer.weights.attention.query, time, width);
+    const auto key = plain_linear(x, layer.weights.attention.key, time, width);
+    const auto value = plain_linear(x, layer.weights.attention.value, time, width);
     std::vector<double> scores(element_count(Op::scores, shape));
     std::vector<double> probabilities(scores.size());
     std::vector<double> context(query.size());
@@ -208,7 +208,7 @@ inline Tensors plain_layer(const LayerCase& layer) {
             {Op::scores, to_floats(scores)},
             {Op::probabilities, to_floats(probabilities)},
             {Op::context, to_floats(context)},
-            {Op::output, to_floats(plain_linear(context, layer.weights.output, time, width))}};
+            {Op::output, to_floats(plain_linear(context, layer.weights.attention.output, time, width))}};
 }
 
 // The design with another number of cores in every step, and launches of as much as there is.

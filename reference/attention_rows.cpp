@@ -46,7 +46,7 @@ void check_sizes(const datasets::LayerCase& layer) {
     require(layer.shape.context > 0 && layer.shape.heads > 0, "an empty layer");
     const auto width = static_cast<std::size_t>(layer.shape.width());
     require(layer.input.size() == static_cast<std::size_t>(layer.shape.context) * width, "the input");
-    const auto& [query, key, value, output] = layer.weights;
+    const auto& [query, key, value, output] = layer.weights.attention;
     for (const datasets::Linear* linear : {&query, &key, &value, &output}) {
         require(linear->weight.size() == width * width, "a weight");
         require(linear->bias.empty() || linear->bias.size() == width, "a bias");

@@ -111,7 +111,7 @@ LayerCase make_case(const datasets::BlockWeights& weights, datasets::LayerShape 
     made.clip = std::move(clip);
     made.layer = layer;
     made.shape = shape;
-    made.weights = weights.attention;
+    made.weights = weights;
     made.input.resize(residual.size());
     layer_norm(weights.attention_norm, dense(residual.data(), shape.context, shape.width()),
                dense(made.input.data(), shape.context, shape.width()));

@@ -23,7 +23,7 @@ datasets::BlockWeights random_block(datasets::LayerShape shape, std::uint32_t se
     };
     block.attention_norm = norm(seed);
     block.mlp_norm = norm(seed + 2);
-    block.attention = random_layer({1, shape.heads}, Logits::benign, seed + 4).weights;
+    block.attention = random_layer({1, shape.heads}, Logits::benign, seed + 4).weights.attention;
     const double deviation = 1 / std::sqrt(static_cast<double>(width));
     block.fc1 = {random_tensor(hidden * width, deviation, seed + 20), random_tensor(hidden, 1, seed + 21)};
     block.fc2 = {random_tensor(width * hidden, deviation / 2, seed + 22), random_tensor(width, 1, seed + 23)};

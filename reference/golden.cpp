@@ -265,8 +265,8 @@ void GoldenLayer::State::emit_tensor(const Run& run, Op op) const {
 double GoldenLayer::State::project(const Run& run, Op op) const {
     const Op from = datasets::info(op).inputs.front();
     Lap lap;
-    apply(linear_of(op, layer.weights), run.first_head * std::int64_t{head_width}, run.tensors.at(from),
-          run.tensors.at(op));
+    apply(linear_of(op, layer.weights.attention), run.first_head * std::int64_t{head_width},
+          run.tensors.at(from), run.tensors.at(op));
     return lap();
 }
 

@@ -35,12 +35,12 @@ datasets::LayerCase make_layer(std::int64_t context) {
     layer.shape = {context, heads};
     unsigned seed = 1;
     layer.input = normal(context * width, 1, seed);
-    for (datasets::Linear* linear :
-         {&layer.weights.query, &layer.weights.key, &layer.weights.value, &layer.weights.output}) {
+    for (datasets::Linear* linear : {&layer.weights.attention.query, &layer.weights.attention.key,
+                                     &layer.weights.attention.value, &layer.weights.attention.output}) {
         linear->weight = normal(width * width, 0.06F, ++seed);
         linear->bias = normal(width, 0.1F, ++seed);
     }
-    layer.weights.key.bias.clear();
+    layer.weights.attention.key.bias.clear();
     return layer;
 }
 
@@ -90,9 +90,9 @@ public:
     }
 
     void run() {
-        project(layer_.input, layer_.weights.query, query_);
-        project(layer_.input, layer_.weights.key, key_);
-        project(layer_.input, layer_.weights.value, value_);
+        project(layer_.input, layer_.weights.attention.query, query_);
+        project(layer_.input, layer_.weights.attention.key, key_);
+        project(layer_.input, layer_.weights.attention.value, value_);
         parallel(heads * blocks(), [&](std::int64_t task) {
             const std::int64_t column = task / blocks() * head_width;
             const std::int64_t begin = task % blocks() * block_;
@@ -107,7 +107,7 @@ public:
             gemm(Transpose::no, Transpose::no, 1.0F, scores, of(value_).slice(column, head_width), 0.0F,
                  of(context_).block(begin, rows).slice(column, head_width));
         });
-        project(context_, layer_.weights.output, output_);
+        project(context_, layer_.weights.attention.output, output_);
     }
 
 private:

@@ -351,7 +351,7 @@ TEST_F(GoldenPromises, RefusesWhatItCannotCompute) {
     EXPECT_THROW(compute({Op::query, Op::context}, -2), std::invalid_argument);
     EXPECT_THROW(compute({Op::query, Op::output}, 2), std::invalid_argument);
     LayerCase broken = layer_;
-    broken.weights.value.weight.pop_back();
+    broken.weights.attention.value.weight.pop_back();
     EXPECT_THROW(GoldenLayer{broken}, std::invalid_argument);
     broken = layer_;
     broken.input.resize(3);

@@ -44,29 +44,30 @@ inline datasets::LayerCase random_layer(datasets::LayerShape shape, Logits logit
     const double weight = 1 / std::sqrt(static_cast<double>(width));
     const double sharpness = logits == Logits::hard ? 4.4 : 1.0;
     layer.input = random_tensor(shape.context * width, 1, seed);
-    layer.weights.query = {random_tensor(width * width, weight * sharpness, seed + 1),
-                           random_tensor(width, sharpness, seed + 2)};
-    layer.weights.key = {random_tensor(width * width, weight * sharpness, seed + 3), {}};
-    layer.weights.value = {random_tensor(width * width, weight, seed + 4), random_tensor(width, 1, seed + 5)};
-    layer.weights.output = {random_tensor(width * width, weight, seed + 6),
-                            random_tensor(width, 1, seed + 7)};
+    layer.weights.attention.query = {random_tensor(width * width, weight * sharpness, seed + 1),
+                                     random_tensor(width, sharpness, seed + 2)};
+    layer.weights.attention.key = {random_tensor(width * width, weight * sharpness, seed + 3), {}};
+    layer.weights.attention.value = {random_tensor(width * width, weight, seed + 4),
+                                     random_tensor(width, 1, seed + 5)};
+    layer.weights.attention.output = {random_tensor(width * width, weight, seed + 6),
+                                      random_tensor(width, 1, seed + 7)};
     if (logits == Logits::hard) {
         // Head 0 at a third of the sharpness, and 50 off every logit of it: input channel 0 is constant, and
         // only it feeds channel 0 of that head's query (20) and key (-20).
         for (std::size_t i = 0; i < static_cast<std::size_t>(datasets::head_width * width); ++i) {
-            layer.weights.query.weight[i] /= 3;
+            layer.weights.attention.query.weight[i] /= 3;
         }
         for (std::size_t i = 0; i < datasets::head_width; ++i) {
-            layer.weights.query.bias[i] /= 3;
+            layer.weights.attention.query.bias[i] /= 3;
         }
         for (std::int64_t i = 0; i < shape.context; ++i) {
             layer.input[static_cast<std::size_t>(i * width)] = 1;
         }
         for (std::int64_t j = 0; j < width; ++j) {
-            layer.weights.query.weight[static_cast<std::size_t>(j)] = j == 0 ? 20.0F : 0.0F;
-            layer.weights.key.weight[static_cast<std::size_t>(j)] = j == 0 ? -20.0F : 0.0F;
+            layer.weights.attention.query.weight[static_cast<std::size_t>(j)] = j == 0 ? 20.0F : 0.0F;
+            layer.weights.attention.key.weight[static_cast<std::size_t>(j)] = j == 0 ? -20.0F : 0.0F;
         }
-        layer.weights.query.bias[0] = 0;
+        layer.weights.attention.query.bias[0] = 0;
     }
     return layer;
 }

@@ -43,7 +43,7 @@ struct Result {
 };
 
 void project(Op op, Rows rows, const LayerCase& layer, const Source& upstream, const Result& result) {
-    const datasets::Linear& linear = weights_of(op, layer.weights);
+    const datasets::Linear& linear = weights_of(op, layer.weights.attention);
     const std::int64_t width = layer.shape.width();
     const std::int64_t columns = columns_of(op, rows, layer.shape);
     const std::int64_t first = rows.head < 0 ? 0 : rows.head * std::int64_t{datasets::head_width};

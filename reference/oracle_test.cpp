@@ -71,7 +71,7 @@ protected:
 
 // The input has 2 on the diagonal: row i of a projection is twice column i of its weight, plus the bias.
 TEST_F(Oracle, ProjectionsMultiplyByTheTransposedWeightAndAddTheBias) {
-    const auto& [query, key, value, output] = layer_.weights;
+    const auto& [query, key, value, output] = layer_.weights.attention;
     for (const auto& [op, linear] :
          {std::pair{Op::query, &query}, {Op::key, &key}, {Op::value, &value}, {Op::output, &output}}) {
         const Answer got = ask(op, {-1, 1, 2}, layer_, 128);

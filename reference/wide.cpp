@@ -97,7 +97,7 @@ struct WideReference::State {
     }
 
     const Operand& weight(Op op) {
-        return weights.at(op).get([&] { return Operand(linear_of(op, layer.weights).weight); });
+        return weights.at(op).get([&] { return Operand(linear_of(op, layer.weights.attention).weight); });
     }
     const Operand& head(Op op, int index) {
         return heads.at(op).at(static_cast<std::size_t>(index)).get([&] {
@@ -121,7 +121,7 @@ void WideReference::State::project(Op op, Rows rows, const Result& result) {
     const Matrix<float> magnitude = dense(result.magnitude.data(), rows.count, columns);
     Product{Transpose::yes, 1.0, width, columns, width}.run(left, weight(op), first * width, value,
                                                             magnitude);
-    const std::vector<float>& bias = linear_of(op, layer.weights).bias;
+    const std::vector<float>& bias = linear_of(op, layer.weights.attention).bias;
     if (bias.empty()) {
         return;
     }

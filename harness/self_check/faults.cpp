@@ -256,10 +256,10 @@ std::vector<Fault> output_faults() {
 std::vector<Fault> path_faults() {
     std::vector<Fault> out;
     out.push_back(layer_fault("query_bias_missing", [](datasets::LayerCase& layer) {
-        std::ranges::fill(layer.weights.query.bias, 0.0F);
+        std::ranges::fill(layer.weights.attention.query.bias, 0.0F);
     }));
     out.push_back(layer_fault("weights_transposed", [](datasets::LayerCase& layer) {
-        auto& weight = layer.weights.value.weight;
+        auto& weight = layer.weights.attention.value.weight;
         const auto width = static_cast<std::size_t>(layer.shape.width());
         for (std::size_t i = 0; i < width; ++i) {
             for (std::size_t j = 0; j < i; ++j) {
@@ -268,7 +268,7 @@ std::vector<Fault> path_faults() {
         }
     }));
     out.push_back(layer_fault("operands_truncated", [](datasets::LayerCase& layer) {
-        truncate_to_bf16(layer.weights.query.weight);
+        truncate_to_bf16(layer.weights.attention.query.weight);
     }));
     out.push_back(sink_fault("heads_swapped", [](Op op, Rows& rows, std::vector<float>&, std::int64_t) {
         if (op == Op::context && rows.head >= 0 && rows.head < 2) {
