@@ -62,6 +62,9 @@ struct Arithmetic {
     DType exp_argument = DType::f32;
     Rounding exp_argument_rounding = Rounding::nearest_even;
     double exp_error = 0;  // largest relative error of exp on its own argument in [-87, 0]
+    // GELU: |error| before the store is at most function_error max(|result|, function_floor).
+    double function_error = 0;
+    double function_floor = 0;
 };
 
 }  // namespace datasets

@@ -52,8 +52,9 @@ struct LayerCase {
     std::string clip;
     int layer = 0;
     LayerShape shape;
-    std::vector<float> input;  // attention_norm: [time, width]; empty where only a source knows it
-    BlockWeights weights;      // norms and MLP are empty where a recording holds the attention alone
+    std::vector<float> input;   // attention_norm: [time, width]; empty where only a source knows it
+    std::vector<float> stream;  // embedding: the residual stream that enters the layer, optional
+    BlockWeights weights;       // norms and MLP are empty where a recording holds the attention alone
     std::map<Op, std::vector<float>> recorded;  // tensors of the layer by op, [time, row], each optional
     std::vector<float> row_max;                 // of the scaled scores, [head, time], optional
     std::vector<float> row_log_sum_exp;         // of the scaled scores, [head, time], optional
