@@ -1,10 +1,12 @@
-// Generates the synthetic model and compares every fingerprint with the frozen ones; exit code 1 when any
-// differs. Compiled by check_generator.sh with each compiler and optimisation level.
+// Generates the synthetic model and synthetic speech, and compares every fingerprint with the frozen
+// ones; exit code 1 when any differs. Compiled by check_generator.sh with each compiler and optimisation
+// level.
 #include <cstdio>
 #include <string>
 
 #include "datasets/synthetic.hpp"
 #include "datasets/synthetic_fingerprints.hpp"
+#include "datasets/synthetic_speech.hpp"
 
 namespace {
 
@@ -51,6 +53,10 @@ int main() {
     }
     comparison.compare("benign model", datasets::fingerprint({.profile = datasets::Profile::benign}),
                        datasets::frozen_models[2].value);
+    for (const datasets::SpeechFingerprint& frozen : datasets::frozen_speech) {
+        const datasets::AudioClip clip = datasets::synthetic_speech(frozen.seconds, frozen.seed);
+        comparison.compare(clip.origin, datasets::fingerprint(clip.samples), frozen.value);
+    }
     std::printf("  hard model %016llx\n", static_cast<unsigned long long>(model));
     return comparison.finish();
 }

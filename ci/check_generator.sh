@@ -32,8 +32,9 @@ for compiler in g++ "$(find_clang)"; do
         echo "$compiler $level"
         "$compiler" -std=c++20 "$level" -ffp-contract=off -fno-fast-math -I "$source_folder" \
             "$source_folder"/ci/check_generator.cpp \
-            "$source_folder"/datasets/synthetic{,_embedding,_fingerprints,_heads,_random,_waves}.cpp \
-            -o "$work/check_generator"
+            "$source_folder"/datasets/synthetic{,_embedding,_fingerprints,_heads,_random,_speech,_waves}.cpp \
+            "$source_folder"/datasets/sha256.cpp \
+            -lcrypto -lfmt -o "$work/check_generator"
         "$work/check_generator" || failed=1
     done
 done

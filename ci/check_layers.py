@@ -28,6 +28,8 @@ ROOF = ["harness/main.cpp", "harness/commands/*"]
 # Third-party headers with one home. A file's test shares its home.
 HOMES = [
     ("HDF5", ["hdf5.h", "hdf5_hl.h", "H5*.h", "highfive/*"], ["datasets/recording*"]),
+    ("libsndfile", ["sndfile.h", "sndfile.hh"], ["datasets/audio*"]),
+    ("libsoxr", ["soxr.h", "soxr-lsr.h"], ["datasets/resampler.cpp"]),
     ("OpenSSL", ["openssl/*"], ["datasets/sha256.cpp"]),
     ("BLAS", ["cblas.h", "*/cblas.h", "openblas*", "lapacke.h"], ["reference/blas.cpp"]),
     ("XRT", ["xrt.h", "xrt/*", "experimental/xrt*"], ["npu_impl/xrt_device.cpp"]),
@@ -127,6 +129,11 @@ PLANTED = [
     ("datasets/op.cpp", '"hdf5.h"', True),
     ("datasets/recording_read.cpp", "<hdf5.h>", False),
     ("datasets/recording_test.cpp", "<hdf5.h>", False),
+    ("datasets/audio_read.cpp", "<sndfile.h>", False),
+    ("datasets/audio_test.cpp", "<sndfile.h>", False),
+    ("datasets/resampler.cpp", "<sndfile.h>", True),
+    ("datasets/resampler.cpp", "<soxr.h>", False),
+    ("datasets/audio_read.cpp", "<soxr.h>", True),
     ("datasets/sha256.cpp", "<openssl/evp.h>", False),
     ("datasets/recording_read.cpp", "<openssl/evp.h>", True),
     ("datasets/op_test.cpp", "<gtest/gtest.h>", False),

@@ -149,4 +149,17 @@ inline constexpr std::array<EmbeddingFingerprint, 3> frozen_embeddings{{
     {3001, 0x5a902f3a83c3a6ee},
 }};
 
+// Synthetic speech (synthetic_speech.hpp), which no recording of the model depends on.
+struct SpeechFingerprint {
+    double seconds;
+    std::uint64_t seed;
+    std::uint64_t value;
+};
+
+inline constexpr std::array<SpeechFingerprint, 3> frozen_speech{{
+    {5, 1, 0x87a7e72e5da29383},
+    {30, 1, 0xa7c20e90d5fde383},
+    {1.5, 42, 0x7688758a16aec883},
+}};
+
 }  // namespace datasets

@@ -35,6 +35,8 @@ enum class RandomPurpose : std::uint32_t {
     final_norm_bias = 24,
     shared_projection = 25,
     register_direction = 26,
+    speech_sound = 27,
+    speech_noise = 28,
     value_row_gain = 113,
     output_row_gain = 115,
     fc1_row_gain = 119,
