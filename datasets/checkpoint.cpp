@@ -1,5 +1,5 @@
-// From a catalog of tensors to an encoder: every tensor gets its place, or a reason why not; then one pass over
-// the files fills the places and hashes the bytes.
+// From a catalog of tensors to an encoder: every tensor gets its place, or a reason why not; then one pass
+// over the files fills the places and hashes the bytes.
 #include "datasets/checkpoint.hpp"
 
 #include <fmt/format.h>

@@ -1,10 +1,10 @@
-// A published Whisper checkpoint, read natively: safetensors (one file, shards with their index, or the folder
-// that holds them) and whisper.cpp's ggml. The format is told by the content, never by the name.
+// A published Whisper checkpoint, read natively: safetensors (one file, shards with their index, or the
+// folder that holds them) and whisper.cpp's ggml. The format is told by the content, never by the name.
 //
-// Accepted are the tensor names of Hugging Face (with `model.encoder.`, `encoder.` or without a prefix) and of
-// openai/whisper, in F32, F16 or BF16, converted exactly to fp32. Every dimension follows from the tensors:
-// width and mels from conv1, layers counted from 0, heads of 64 channels. A pickle (.pt, .bin of PyTorch) runs
-// code when it is read, and is refused with the way out. Decoder tensors are skipped.
+// Accepted are the tensor names of Hugging Face (with `model.encoder.`, `encoder.` or without a prefix) and
+// of openai/whisper, in F32, F16 or BF16, converted exactly to fp32. Every dimension follows from the
+// tensors: width and mels from conv1, layers counted from 0, heads of 64 channels. A pickle (.pt, .bin of
+// PyTorch) runs code when it is read, and is refused with the way out. Decoder tensors are skipped.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // ggml .bin of whisper.cpp (`convert-pt-to-ggml.py`, `whisper_model_load`), all integers int32 little-endian:
-//   magic 0x67676d6c; 11 hyperparameters; mel filters: rows, columns, floats; vocabulary: count, then (length,
-//   bytes) each; then until the end of the file tensors: number of dims, length of the name, type, dims
-//   (innermost first), name, data without alignment.
+// magic 0x67676d6c; 11 hyperparameters; mel filters: rows, columns, floats; vocabulary: count, then (length,
+// bytes) each; then until the end of the file tensors: number of dims, length of the name, type, dims
+// (innermost first), name, data without alignment.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// safetensors: eight bytes of header length N (little-endian), N bytes of JSON, then the raw tensors. The rules
-// are those of the format's own description and of its Rust reader (`SafeTensors::read_metadata`).
+// safetensors: eight bytes of header length N (little-endian), N bytes of JSON, then the raw tensors. The
+// rules are those of the format's own description and of its Rust reader (`SafeTensors::read_metadata`).
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// What is written in any format, under any names, in any dtype comes back: bit for bit in fp32, exactly rounded
-// in f16 and bf16, each tensor in its place and orientation.
+// What is written in any format, under any names, in any dtype comes back: bit for bit in fp32, exactly
+// rounded in f16 and bf16, each tensor in its place and orientation.
 #include "datasets/checkpoint.hpp"
 
 #include <gmock/gmock.h>

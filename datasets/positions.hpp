@@ -11,8 +11,8 @@ namespace datasets {
 // Rows of the table in every published checkpoint: 30 s of audio.
 inline constexpr std::int64_t published_context = 1500;
 
-// How far a stored table may be from the closed form and still be taken for it: half a unit of bf16 just below
-// 1, of which binary16 needs an eighth.
+// How far a stored table may be from the closed form and still be taken for it: half a unit of bf16 just
+// below 1, of which binary16 needs an eighth.
 inline constexpr double position_tolerance = 0x1p-9;
 
 // [rows, width]: row t is sin(t w_i) for i < width / 2, then cos(t w_i), where w_i = 10000^(-i / (width / 2 -
