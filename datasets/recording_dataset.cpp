@@ -7,6 +7,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <limits>
 #include <span>
 #include <utility>
 
@@ -74,28 +75,37 @@ bool verify_filters(hid_t properties) {
     return deflate;
 }
 
-DType verify_type(hid_t dataset) {
+DType verify_type(hid_t dataset, const DatasetSpec& spec) {
     const Handle type(H5Dget_type(dataset), H5Tclose, "read its type");
     for (const DType dtype : {DType::f32, DType::bf16}) {
-        if (require(H5Tequal(type.get(), stored_type(dtype).get()), "compare its type") > 0) {
-            return dtype;
+        if (require(H5Tequal(type.get(), stored_type(dtype).get()), "compare its type") == 0) {
+            continue;
         }
+        if (dtype != DType::f32 && is_always_f32(spec.extent)) {
+            throw Refusal(fmt::format("holds {}; it is stored as f32 only", dtype_label(dtype)));
+        }
+        return dtype;
     }
     throw Refusal(
         fmt::format("holds {}; only little-endian IEEE float32 and bf16 (exponent bias 127) are read",
                     describe_type(type.get())));
 }
 
-std::vector<std::int64_t> verify_dims(hid_t dataset, const DatasetSpec& spec, const LayerShape& shape) {
+std::vector<std::int64_t> verify_dims(hid_t dataset, const DatasetSpec& spec, const RecordingShape& shape) {
     const Handle space(H5Dget_space(dataset), H5Sclose, "read its dimensions");
-    const auto expected = dimensions(spec.extent, shape);
     const int rank = require(H5Sget_simple_extent_ndims(space.get()), "read its dimensions");
     std::array<hsize_t, H5S_MAX_RANK> found{};
     require(H5Sget_simple_extent_dims(space.get(), found.data(), nullptr), "read its dimensions");
     const auto dims = std::span(found).first(static_cast<std::size_t>(rank));
+    const auto open = static_cast<std::int64_t>(
+        dims.empty() ? 0 : std::min<hsize_t>(dims.back(), hsize_t{std::numeric_limits<int>::max()}));
+    const auto expected = dimensions(spec.extent, shape, open);
     if (!std::ranges::equal(dims, expected, [](hsize_t a, std::int64_t b) { return std::cmp_equal(a, b); })) {
         throw Refusal(fmt::format("has {} dimensions [{}]; n_ctx, n_head and head_dim ask for {} [{}]", rank,
                                   fmt::join(dims, ", "), dims_label(spec.extent), fmt::join(expected, ", ")));
+    }
+    if (const auto objection = length_objection(spec.extent, shape, open); !objection.empty()) {
+        throw Refusal(objection);
     }
     return expected;
 }
@@ -169,7 +179,7 @@ void verify_label(hid_t dataset, const std::string& name, std::string_view expec
 void verify_attributes(hid_t dataset, const DatasetSpec& spec, DType dtype) {
     verify_label(dataset, "dims", dims_label(spec.extent));
     verify_label(dataset, "dtype_logical", dtype_label(dtype));
-    if (spec.extent == Extent::out_in) {
+    if (is_matrix(spec.extent)) {
         verify_label(dataset, "layout", dims_label(spec.extent));
     }
     // What a recorder says beyond the schema must not contradict it.
@@ -189,9 +199,8 @@ void verify_attributes(hid_t dataset, const DatasetSpec& spec, DType dtype) {
 
 std::string read_hash(hid_t dataset) {
     const auto hash = read_text(dataset, "sha256");
-    const auto is_digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
-    if (hash.size() != 64 || !std::ranges::all_of(hash, is_digit)) {
-        throw Refusal("attribute sha256 is not 64 lower-case hexadecimal digits");
+    if (const auto objection = hash_objection(hash); !objection.empty()) {
+        throw Refusal("attribute sha256 " + objection);
     }
     return hash;
 }
@@ -234,7 +243,7 @@ void verify_finite(std::span<const float> values, const StoredDataset& stored) {
 }  // namespace
 
 StoredDataset verify_structure(hid_t file, const std::string& object, const DatasetSpec& spec,
-                               const LayerShape& shape) {
+                               const RecordingShape& shape) {
     const auto dataset = open_dataset(file, object);
     // The layout first: asking a virtual dataset for its dimensions opens other files.
     const Handle properties(H5Dget_create_plist(dataset.get()), H5Pclose, "read its properties");
@@ -243,7 +252,7 @@ StoredDataset verify_structure(hid_t file, const std::string& object, const Data
     stored.deflated = verify_filters(properties.get());
     stored.object = object;
     stored.spec = &spec;
-    stored.dtype = verify_type(dataset.get());
+    stored.dtype = verify_type(dataset.get(), spec);
     stored.dims = verify_dims(dataset.get(), spec, shape);
     if (product(stored.dims) > dataset_bytes_limit / bytes_of(stored.dtype)) {
         throw Refusal(fmt::format("is larger than {} bytes", dataset_bytes_limit));
@@ -266,6 +275,14 @@ std::vector<float> read_values(hid_t file, const StoredDataset& stored) {
     }
     verify_finite(values, stored);
     return values;
+}
+
+std::string content_hash(const std::map<std::string, std::string>& hashes) {
+    Sha256 hash;
+    for (const auto& [name, sha256] : hashes) {
+        hash.update(fmt::format("{} {}\n", name, sha256));
+    }
+    return hash.finish();
 }
 
 }  // namespace datasets

@@ -98,7 +98,7 @@ inline LayerCase example_layer(const RecordingInfo& info, int clip, int layer,
 
 inline void write_example(const std::string& file, const RecordingInfo& info, DType store = DType::f32,
                           Holds holds = Holds::everything) {
-    RecordingWriter writer(file, info, store);
+    RecordingWriter writer(file, info, {.store = store});
     for (int clip = 0; clip < std::ssize(info.clips); ++clip) {
         for (int layer = 0; layer < info.layers; ++layer) {
             writer.write(example_layer(info, clip, layer, holds));

@@ -146,6 +146,12 @@ LibraryScope::~LibraryScope() {
     H5Eset_auto2(H5E_DEFAULT, function_, data_);
 }
 
+std::unique_lock<std::mutex> hold_library() {
+    // There is one HDF5 in a process, so there is one of these.
+    static std::mutex library;
+    return std::unique_lock(library);
+}
+
 Handle::Handle(hid_t id, Close how, std::string_view action) : id_(require(id, action)), close_(how) {}
 
 Handle::~Handle() {
@@ -253,6 +259,25 @@ Handle open_dataset(hid_t file, const std::string& object) {
     return open_object(file, object, H5I_DATASET, "dataset");
 }
 
+Handle create_group(hid_t file, const std::string& object) {
+    const Handle links(H5Pcreate(H5P_LINK_CREATE), H5Pclose, "prepare to create it");
+    require(H5Pset_create_intermediate_group(links.get(), 1), "prepare to create it");
+    require(H5Pset_char_encoding(links.get(), H5T_CSET_UTF8), "prepare to create it");
+    return {H5Gcreate2(file, object.c_str(), links.get(), H5P_DEFAULT, H5P_DEFAULT), H5Gclose, "create it"};
+}
+
+Handle ensure_group(hid_t file, const std::string& object) {
+    // A link may be asked for only where those above it are there.
+    for (auto end = object.find('/', 1);; end = object.find('/', end + 1)) {
+        if (require(H5Lexists(file, object.substr(0, end).c_str(), H5P_DEFAULT), "look for it") == 0) {
+            return create_group(file, object);
+        }
+        if (end == std::string::npos) {
+            return open_group(file, object);
+        }
+    }
+}
+
 bool has_attribute(hid_t object, const std::string& name) {
     return require(H5Aexists(object, name.c_str()), fmt::format("look for attribute {}", name)) > 0;
 }
@@ -276,6 +301,20 @@ std::vector<std::int64_t> read_integers(hid_t object, const std::string& name, s
     std::vector<std::int64_t> values(count);
     read_numbers(object, name, H5T_NATIVE_INT64, count, values.data());
     return values;
+}
+
+std::vector<std::int64_t> read_integer_list(hid_t object, const std::string& name, std::size_t limit) {
+    const auto action = fmt::format("read attribute {}", name);
+    if (!has_attribute(object, name)) {
+        throw Refusal(fmt::format("attribute {} is missing", name));
+    }
+    const Handle attribute(H5Aopen(object, name.c_str(), H5P_DEFAULT), H5Aclose, action);
+    const Handle space(H5Aget_space(attribute.get()), H5Sclose, action);
+    const auto elements = require(H5Sget_simple_extent_npoints(space.get()), action);
+    if (elements < 1 || std::cmp_greater(elements, limit)) {
+        throw Refusal(fmt::format("attribute {} has {} elements, not 1..{}", name, elements, limit));
+    }
+    return read_integers(object, name, static_cast<std::size_t>(elements));
 }
 
 std::int64_t read_integer(hid_t object, const std::string& name) {

@@ -6,6 +6,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -34,6 +35,11 @@ private:
     H5E_auto2_t function_ = nullptr;
     void* data_ = nullptr;
 };
+
+// Keeps the threads of this process apart where one of them forks: a child that is forked while another thread
+// is inside HDF5 finds HDF5's own lock taken for ever. Held around such a fork, and by a thread that uses HDF5
+// in the background.
+std::unique_lock<std::mutex> hold_library();
 
 // Owns an HDF5 identifier.
 class Handle {
@@ -96,11 +102,19 @@ std::vector<std::string> link_names(hid_t group);
 Handle open_group(hid_t file, const std::string& object);
 Handle open_dataset(hid_t file, const std::string& object);
 
+// Makes a group and those above it that are not there yet.
+Handle create_group(hid_t file, const std::string& object);
+
+// Opens a group, or makes it.
+Handle ensure_group(hid_t file, const std::string& object);
+
 // Attributes of `object`. Reading throws Refusal if the attribute is absent, of another class or not of the
 // expected number of elements; text must be one printable line.
 bool has_attribute(hid_t object, const std::string& name);
 std::string read_text(hid_t object, const std::string& name);
 std::vector<std::int64_t> read_integers(hid_t object, const std::string& name, std::size_t count);
+// Of 1 to `limit` elements.
+std::vector<std::int64_t> read_integer_list(hid_t object, const std::string& name, std::size_t limit);
 std::int64_t read_integer(hid_t object, const std::string& name);
 std::uint64_t read_unsigned(hid_t object, const std::string& name);
 double read_real(hid_t object, const std::string& name);

@@ -151,7 +151,7 @@ TEST(Recording, KeepsSpecialValuesAsFarAsTheDtypeGoes) {
 
     layer.input[2] = 0x1.FEp127F;  // the largest bf16
     {
-        RecordingWriter writer(file, info, DType::bf16);
+        RecordingWriter writer(file, info, {.store = DType::bf16});
         writer.write(layer);
         writer.finish();
     }
@@ -215,7 +215,7 @@ TEST(Recording, ContentHashFollowsContentOnly) {
         auto changed_info = info;
         auto layer = example_layer(info, 0, 0);
         change(changed_info, layer);
-        RecordingWriter writer(file, changed_info, store);
+        RecordingWriter writer(file, changed_info, {.store = store});
         writer.write(layer);
         writer.finish();
         return Recording(file).content_sha256();
@@ -341,8 +341,9 @@ with h5py.File(sys.path[0] + "/recording.h5", "r+") as file:
                                  shuffle=True, fletcher32=True)
     x.attrs.update(attributes)
     file.create_dataset("runs/night/anything", data=[1, 2, 3])
-    file["clips/a/encoder/layer_00/mlp/h"] = 1.0
-    file["clips/a/mel"] = [1.0]
+    file["clips/a/encoder/layer_00/cross/h"] = 1.0
+    file["clips/a/transcript"] = [1.0]
+    file["weights/stem/anything"] = [1.0]
 )");
     ASSERT_EQ(output.status, 0) << output.text;
     EXPECT_EQ(bits_of(Recording(folder.file("recording.h5")).layer("a", 0)),
@@ -361,7 +362,7 @@ TEST(Interoperation, H5pyReadsBothDtypesAsNumbers) {
     layer.input[2] = 0x1.FEp127F;
     layer.input[3] = 1.0F + 0x1p-8F;
     for (const DType store : {DType::f32, DType::bf16}) {
-        RecordingWriter writer(folder.file("recording.h5"), info, store);
+        RecordingWriter writer(folder.file("recording.h5"), info, {.store = store});
         writer.write(layer);
         writer.finish();
         const auto output = run_python(folder, R"(
@@ -396,7 +397,7 @@ TEST(Interoperation, H5dumpPrintsBf16AsDecimals) {
     layer.input[0] = 1.5F;
     layer.input[1] = -0.333F;  // -0.33203125 in bf16
     layer.input[2] = 3.14159274F;
-    RecordingWriter writer(folder.file("recording.h5"), info, DType::bf16);
+    RecordingWriter writer(folder.file("recording.h5"), info, {.store = DType::bf16});
     writer.write(layer);
     writer.finish();
     const auto output =
@@ -449,7 +450,7 @@ std::string message_of(Function function) {
 TEST(RecordingWriter, LeavesTheTargetAloneUntilItIsComplete) {
     const TemporaryFolder folder;
     const auto file = folder.file("recording.h5");
-    const auto partial = file + ".partial-" + std::to_string(getpid());
+    const auto partial = file + ".partial";
     const auto info = example_info({65, 6}, 1, 1);
     write_bytes(file, "the old file");
     {
@@ -471,7 +472,7 @@ TEST(RecordingWriter, IsIncompleteUntilFinished) {
     const auto info = example_info({1, 6}, 1, 1);
     RecordingWriter writer(file, info);
     writer.write(example_layer(info, 0, 0));
-    const auto partial = file + ".partial-" + std::to_string(getpid());
+    const auto partial = file + ".partial";
     EXPECT_THROW(Recording{partial}, ReadError);
     writer.finish();
     EXPECT_NO_THROW(Recording{file});
@@ -480,7 +481,7 @@ TEST(RecordingWriter, IsIncompleteUntilFinished) {
 TEST(RecordingWriter, OverwritesWhatAKilledProcessLeft) {
     const TemporaryFolder folder;
     const auto file = folder.file("recording.h5");
-    write_bytes(file + ".partial-" + std::to_string(getpid()), "left behind");
+    write_bytes(file + ".partial", "left behind");
     EXPECT_NO_THROW(write_example(file, example_info({1, 6}, 1, 1)));
     EXPECT_NO_THROW(Recording{file});
 }
@@ -566,7 +567,7 @@ TEST(RecordingWriter, RefusesWhatTheReaderWouldRefuse) {
     const auto refuses_layer = [&](auto damage, DType store = DType::f32) {
         auto layer = example_layer(info, 0, 0);
         damage(layer);
-        RecordingWriter writer(folder.file("recording.h5"), info, store);
+        RecordingWriter writer(folder.file("recording.h5"), info, {.store = store});
         EXPECT_THROW(writer.write(layer), std::invalid_argument);
     };
     refuses_layer([](LayerCase& layer) { layer.input[5] = std::numeric_limits<float>::quiet_NaN(); });

@@ -59,11 +59,13 @@ std::string died_in_trial(const std::function<void()>& action) {
     if (pipe2(ends.data(), O_CLOEXEC) != 0) {
         throw Refusal(fmt::format("cannot try to read it: {}", std::generic_category().message(errno)));
     }
+    auto held = hold_library();
     const pid_t child = fork();
+    const int fork_error = errno;
+    held.unlock();  // in the child too, which is this thread's alone
     if (child == 0) {
         run_child(action, ends[1]);
     }
-    const int fork_error = errno;
     close(ends[1]);
     char byte = 0;
     ssize_t count = 0;

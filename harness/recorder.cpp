@@ -111,7 +111,7 @@ void record_synthetic(const RecordRequest& request, const std::string& file, boo
     const SyntheticModel& model = request.model;
     ProgressBar bar("recording " + model_id(model), model.layers + 1, show_progress);
     bar.step("describing the model");
-    datasets::RecordingWriter writer(file, describe(request), request.store);
+    datasets::RecordingWriter writer(file, describe(request), {.store = request.store});
     std::vector<float> residual = datasets::synthetic_embedding(model);
     for (int layer = 0; layer < model.layers; ++layer) {
         throw_if_interrupted();
