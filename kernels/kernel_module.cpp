@@ -7,53 +7,12 @@
 #include <cstring>
 #include <vector>
 
+#include "kernels/block_layout.hpp"
+
 namespace kernels {
 namespace {
 
 using Bf16 = std::uint16_t;
-
-constexpr int elements = tile * tile;
-
-// A tile in the alignment that the core's vector loads need.
-template <typename T>
-struct alignas(64) Tile {
-    T data[elements];
-};
-struct alignas(64) PerRow {
-    float data[tile];
-};
-
-// Row-major [64, 64] to and from blocks of rows x columns.
-template <int rows, int columns, typename T>
-void to_blocks(const T* from, T* to) {
-    for (int block_row = 0; block_row < tile; block_row += rows) {
-        for (int block_column = 0; block_column < tile; block_column += columns) {
-            for (int row = 0; row < rows; ++row, to += columns) {
-                std::memcpy(to, from + (block_row + row) * tile + block_column, columns * sizeof(T));
-            }
-        }
-    }
-}
-
-template <int rows, int columns, typename T>
-void from_blocks(const T* from, T* to) {
-    for (int block_row = 0; block_row < tile; block_row += rows) {
-        for (int block_column = 0; block_column < tile; block_column += columns) {
-            for (int row = 0; row < rows; ++row, from += columns) {
-                std::memcpy(to + (block_row + row) * tile + block_column, from, columns * sizeof(T));
-            }
-        }
-    }
-}
-
-template <typename T>
-void transpose(const T* from, T* to) {
-    for (int row = 0; row < tile; ++row) {
-        for (int column = 0; column < tile; ++column) {
-            to[column * tile + row] = from[row * tile + column];
-        }
-    }
-}
 
 [[noreturn]] void refuse(const char* kernel) {
     throw std::invalid_argument(std::string("the AIE kernels have no such store in ") + kernel);
@@ -219,7 +178,7 @@ struct KernelModule::Functions {
     void finish(const float* acc, float scale, Store store, void* out) const {
         Tile<float> c;
         if (store == Store::f32) {
-            std::copy_n(acc, elements, c.data);
+            std::copy_n(acc, tile_elements, c.data);
             if (scale != 1.0F) {
                 scale_tile(c.data, scale);
             }
@@ -246,7 +205,7 @@ struct KernelModule::Functions {
 
     void update_softmax(const float* scores, int keys, const SoftmaxState& state) const {
         Tile<float> s;
-        std::copy_n(scores, elements, s.data);
+        std::copy_n(scores, tile_elements, s.data);
         with_state(state,
                    [&](float* row_max, float* row_sum) { softmax_update(s.data, keys, row_max, row_sum); });
     }
@@ -255,12 +214,12 @@ struct KernelModule::Functions {
                         Bf16* p) const {
         Tile<float> s;
         Tile<Bf16> stored;
-        std::copy_n(scores, elements, s.data);
+        std::copy_n(scores, tile_elements, s.data);
         const auto kernel = by_store(store, softmax_finish_even, softmax_finish_floor, "softmax_finish");
         with_state(state, [&](const float* row_max, const float* row_sum) {
             kernel(s.data, keys, row_max, row_sum, stored.data);
         });
-        std::copy_n(stored.data, elements, p);
+        std::copy_n(stored.data, tile_elements, p);
     }
 
     void update_attention(const Bf16* query, const Bf16* key, const Bf16* value, int keys, float scale,
@@ -289,6 +248,38 @@ struct KernelModule::Functions {
                    [&](const float*, const float* row_sum) { kernel(context.data, row_sum, stored.data); });
         from_blocks<4, 4>(stored.data, static_cast<Bf16*>(out));
     }
+
+    // Row by row, as on a core, which holds one at a time.
+    void layer_norm(const float* x, const Bf16* gain, const Bf16* bias, int rows, int columns, Store store,
+                    Bf16* out) const {
+        if (columns > tile_elements) {
+            throw std::invalid_argument("a row of layer_norm_rows has at most 4096 columns");
+        }
+        const auto kernel = by_store(store, layer_norm_rows_even, layer_norm_rows_floor, "layer_norm_rows");
+        Tile<Bf16> gains;
+        Tile<Bf16> biases;
+        Tile<float> row;
+        Tile<Bf16> stored;
+        std::copy_n(gain, columns, gains.data);
+        std::copy_n(bias, columns, biases.data);
+        for (int i = 0; i < rows; ++i, x += columns, out += columns) {
+            std::copy_n(x, columns, row.data);
+            kernel(row.data, gains.data, biases.data, 1, columns, stored.data);
+            std::copy_n(stored.data, columns, out);
+        }
+    }
+
+    void gelu(const float* x, int count, Store store, Bf16* out) const {
+        const auto kernel = by_store(store, gelu_even, gelu_floor, "gelu");
+        Tile<float> values;
+        Tile<Bf16> stored;
+        for (int begin = 0; begin < count; begin += tile_elements) {
+            const int part = std::min(tile_elements, count - begin);
+            std::copy_n(x + begin, part, values.data);
+            kernel(values.data, part, stored.data);
+            std::copy_n(stored.data, part, out + begin);
+        }
+    }
 };
 
 KernelModule::KernelModule(const std::string& path)
@@ -313,6 +304,8 @@ KernelTable KernelModule::table() const {
         .softmax_finish = [&f](auto... arguments) { f.finish_softmax(arguments...); },
         .attention_update = [&f](auto... arguments) { f.update_attention(arguments...); },
         .attention_finish = [&f](auto... arguments) { f.finish_attention(arguments...); },
+        .layer_norm = [&f](auto... arguments) { f.layer_norm(arguments...); },
+        .gelu = [&f](auto... arguments) { f.gelu(arguments...); },
     };
 }
 

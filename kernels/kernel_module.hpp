@@ -28,8 +28,8 @@ public:
     explicit KernelModule(const std::string& path);
 
     // Computes exactly what the array computes. `Store::bf16_toward_zero` is not among its stores, and bf16
-    // is the only store of fused attention: std::invalid_argument. Refers to the module, which must outlive
-    // it.
+    // is the only store of fused attention, layer norm and GELU: std::invalid_argument. Refers to the module,
+    // which must outlive it.
     [[nodiscard]] KernelTable table() const;
 
     // Takes the function `role` from another module, where it is called `symbol`. A replaced matmul_tile

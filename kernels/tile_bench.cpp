@@ -10,6 +10,7 @@
 #define HWY_TARGET_INCLUDE "kernels/tile_bench.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "kernels/kernel_module.hpp"
 #include "kernels/tile_kernels.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -167,6 +168,35 @@ void attention_update(benchmark::State& state) {
     report_macs(state, 2 * macs_of_tile);
 }
 
+const KernelTable& core_kernels() {
+    static const KernelTable table = aie2_module().table();
+    return table;
+}
+
+// Rows of 512 channels, or a tile, by the chain kernels and by the module of the core's own.
+void layer_norm(benchmark::State& state, const KernelTable& (*of)()) {
+    const KernelTable& table = of();
+    constexpr int columns = 512;
+    const auto x = score_tile();
+    const auto weights = bf16_tile(8);
+    auto out = bf16_tile(9);
+    for (auto _ : state) {
+        table.layer_norm(x.data(), weights.data(), weights.data() + columns, tile * tile / columns, columns,
+                         Store::bf16_floor, out.data());
+        benchmark::ClobberMemory();
+    }
+}
+
+void gelu(benchmark::State& state, const KernelTable& (*of)()) {
+    const KernelTable& table = of();
+    const auto x = score_tile();
+    auto out = bf16_tile(10);
+    for (auto _ : state) {
+        table.gelu(x.data(), tile * tile, Store::bf16_floor, out.data());
+        benchmark::ClobberMemory();
+    }
+}
+
 BENCHMARK(fma_peak)->Name("kernels/fma_peak");
 BENCHMARK_CAPTURE(multiply, k_by_n, Right::k_by_n)->Name("kernels/multiply/k_by_n");
 BENCHMARK_CAPTURE(multiply, n_by_k, Right::n_by_k)->Name("kernels/multiply/n_by_k");
@@ -175,6 +205,10 @@ BENCHMARK(finish)->Name("kernels/finish");
 BENCHMARK(softmax_update)->Name("kernels/softmax_update");
 BENCHMARK(softmax_finish)->Name("kernels/softmax_finish");
 BENCHMARK(attention_update)->Name("kernels/attention_update");
+BENCHMARK_CAPTURE(layer_norm, chain, tile_kernels)->Name("kernels/layer_norm/chain");
+BENCHMARK_CAPTURE(layer_norm, aie2, core_kernels)->Name("kernels/layer_norm/aie2");
+BENCHMARK_CAPTURE(gelu, chain, tile_kernels)->Name("kernels/gelu/chain");
+BENCHMARK_CAPTURE(gelu, aie2, core_kernels)->Name("kernels/gelu/aie2");
 
 }  // namespace
 }  // namespace kernels

@@ -6,6 +6,7 @@
 #define HWY_TARGET_INCLUDE "kernels/tile_kernels.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "kernels/vector_block-inl.hpp"
 #include "kernels/vector_convert-inl.hpp"
 #include "kernels/vector_multiply-inl.hpp"
 #include "kernels/vector_softmax-inl.hpp"
@@ -88,6 +89,8 @@ const KernelTable* table_of_target() {
         .softmax_finish = softmax_finish,
         .attention_update = attention_update,
         .attention_finish = attention_finish,
+        .layer_norm = layer_norm,
+        .gelu = gelu,
     };
     return &table;
 }

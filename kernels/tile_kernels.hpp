@@ -1,7 +1,8 @@
 // One 64x64 tile of arithmetic: what a core of the array computes between two DMA transfers.
 //
 // Leaves: raw pointers in, tile out; no allocation, threads, logging or state. bf16 is passed as its 16 bits.
-// All tiles are dense and row-major, of any alignment; `acc` tiles are fp32. Outputs do not overlap inputs.
+// All tiles and rows are dense and row-major, of any alignment; `acc` tiles are fp32. Outputs do not overlap
+// inputs.
 //
 // The arithmetic is fixed to the bit and the same on every machine and for every vector width. A product of
 // two bf16 is exact in fp32; every other operation named below is one IEEE fp32 operation, rounded to nearest
@@ -110,6 +111,21 @@ struct KernelTable {
     // only read. 64 reciprocals, 4,096 multiplications; L1: context 16 KB, state 512 B, out 16 KB (in place
     // of context) or 8 KB.
     std::function<void(const AttentionState& state, Store store, void* out)> attention_finish;
+
+    // out[i, :] = store((x[i, :] - mean) / sqrt(variance + 1e-5) * gain + bias): mean and biased variance of
+    // row i over `columns`, a multiple of 16 up to 4096. Two passes; each sum as softmax_update's, over as
+    // many columns. The reciprocal root, (x - mean) * it, * gain and + bias round once each. `store` is one
+    // of the bf16 modes; throws std::invalid_argument for f32. The error before the store is at most
+    // (columns / 16 + 8) 2^-23 (1 + mean |x| / deviation) of |gain| (1 + |normalised|) + |bias|. L1: 10 B a
+    // column for one row.
+    std::function<void(const float* x, const std::uint16_t* gain, const std::uint16_t* bias, int rows,
+                       int columns, Store store, std::uint16_t* out)>
+        layer_norm;
+
+    // out[i] = store(GELU(x[i])), the erf form, over `count` values, a multiple of 16: x Phi(x) with the
+    // polynomials of aie2/gelu_table.h by Horner's scheme, two roundings a step. `store` as in layer_norm.
+    // The error before the store is at most 2^-11.4 max(|GELU(x)|, 2^-8). L1 for a tile: x 16 KB, out 8 KB.
+    std::function<void(const float* x, int count, Store store, std::uint16_t* out)> gelu;
 };
 
 // The kernels for the best vector instructions of this CPU, chosen at run time (once, unless a test of

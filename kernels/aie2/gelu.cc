@@ -1,8 +1,7 @@
 // GELU in its erf form, x Phi(x), fp32 in, bf16 out.
 //
-// Contract: kernels.h. With a = |x|, Phi(-a) is a polynomial of degree 6 in a - centre on each of three
-// pieces of [0, 5), the minimax fit of its values (error in units of max(|gelu|, 2^-8): 2^-17.9, 2^-12.5,
-// 2^-12.9); Phi(a) = 1 - Phi(-a). At and beyond 5 the result is x or 0, whose error is that of 1.5e-6.
+// Contract: kernels.h. With a = |x|, Phi(-a) is the polynomial of gelu_table.h; Phi(a) = 1 - Phi(-a). At and
+// beyond 5 the result is x or 0, whose error is that of 1.5e-6.
 // Rounding points: Horner's scheme with an fp32 state, each step a fp32 product from bf16 parts in VMACs
 // (wide.h) onto the fp32 coefficient; x * Phi in the same way; the store. Before the store the error is at
 // most 2^-11.4 max(|gelu|, 2^-8) over all bf16 x, at -5, and below 2^-15.8 for |x| < 10. GELU(0) = 0;
@@ -10,23 +9,17 @@
 // L1 for 4,096 elements: x 16 KB, out 8 KB. 42 VMACs for 16 elements.
 #include <aie_api/aie.hpp>
 
+#include "gelu_table.h"
 #include "kernels.h"
 #include "wide.h"
 
 namespace kernels::aie2 {
 namespace {
 
-constexpr unsigned degree = 6;
-constexpr unsigned pieces = 3;
-constexpr float centres[pieces] = {0.75F, 2.375F, 4.125F};  // of [0, 1.5), [1.5, 3.25), [3.25, 5)
-
-// coefficients[k][piece] of (a - centre)^k.
-constexpr float coefficients[degree + 1][pieces] = {
-    {0.226628245F, 0.00877325586F, 1.8544453e-05F},     {-0.301139471F, -0.0237756196F, -8.15504639e-05F},
-    {0.112889239F, 0.0282801279F, 0.000166106796F},     {0.0220116868F, -0.0184183673F, -0.000204302839F},
-    {-0.0227005344F, 0.0059850761F, 0.000192754916F},   {-0.000111740463F, 4.2072363e-05F, -0.000156000898F},
-    {0.00256521943F, -0.000525401608F, 6.6664284e-05F},
-};
+using gelu_table::centres;
+using gelu_table::coefficients;
+using gelu_table::degree;
+using gelu_table::pieces;
 
 // Bits of positive fp32 order like integers.
 constexpr int32 bits_1_5 = 0x3FC00000;
