@@ -101,7 +101,8 @@ void add_rows(std::vector<OpRow>& rows, const Selection& selection, OpRange step
 }
 
 bool selected(const Selection& selection, OpRange step) {
-    if (selection.head >= 0 && !datasets::has_heads(step.last)) {
+    const bool whole_rows_only = selection.head >= 0 && !datasets::has_heads(step.last);
+    if (whole_rows_only || !datasets::attention_ops.contains(step.last)) {
         return false;
     }
     return std::ranges::any_of(datasets::ops_in(step),

@@ -86,7 +86,7 @@ Judge::Judge(const datasets::LayerCase& layer, const datasets::LayerCase& rounde
     : golden_(golden), input_(input), emitted_(layer) {
     const datasets::Source& upstream = input == Input::isolated ? golden : emitted_;
     for (const datasets::OpRange step : path.steps()) {
-        if (path.emits(step.last)) {
+        if (datasets::attention_ops.contains(step.last) && path.emits(step.last)) {
             courts_[step.last] =
                 std::make_unique<Court>(layer, rounded, step.last, upstream, path.arithmetic(step.last),
                                         step.first != step.last, only_head);
