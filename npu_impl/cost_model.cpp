@@ -11,6 +11,10 @@ namespace {
 // section 2.3.1; Xilinx/mlir-aie issue 2735).
 constexpr double stock_kernel_mac_per_cycle = 64;
 
+// A VMAC takes its issue slot whether it is a 4x8x4 product or 16 lanes (aie_api
+// detail/aie2/mmul_bf16_bf16.hpp).
+constexpr double macs_per_vmac = 4 * 8 * 4;
+
 constexpr std::array specs{
     // Clock: top level of the table in amd/xdna-driver src/driver/amdxdna/npu1_regs.c. Launch: mean NPU
     // time of a 4 KB pass-through from C++ on an 8845HS (Scottcjn/open-xdna RESULTS.md). Bandwidth: none is
@@ -38,8 +42,9 @@ const DeviceSpec* find_device_spec(std::string_view name) {
 Cost CostModel::cost(const TilePlan& plan) const {
     const double rate = spec.clock_hz * spec.mac_per_cycle_per_core;
     const double bytes = double(plan.traffic.in) + double(plan.traffic.out);
+    const double macs = double(plan.macs_per_core()) + macs_per_vmac * double(plan.vmacs_per_core());
     return {double(plan.launches.size()) * spec.launch_seconds, bytes / spec.dram_bytes_per_second,
-            double(plan.macs_per_core()) / rate};
+            macs / rate};
 }
 
 }  // namespace npu_impl

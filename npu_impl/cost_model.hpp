@@ -1,8 +1,10 @@
 // Modelled time on an NPU: launches x cost of a launch + bytes / bandwidth + multiply-adds / rate.
 //
 // The three are added, as if nothing overlapped, so the model tends to be slow rather than flattering.
-// Cores and launches are those of the step. Softmax arithmetic counts nothing: no cycle count of it on AIE2
-// is published. Nor do additions on the host. A modelled time is never a measurement.
+// Cores and launches are those of the step. Norms and GELU count the VMACs of their kernels (counted in
+// kernels/aie2/layer_norm.cc and gelu.cc), each as long as a VMAC of a product, and nothing of their other
+// instructions, so that part tends to be fast. Softmax arithmetic counts nothing: no cycle count of it on
+// AIE2 is published. Nor do additions on the host. A modelled time is never a measurement.
 #pragma once
 
 #include <cstdint>

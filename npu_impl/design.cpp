@@ -14,10 +14,6 @@ namespace {
 
 using datasets::Op;
 
-std::size_t index_of(Op op) {
-    return static_cast<std::size_t>(op) - static_cast<std::size_t>(Op::query);
-}
-
 kernels::Store store_of(datasets::DType type, datasets::Rounding rounding) {
     if (type == datasets::DType::f32) {
         return kernels::Store::f32;
@@ -50,6 +46,11 @@ const ClassDesign& named(const Catalogue& catalogue, std::string_view name) {
     return *found;
 }
 
+bool covers(OpClass op_class, Op op) {
+    const std::vector<Op> ops = ops_of(op_class);
+    return std::ranges::find(ops, op) != ops.end();
+}
+
 // One design per class, or none.
 class Choice {
 public:
@@ -70,6 +71,12 @@ public:
         if (of(OpClass::gemm) == nullptr) {
             add(catalogue_.default_gemm);
         }
+        if (of(OpClass::gelu) == nullptr) {
+            add(catalogue_.default_gelu);
+        }
+        if (of(OpClass::norm) == nullptr) {
+            add(catalogue_.default_norm);
+        }
         if (of(OpClass::attention) == nullptr && of(OpClass::softmax) == nullptr) {
             add(catalogue_.default_softmax);
         }
@@ -89,7 +96,12 @@ public:
         if (of(OpClass::attention) != nullptr && Op::scores <= op && op <= Op::context) {
             return *of(OpClass::attention);
         }
-        return *of(op == Op::probabilities ? OpClass::softmax : OpClass::gemm);
+        for (const OpClass op_class : {OpClass::softmax, OpClass::gelu, OpClass::norm}) {
+            if (covers(op_class, op)) {
+                return *of(op_class);
+            }
+        }
+        return *of(OpClass::gemm);
     }
 
     bool operator==(const Choice& other) const { return chosen_ == other.chosen_; }
@@ -136,21 +148,55 @@ void label(Design& design, const Catalogue& catalogue, const Choice& choice) {
     const ClassDesign& square = choice.owner(Op::probabilities);
     design.name = gemm.name + "," + square.name;
     design.summary = gemm.summary + "; " + square.summary;
+    for (const ClassDesign* other : {choice.of(OpClass::gelu), choice.of(OpClass::norm)}) {
+        if (other->name != catalogue.default_gelu && other->name != catalogue.default_norm) {
+            design.name += "," + other->name;
+            design.summary += "; " + other->summary;
+        }
+    }
+}
+
+// The designs of some classes in this build's manifest.
+std::vector<std::string> names_of(std::initializer_list<OpClass> classes) {
+    std::vector<std::string> list;
+    for (const ClassDesign& design : catalogue().designs) {
+        if (std::ranges::find(classes, design.op_class) != classes.end()) {
+            list.push_back(design.name);
+        }
+    }
+    return list;
+}
+
+// Each with each, joined by a comma.
+std::vector<std::string> joined(const std::vector<std::string>& first,
+                                const std::vector<std::string>& second) {
+    std::vector<std::string> list;
+    for (const std::string& one : first) {
+        for (const std::string& other : second) {
+            list.push_back(one + "," + other);
+        }
+    }
+    return list;
 }
 
 }  // namespace
 
 std::string_view name(OpClass op_class) {
-    constexpr std::array<std::string_view, op_class_count> names{"gemm", "softmax", "attention"};
+    constexpr std::array<std::string_view, op_class_count> names{"gemm", "softmax", "attention", "gelu",
+                                                                 "norm"};
     return names[static_cast<std::size_t>(op_class)];
 }
 
 std::vector<Op> ops_of(OpClass op_class) {
     switch (op_class) {
         case OpClass::gemm:
-            return {Op::query, Op::key, Op::value, Op::scores, Op::context, Op::output};
+            return {Op::query, Op::key, Op::value, Op::scores, Op::context, Op::output, Op::fc1, Op::fc2};
         case OpClass::softmax:
             return {Op::probabilities};
+        case OpClass::gelu:
+            return {Op::gelu};
+        case OpClass::norm:
+            return {Op::attention_norm, Op::mlp_norm, Op::encoder};
         case OpClass::attention:
             break;
     }
@@ -159,6 +205,10 @@ std::vector<Op> ops_of(OpClass op_class) {
 
 int Design::cores() const {
     return std::ranges::max(steps, {}, &StepDesign::cores).cores;
+}
+
+bool Design::covers(Op op) const {
+    return std::ranges::any_of(steps, [op](const StepDesign& step) { return step.ops.contains(op); });
 }
 
 bool Design::fused() const {
@@ -170,7 +220,7 @@ bool Design::emits(Op op) const {
 }
 
 const datasets::Arithmetic& Design::arithmetic_of(Op op) const {
-    if (!datasets::attention_ops.contains(op)) {
+    if (!covers(op)) {
         throw std::invalid_argument("design " + name + " declares no arithmetic of " +
                                     std::string(datasets::name(op)));
     }
@@ -221,7 +271,10 @@ Design compose(const Catalogue& catalogue, std::span<const std::string_view> nam
     design.tile = choice.of(OpClass::gemm)->tile;
     design.l1_bytes = catalogue.l1_bytes;
     design.stack_bytes = catalogue.stack_bytes;
-    for (const datasets::OpInfo& op : datasets::ops_in(datasets::attention_ops)) {
+    for (const datasets::OpInfo& op : datasets::ops_in(device_ops)) {
+        if (op.op == Op::attention_residual || op.op == Op::block) {
+            continue;
+        }
         const ClassDesign& owner = choice.owner(op.op);
         design.arithmetic[index_of(op.op)] = owner.arithmetic[index_of(op.op)];
         for (const StepDesign& step : owner.steps) {
@@ -255,11 +308,10 @@ std::span<const Design> designs() {
         for (const Combination& combination : catalogue().combinations) {
             add(combination.name);
         }
-        for (const ClassDesign& gemm : catalogue().designs) {
-            for (const ClassDesign& square : catalogue().designs) {
-                if (gemm.op_class == OpClass::gemm && square.op_class != OpClass::gemm) {
-                    add(gemm.name + "," + square.name);
-                }
+        for (const std::string& block : joined(names_of({OpClass::gelu}), names_of({OpClass::norm}))) {
+            for (const std::string& attention :
+                 joined(names_of({OpClass::gemm}), names_of({OpClass::softmax, OpClass::attention}))) {
+                add(attention + "," + block);
             }
         }
         return list;

@@ -17,7 +17,7 @@
 
 namespace npu_impl {
 
-enum class KernelFunction : std::uint8_t { matmul, softmax, attention };
+enum class KernelFunction : std::uint8_t { matmul, softmax, attention, norm, gelu };
 
 struct KernelDesign {
     std::string name;
@@ -45,15 +45,30 @@ struct TileShape {
 
 // The ops that one design of the manifest covers.
 enum class OpClass : std::uint8_t {
-    gemm,       // query, key, value, scores, context, output
+    gemm,       // query, key, value, scores, context, output, fc1, fc2
     softmax,    // probabilities
     attention,  // scores, probabilities and context in one step
+    gelu,       // gelu
+    norm,       // attention_norm, mlp_norm, encoder
 };
-inline constexpr std::size_t op_class_count = 3;
+inline constexpr std::size_t op_class_count = 5;
 std::string_view name(OpClass op_class);
 std::vector<datasets::Op> ops_of(OpClass op_class);
 
-using Arithmetics = std::array<datasets::Arithmetic, datasets::attention_op_count>;  // query..output
+// By op; meaningful for the ops that a design covers.
+using Arithmetics = std::array<datasets::Arithmetic, datasets::op_count>;
+
+constexpr std::size_t index_of(datasets::Op op) {
+    return static_cast<std::size_t>(op);
+}
+
+// How weights reach the device: always as bf16. Those of a norm too, whose other operand is fp32.
+constexpr datasets::Rounding weight_rounding(const datasets::Arithmetic& arithmetic) {
+    return arithmetic.operand_rounding;
+}
+
+// Everything that the device can take over. Residual additions, which lie between, are the CPU's.
+inline constexpr datasets::OpRange device_ops{datasets::Op::attention_norm, datasets::Op::encoder};
 
 struct ClassDesign {
     std::string name;
@@ -61,7 +76,7 @@ struct ClassDesign {
     OpClass op_class = OpClass::gemm;
     TileShape tile;
     std::vector<StepDesign> steps;  // in dataflow order
-    Arithmetics arithmetic;         // meaningful for the ops of the class
+    Arithmetics arithmetic;
 };
 
 // A name for a composition.
@@ -79,26 +94,30 @@ struct Catalogue {
     std::vector<Combination> combinations;
     std::string default_gemm;
     std::string default_softmax;
+    std::string default_gelu;
+    std::string default_norm;
 };
 
-// Designs of the manifest, composed to cover query..output.
+// Designs of the manifest, composed to cover all that the device can take over.
 struct Design {
     std::string name;
     std::string summary;
     TileShape tile;
     std::int64_t l1_bytes = 65536;
     std::int64_t stack_bytes = 0xD00;
-    std::vector<StepDesign> steps;  // in dataflow order, together exactly query..output
+    std::vector<StepDesign> steps;  // in dataflow order
     Arithmetics arithmetic;
 
     // The most that any step uses.
     [[nodiscard]] int cores() const;
 
+    [[nodiscard]] bool covers(datasets::Op op) const;
+
     // Some step covers more than one op: the ops before its last never leave the core.
     [[nodiscard]] bool fused() const;
     [[nodiscard]] bool emits(datasets::Op op) const;
 
-    // Both throw std::invalid_argument for an op outside the attention.
+    // Both throw std::invalid_argument for an op that no step covers.
     [[nodiscard]] const datasets::Arithmetic& arithmetic_of(datasets::Op op) const;
     [[nodiscard]] const StepDesign& step_of(datasets::Op op) const;
 
@@ -121,10 +140,11 @@ std::int64_t bytes_of(kernels::Store store);
 // The manifest that this build was made with.
 const Catalogue& catalogue();
 
-// One design per class. The class gemm, and softmax where no attention replaces it, have defaults. A
+// One design per class. All classes but attention have defaults, softmax where no attention replaces it. A
 // combination stands for its designs. The name of the result does not depend on the order: that of a
-// combination, or its designs' names joined by a comma. Throws std::invalid_argument, one line, for unknown
-// names (listing the valid ones), two designs of a class, and a softmax beside an attention.
+// combination, or its designs' names joined by a comma, without a default GELU or norm. Throws
+// std::invalid_argument, one line, for unknown names (listing the valid ones), two designs of a class, and a
+// softmax beside an attention.
 Design compose(const Catalogue& catalogue, std::span<const std::string_view> names);
 
 // The same, from this build's manifest and a list like "tile64,softmax_rows".

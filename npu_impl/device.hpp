@@ -92,16 +92,33 @@ struct AttentionJob {
     Region out;  // [64, 64]
 };
 
+// out[64, 64 tiles] = store(layer norm of each row of x, * gain + bias).
+struct NormJob {
+    Region x;     // f32 [64, 64 tiles]
+    Region gain;  // bf16 [64 tiles]
+    Region bias;  // bf16 [64 tiles]
+    std::int64_t tiles = 1;
+    kernels::Store store = kernels::Store::bf16_nearest_even;
+    Region out;  // bf16 [64, 64 tiles]
+};
+
+// out[64, 64] = store(GELU(x)).
+struct GeluJob {
+    Region x;  // f32 [64, 64]
+    kernels::Store store = kernels::Store::bf16_nearest_even;
+    Region out;  // bf16 [64, 64]
+};
+
 // What one core does between two releases of its output buffer, and which output tile it makes.
 struct Job {
     int core = 0;
     int head = -1;          // -1: the op has no heads
     std::int64_t tile = 0;  // index of the (first) output tile within its op and head, row-major
-    std::variant<MatmulJob, SoftmaxJob, AttentionJob> work;
+    std::variant<MatmulJob, SoftmaxJob, AttentionJob, NormJob, GeluJob> work;
     bool sampled = false;  // a fast emulation computes this one exactly
 };
 
-// Output tiles of 64 x 64 that a job makes: one, or the whole row of tiles of a softmax.
+// Output tiles of 64 x 64 that a job makes: one, or the whole row of tiles of a softmax or norm.
 std::int64_t output_tiles(const Job& job);
 
 // One region of a core's data memory, as the compiled design lays it out.

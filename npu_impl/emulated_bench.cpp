@@ -1,4 +1,5 @@
-// How long the emulated device takes for one attention layer: host time, which says nothing about an NPU.
+// How long the emulated device takes for the attention, or the MLP, of one layer: host time, which says
+// nothing about an NPU.
 #include <benchmark/benchmark.h>
 
 #include <cmath>
@@ -9,6 +10,10 @@
 
 namespace npu_impl {
 namespace {
+
+constexpr datasets::OpRange mlp{datasets::Op::mlp_norm, datasets::Op::fc2};
+constexpr datasets::OpRange gelu_alone{datasets::Op::gelu, datasets::Op::gelu};
+constexpr datasets::OpRange norm_alone{datasets::Op::mlp_norm, datasets::Op::mlp_norm};
 
 void fill(std::vector<float>& values, std::size_t size, double deviation, std::mt19937& random) {
     std::normal_distribution<float> normal(0, static_cast<float>(deviation));
@@ -29,21 +34,35 @@ datasets::LayerCase layer_of(datasets::LayerShape shape) {
         fill(linear->weight, width * width, 1 / std::sqrt(double(width)), random);
         fill(linear->bias, width, 1, random);
     }
+    fill(layer.weights.mlp_norm.gain, width, 1, random);
+    fill(layer.weights.mlp_norm.bias, width, 1, random);
+    for (datasets::Linear* linear : {&layer.weights.fc1, &layer.weights.fc2}) {
+        const bool first = linear == &layer.weights.fc1;
+        fill(linear->weight, 4 * width * width, 1 / std::sqrt(double(width)), random);
+        fill(linear->bias, (first ? 4 : 1) * width, 1, random);
+    }
     return layer;
 }
 
 class InputSource final : public datasets::Source {
 public:
     explicit InputSource(const datasets::LayerCase& layer) : layer_(layer) {}
-    void rows(datasets::Op, datasets::Rows rows, std::span<float> out) const override {
-        std::copy_n(layer_.input.begin() + rows.begin * layer_.shape.width(), out.size(), out.begin());
+    // The layer's input stands for any tensor, repeated to its width.
+    void rows(datasets::Op op, datasets::Rows rows, std::span<float> out) const override {
+        const std::int64_t repeat = op == datasets::Op::fc1 ? 4 : 1;
+        const auto part = static_cast<std::ptrdiff_t>(out.size()) / repeat;
+        for (std::int64_t i = 0; i < repeat; ++i) {
+            std::copy_n(layer_.input.begin() + rows.begin * layer_.shape.width(), part,
+                        out.begin() + i * part);
+        }
     }
 
 private:
     const datasets::LayerCase& layer_;
 };
 
-void emulated_layer(benchmark::State& state, const char* name, datasets::Emulation emulation) {
+void emulated(benchmark::State& state, const char* name, datasets::OpRange ops,
+              datasets::Emulation emulation) {
     const datasets::LayerCase layer = layer_of({state.range(0), 8});
     const InputSource source(layer);
     const auto device = open_device("emulated", emulation);
@@ -51,13 +70,21 @@ void emulated_layer(benchmark::State& state, const char* name, datasets::Emulati
     const auto prepared = path.prepare(layer);
     datasets::NullSink sink;
     for (auto _ : state) {
-        prepared->compute({datasets::attention_ops, -1}, source, sink);
+        prepared->compute({ops, -1}, source, sink);
     }
     double flop = 0;
-    for (const datasets::OpInfo& op : datasets::ops_in(datasets::attention_ops)) {
+    for (const datasets::OpInfo& op : datasets::ops_in(ops)) {
         flop += op.flop(layer.shape);
     }
     state.counters["flop"] = benchmark::Counter(flop, benchmark::Counter::kIsIterationInvariantRate);
+}
+
+void emulated_layer(benchmark::State& state, const char* name, datasets::Emulation emulation) {
+    emulated(state, name, datasets::attention_ops, emulation);
+}
+
+void emulated_mlp(benchmark::State& state, datasets::OpRange ops, datasets::Emulation emulation) {
+    emulated(state, "unfused", ops, emulation);
 }
 
 void at_the_canonical_context(benchmark::internal::Benchmark* bench) {
@@ -71,6 +98,16 @@ BENCHMARK_CAPTURE(emulated_layer, fused_fast, "fused", datasets::Emulation::fast
 BENCHMARK_CAPTURE(emulated_layer, unfused_exact, "unfused", datasets::Emulation::exact)
     ->Apply(at_the_canonical_context);
 BENCHMARK_CAPTURE(emulated_layer, fused_exact, "fused", datasets::Emulation::exact)
+    ->Apply(at_the_canonical_context);
+BENCHMARK_CAPTURE(emulated_mlp, all_fast, mlp, datasets::Emulation::fast)->Apply(at_the_canonical_context);
+BENCHMARK_CAPTURE(emulated_mlp, all_exact, mlp, datasets::Emulation::exact)->Apply(at_the_canonical_context);
+BENCHMARK_CAPTURE(emulated_mlp, gelu_fast, gelu_alone, datasets::Emulation::fast)
+    ->Apply(at_the_canonical_context);
+BENCHMARK_CAPTURE(emulated_mlp, gelu_exact, gelu_alone, datasets::Emulation::exact)
+    ->Apply(at_the_canonical_context);
+BENCHMARK_CAPTURE(emulated_mlp, norm_fast, norm_alone, datasets::Emulation::fast)
+    ->Apply(at_the_canonical_context);
+BENCHMARK_CAPTURE(emulated_mlp, norm_exact, norm_alone, datasets::Emulation::exact)
     ->Apply(at_the_canonical_context);
 
 }  // namespace

@@ -77,6 +77,12 @@ std::int64_t right_step(const MatmulJob& job) {
     return job.layout == kernels::Right::k_by_n ? side * job.right.stride : bf16_row;
 }
 
+void require_bf16(Store store, std::string_view what) {
+    if (store == Store::f32) {
+        throw DeviceError(fmt::format("{} leaves the core as bf16, not as fp32", what));
+    }
+}
+
 int keys_in_tile(std::int64_t keys, std::int64_t tile) {
     return static_cast<int>(std::clamp(keys - tile * side, std::int64_t{0}, side));
 }
@@ -84,8 +90,11 @@ int keys_in_tile(std::int64_t keys, std::int64_t tile) {
 }  // namespace
 
 std::int64_t output_tiles(const Job& job) {
-    const auto* softmax = std::get_if<SoftmaxJob>(&job.work);
-    return softmax == nullptr ? 1 : softmax->key_tiles;
+    if (const auto* softmax = std::get_if<SoftmaxJob>(&job.work)) {
+        return softmax->key_tiles;
+    }
+    const auto* norm = std::get_if<NormJob>(&job.work);
+    return norm == nullptr ? 1 : norm->tiles;
 }
 
 CoreLayout::CoreLayout(const Launch& launch) : design_(launch.design), kernel_(launch.kernel) {
@@ -151,6 +160,17 @@ void CoreProgram::place(const CoreLayout& layout, const AttentionJob& job) {
     attention_.state = layout.place("state", state_bytes);
     attention_.context = layout.place("context", f32_tile);
     attention_.out = layout.place("out", side * store_row(job.store));
+}
+
+void CoreProgram::place(const CoreLayout& layout, const NormJob& job) {
+    require_bf16(job.store, "a norm");
+    norm_ = {layout.place("x", job.tiles * f32_row), layout.place("gain", job.tiles * bf16_row),
+             layout.place("bias", job.tiles * bf16_row), layout.place("out", job.tiles * bf16_row)};
+}
+
+void CoreProgram::place(const CoreLayout& layout, const GeluJob& job) {
+    require_bf16(job.store, "a GELU");
+    gelu_ = {layout.place("x", f32_tile), layout.place("out", bf16_tile)};
 }
 
 void CoreProgram::run(const Job& job, const kernels::KernelTable& table, std::byte* memory,
@@ -231,6 +251,32 @@ void CoreProgram::run(const AttentionJob& job, const kernels::KernelTable& table
     copy_out(at<std::byte>(memory, attention_.out), store_row(job.store), buffers, job.out, 0);
 }
 
+// The core holds one row at a time, and the next while it computes.
+void CoreProgram::run(const NormJob& job, const kernels::KernelTable& table, std::byte* memory,
+                      std::span<std::byte* const> buffers) const {
+    const auto of = [&](const Region& region, std::int64_t row) {
+        return buffers[static_cast<std::size_t>(region.argument)] + region.offset + row * region.stride;
+    };
+    const auto row_bytes = static_cast<std::size_t>(job.tiles * bf16_row);
+    std::memcpy(at<std::byte>(memory, norm_.gain), of(job.gain, 0), row_bytes);
+    std::memcpy(at<std::byte>(memory, norm_.bias), of(job.bias, 0), row_bytes);
+    for (std::int64_t row = 0; row < side; ++row) {
+        std::memcpy(at<std::byte>(memory, norm_.x, row), of(job.x, row), 2 * row_bytes);
+        table.layer_norm(at<float>(memory, norm_.x, row), at<std::uint16_t>(memory, norm_.gain),
+                         at<std::uint16_t>(memory, norm_.bias), 1, static_cast<int>(job.tiles * side),
+                         job.store, at<std::uint16_t>(memory, norm_.out, row));
+        std::memcpy(of(job.out, row), at<std::byte>(memory, norm_.out, row), row_bytes);
+    }
+}
+
+void CoreProgram::run(const GeluJob& job, const kernels::KernelTable& table, std::byte* memory,
+                      std::span<std::byte* const> buffers) const {
+    copy_in<f32_row>(buffers, job.x, 0, at<std::byte>(memory, gelu_.x));
+    table.gelu(at<float>(memory, gelu_.x), kernels::tile * kernels::tile, job.store,
+               at<std::uint16_t>(memory, gelu_.out));
+    copy_out(at<std::byte>(memory, gelu_.out), bf16_row, buffers, job.out, 0);
+}
+
 std::vector<Access> accesses(const Job& job) {
     if (const auto* matmul = std::get_if<MatmulJob>(&job.work)) {
         const bool by_key = matmul->layout == kernels::Right::k_by_n;
@@ -247,6 +293,15 @@ std::vector<Access> accesses(const Job& job) {
     if (const auto* softmax = std::get_if<SoftmaxJob>(&job.work)) {
         return {{softmax->scores, "scores", side, softmax->key_tiles * f32_row},
                 {softmax->out, "out", side, softmax->key_tiles * bf16_row}};
+    }
+    if (const auto* norm = std::get_if<NormJob>(&job.work)) {
+        return {{norm->x, "x", side, norm->tiles * f32_row},
+                {norm->gain, "gain", 1, norm->tiles * bf16_row},
+                {norm->bias, "bias", 1, norm->tiles * bf16_row},
+                {norm->out, "out", side, norm->tiles * bf16_row}};
+    }
+    if (const auto* gelu = std::get_if<GeluJob>(&job.work)) {
+        return {{gelu->x, "x", side, f32_row}, {gelu->out, "out", side, bf16_row}};
     }
     const auto& attention = std::get<AttentionJob>(job.work);
     return {{attention.query, "query", side, bf16_row},

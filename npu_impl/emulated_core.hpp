@@ -66,12 +66,22 @@ private:
     struct Attention {
         Place query, key, value, state, context, out;
     };
+    struct Norm {
+        Place x, gain, bias, out;
+    };
+    struct Gelu {
+        Place x, out;
+    };
 
     void run(const MatmulJob& job, const kernels::KernelTable& table, std::byte* memory,
              std::span<std::byte* const> buffers) const;
     void run(const SoftmaxJob& job, const kernels::KernelTable& table, std::byte* memory,
              std::span<std::byte* const> buffers) const;
     void run(const AttentionJob& job, const kernels::KernelTable& table, std::byte* memory,
+             std::span<std::byte* const> buffers) const;
+    void run(const NormJob& job, const kernels::KernelTable& table, std::byte* memory,
+             std::span<std::byte* const> buffers) const;
+    void run(const GeluJob& job, const kernels::KernelTable& table, std::byte* memory,
              std::span<std::byte* const> buffers) const;
 
     void run_rerounded(const MatmulJob& job, const kernels::KernelTable& table, std::byte* memory,
@@ -80,10 +90,14 @@ private:
     void place(const CoreLayout& layout, const MatmulJob& job);
     void place(const CoreLayout& layout, const SoftmaxJob& job);
     void place(const CoreLayout& layout, const AttentionJob& job);
+    void place(const CoreLayout& layout, const NormJob& job);
+    void place(const CoreLayout& layout, const GeluJob& job);
 
     Matmul matmul_;
     Softmax softmax_;
     Attention attention_;
+    Norm norm_;
+    Gelu gelu_;
 };
 
 // Rows and bytes of each row that a job reads or writes of each of its regions.

@@ -44,13 +44,18 @@ struct Memory {
     bool in_flight = false;
 };
 
-std::int64_t key_tiles(const Job& job) {
+// Tiles that a job goes through: of k, of keys, of a row.
+std::int64_t depth(const Job& job) {
     return std::visit(
         [](const auto& work) {
             if constexpr (requires { work.k_tiles; }) {
                 return work.k_tiles;
-            } else {
+            } else if constexpr (requires { work.key_tiles; }) {
                 return work.key_tiles;
+            } else if constexpr (requires { work.tiles; }) {
+                return work.tiles;
+            } else {
+                return std::int64_t{1};
             }
         },
         job.work);
@@ -129,8 +134,8 @@ void EmulatedDevice::State::check(const Launch& launch, std::size_t index) {
             throw DeviceError(fmt::format("{}: core {} of {}", where, job.core, cores));
         }
         const bool product = std::holds_alternative<MatmulJob>(job.work);
-        if (key_tiles(job) < (product ? 0 : 1) || !keys_fit(job)) {
-            throw DeviceError(fmt::format("{}: {} tiles do not fit its keys", where, key_tiles(job)));
+        if (depth(job) < (product ? 0 : 1) || !keys_fit(job)) {
+            throw DeviceError(fmt::format("{}: {} tiles do not fit its keys", where, depth(job)));
         }
         for (const Access& access : accesses(job)) {
             check(access, launch, where);

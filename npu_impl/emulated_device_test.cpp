@@ -176,6 +176,95 @@ TEST(EmulatedDevice, RefusesKeysThatDoNotReachTheLastTile) {
     EXPECT_EQ(device.counters().tiles, 2) << "a softmax makes a row of tiles";
 }
 
+// One row block of 128 channels normed, and one tile of GELU: x, weights, out.
+class OneRowBlock : public ::testing::Test {
+protected:
+    OneRowBlock() : device(kernels::tile_kernels()) {
+        const Design& design = *find_design("unfused");
+        const auto launch_of = [&](datasets::Op op) {
+            const KernelDesign& kernel = design.step_of(op).kernel;
+            return Launch{"unfused",
+                          kernel.name,
+                          design.stack_bytes,
+                          kernel.core_memory,
+                          {device.allocate(4 * tile_bytes), device.allocate(256), device.allocate(256),
+                           device.allocate(2 * tile_bytes)},
+                          {}};
+        };
+        norm_launch = launch_of(datasets::Op::mlp_norm);
+        norm_launch.jobs = {
+            {0, -1, 0,
+             NormJob{{0, 0, 512}, {1, 0, 0}, {2, 0, 0}, 2, kernels::Store::bf16_nearest_even, {3, 0, 256}}}};
+        gelu_launch = launch_of(datasets::Op::gelu);
+        gelu_launch.jobs = {{0, -1, 0, GeluJob{{0, 0, 512}, kernels::Store::bf16_nearest_even, {3, 0, 256}}}};
+    }
+
+    NormJob& norm() { return std::get<NormJob>(norm_launch.jobs[0].work); }
+    GeluJob& gelu() { return std::get<GeluJob>(gelu_launch.jobs[0].work); }
+
+    void run(const Launch& launch) {
+        device.submit(std::span(&launch, 1));
+        device.wait();
+    }
+
+    template <typename Edit>
+    void refuses(Launch& launch, Edit edit, const std::string& what) {
+        const Launch healthy = launch;
+        edit();
+        EXPECT_THAT([&] { run(launch); }, ThrowsMessage<DeviceError>(HasSubstr(what)));
+        launch = healthy;
+    }
+
+    EmulatedDevice device;
+    Launch norm_launch;
+    Launch gelu_launch;
+};
+
+TEST_F(OneRowBlock, RunsInBounds) {
+    run(norm_launch);
+    EXPECT_EQ(device.counters().tiles, 2) << "a norm makes a row of tiles";
+    run(gelu_launch);
+    EXPECT_EQ(device.counters().tiles, 3);
+    EXPECT_EQ(device.counters().launches, 2);
+}
+
+TEST_F(OneRowBlock, RefusesAccessesOutOfBounds) {
+    refuses(
+        norm_launch, [&] { norm().tiles = 3; }, "x spans bytes");
+    refuses(
+        norm_launch, [&] { norm().tiles = 0; }, "0 tiles do not fit");
+    refuses(
+        norm_launch, [&] { norm().x.offset = 4; }, "x spans bytes");
+    refuses(
+        norm_launch, [&] { norm().gain.offset = 4; }, "gain spans bytes");
+    refuses(
+        norm_launch, [&] { norm().bias.argument = 4; }, "bias is argument 4 of 4");
+    refuses(
+        norm_launch, [&] { norm().out.stride = 252; }, "out spans bytes");
+    refuses(
+        gelu_launch, [&] { gelu().x.offset = 260; }, "x spans bytes");
+    refuses(
+        gelu_launch, [&] { gelu().out.offset = 132; }, "out spans bytes");
+    EXPECT_EQ(device.counters().launches, 0);
+}
+
+TEST_F(OneRowBlock, RefusesWhatDoesNotFitTheCore) {
+    refuses(
+        norm_launch, [&] { norm_launch.stack_bytes = 48000; }, "with its stack");
+    refuses(
+        norm_launch, [&] { norm_launch.core_memory[0].bytes = 256; }, "'x' of 512 bytes");
+    refuses(
+        norm_launch, [&] { norm_launch.core_memory[1].name = "gamma"; }, "'gain' of 256 bytes");
+    refuses(
+        norm_launch, [&] { norm().store = kernels::Store::f32; }, "a norm leaves the core as bf16");
+    refuses(
+        gelu_launch, [&] { gelu_launch.core_memory[1].bytes = 4096; }, "'out' of 8192 bytes");
+    refuses(
+        gelu_launch, [&] { gelu_launch.core_memory[0].copies = 4; }, "bytes of core memory");
+    refuses(
+        gelu_launch, [&] { gelu().store = kernels::Store::f32; }, "a GELU leaves the core as bf16");
+}
+
 TEST(EmulatedDevice, FreshMemoryIsNaNAndHostDiffersFromDevice) {
     EmulatedDevice device(kernels::tile_kernels());
     const Buffer buffer = device.allocate(64);

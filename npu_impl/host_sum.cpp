@@ -32,18 +32,11 @@ void sum_tiles(const HostMatrix& tiles, std::int64_t k_tiles, std::span<const fl
     }
 }
 
-HostTensors host_tensors(const LayerPlan& plan) {
-    HostTensors host;
-    for (const StepPlan& step : plan.steps) {
-        if (step.tiles.partial) {
-            const Op op = step.ops.last;
-            const std::int64_t rows =
-                lives_in_waves(op) ? wave_pairs * std::int64_t{kernels::tile} : plan.shape.context;
-            host.tensor[tensor_index(op)].assign(static_cast<std::size_t>(rows * plan.row_elements(op)),
-                                                 std::numeric_limits<float>::quiet_NaN());
-        }
-    }
-    return host;
+std::vector<float> host_tensor(const LayerPlan& plan, Op op) {
+    const std::int64_t rows =
+        lives_in_waves(op) ? wave_pairs * std::int64_t{kernels::tile} : plan.shape.context;
+    return std::vector<float>(static_cast<std::size_t>(rows * plan.row_elements(op)),
+                              std::numeric_limits<float>::quiet_NaN());
 }
 
 }  // namespace npu_impl

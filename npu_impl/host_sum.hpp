@@ -27,7 +27,7 @@ struct HostTensors {
     std::array<std::vector<float>, tensor_count> bias;
 };
 
-// Sized for the whole plan; NaN until something is computed.
-HostTensors host_tensors(const LayerPlan& plan);
+// The tensor of a step of the plan whose k tiles the host adds up: NaN until something is computed.
+std::vector<float> host_tensor(const LayerPlan& plan, datasets::Op op);
 
 }  // namespace npu_impl

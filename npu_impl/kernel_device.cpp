@@ -63,7 +63,7 @@ bool calls_plain(const StepDesign& step, const Arithmetic& arithmetic, std::stri
 
 bool calls(const Design& design, std::string_view role) {
     return std::ranges::any_of(design.steps, [&](const StepDesign& step) {
-        if (step.kernel.source != KernelSource::aie2) {
+        if (step.kernel.source != KernelSource::aie2 || !datasets::attention_ops.contains(step.ops.last)) {
             return false;
         }
         const Arithmetic& arithmetic = design.arithmetic_of(step.ops.last);

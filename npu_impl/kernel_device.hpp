@@ -28,7 +28,7 @@ std::span<const std::string_view> kernel_roles();
 std::string_view kernel_level();
 std::string own_module();
 
-// The first design in which the emulated device calls this role; null where none does.
+// The first design in whose attention the emulated device calls this role; null where none does.
 const Design* design_with(std::string_view role);
 
 // A function in a module, and the reset of the core that it was compiled with. The code stays loaded.

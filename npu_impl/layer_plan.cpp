@@ -1,5 +1,7 @@
 #include "npu_impl/layer_plan.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <stdexcept>
 #include <utility>
@@ -30,7 +32,11 @@ public:
         job.core = slot.core;
         job.head = datasets::has_heads(op()) ? plan_.heads.first + head_of(slot) : -1;
         job.tile = tile_of(slot);
-        if (!step_.square()) {
+        if (step_.tiles.kernel.function == KernelFunction::norm) {
+            job.work = norm(slot);
+        } else if (step_.tiles.kernel.function == KernelFunction::gelu) {
+            job.work = gelu(slot);
+        } else if (!step_.square()) {
             job.work = projection(slot);
         } else if (step_.tiles.kernel.function == KernelFunction::attention) {
             job.work = attention(slot);
@@ -54,8 +60,8 @@ private:
     }
 
     [[nodiscard]] std::int64_t tile_of(const Slot& slot) const {
-        if (!step_.square()) {
-            return op() == Op::output ? slot.row * step_.tiles.columns.tiles() + slot.column : slot.row;
+        if (!step_.square() && datasets::has_heads(op())) {
+            return slot.row;
         }
         return slot.row * step_.tiles.columns.tiles() + slot.column;
     }
@@ -68,7 +74,7 @@ private:
         if (op() == Op::context && step_.tiles.kernel.function == KernelFunction::matmul) {
             std::swap(list[0], list[1]);  // the product takes probabilities left of value
         }
-        if (!step_.square()) {
+        if (!step_.square() && op() != Op::gelu) {
             list.push_back(buffers_.weight[tensor_index(op())].value());
         }
         list.push_back(
@@ -110,8 +116,8 @@ private:
 
     [[nodiscard]] MatmulJob projection(const Slot& slot) const {
         const Op input = step_.inputs().front();
-        const std::int64_t width = plan_.shape.width();
-        const std::int64_t first = op() == Op::output ? 0 : plan_.heads.first;
+        const std::int64_t width = step_.tiles.reduction.size;
+        const std::int64_t first = datasets::has_heads(op()) ? plan_.heads.first : 0;
         const std::int64_t weight_row = (first + slot.column) * side;
         MatmulJob job = product(kernels::Right::n_by_k);
         job.left = tile(0, input, slot.row, slot.k);
@@ -156,11 +162,42 @@ private:
                 tile(3, Op::context, slot.row, slot.head)};
     }
 
+    [[nodiscard]] NormJob norm(const Slot& slot) const {
+        return {tile(0, step_.inputs().front(), slot.row, 0),
+                Region{1, 0, 0},
+                Region{3, 0, 0},
+                step_.tiles.tiles_per_slot,
+                store_,
+                tile(2, op(), slot.row, 0)};
+    }
+
+    [[nodiscard]] GeluJob gelu(const Slot& slot) const {
+        return {tile(0, step_.inputs().front(), slot.row, slot.column), store_,
+                tile(1, op(), slot.row, slot.column)};
+    }
+
     const LayerPlan& plan_;
     const StepPlan& step_;
     const LayerBuffers& buffers_;
     kernels::Store store_;
 };
+
+// The fp32 stream of residuals, which a norm reads.
+bool is_stream(Op op) {
+    return op == Op::embedding || op == Op::attention_residual || op == Op::block;
+}
+
+TilePlan plan_step(const Design& design, const StepDesign& step, datasets::LayerShape shape, HeadSpan heads) {
+    const Op op = step.ops.last;
+    const TileOutput output = tile_output(design.arithmetic_of(op));
+    if (step.kernel.function == KernelFunction::norm || step.kernel.function == KernelFunction::gelu) {
+        return plan_rows(design, step, {shape.context, datasets::row_width(op, shape)}, output);
+    }
+    if (Op::scores <= op && op <= Op::context) {
+        return plan_square(design, step, {shape.context, heads.count}, output);
+    }
+    return plan_matmul(design, step, product_shape(op, shape, heads), output);
+}
 
 }  // namespace
 
@@ -180,10 +217,10 @@ std::vector<Op> StepPlan::inputs() const {
 TensorLayout LayerPlan::layout(Op op) const {
     using datasets::DType;
     const std::int64_t padded = Extent{shape.context}.padded();
-    if (op == Op::attention_norm) {
-        return {DType::bf16, padded, shape.width()};
+    if (is_stream(op)) {
+        return {DType::f32, padded, shape.width()};
     }
-    const DType read = op == Op::scores ? DType::f32 : DType::bf16;
+    const DType read = op == Op::scores || op == Op::fc1 ? DType::f32 : DType::bf16;
     const DType type = summed_on_host(op) ? read : design->arithmetic_of(op).store;
     if (lives_in_waves(op)) {
         return {type, wave_pairs * side, padded};
@@ -195,7 +232,7 @@ std::int64_t LayerPlan::row_elements(Op op) const {
     if (lives_in_waves(op)) {
         return shape.context;
     }
-    return datasets::has_heads(op) ? heads.count * side : shape.width();
+    return datasets::has_heads(op) ? heads.count * side : datasets::row_width(op, shape);
 }
 
 bool LayerPlan::summed_on_host(Op op) const {
@@ -209,23 +246,34 @@ const StepPlan* LayerPlan::step_of(Op op) const {
     return found == steps.end() ? nullptr : &*found;
 }
 
-LayerPlan plan_layer(const Design& design, datasets::LayerShape shape, HeadSpan heads) {
+std::size_t piece_of(datasets::OpRange ops) {
+    for (std::size_t piece = 0; piece < pieces.size(); ++piece) {
+        if (pieces[piece].contains(ops.first) && pieces[piece].contains(ops.last) && ops.first <= ops.last) {
+            return piece;
+        }
+    }
+    throw std::invalid_argument(fmt::format(
+        "{}..{} is not part of attention_norm..output, mlp_norm..fc2 or encoder, which the device runs",
+        datasets::name(ops.first), datasets::name(ops.last)));
+}
+
+MatmulShape product_shape(Op op, datasets::LayerShape shape, HeadSpan heads) {
+    return {shape.context, datasets::info(op).reduction(shape),
+            datasets::has_heads(op) ? heads.count * side : datasets::row_width(op, shape)};
+}
+
+LayerPlan plan_layer(const Design& design, datasets::LayerShape shape, HeadSpan heads,
+                     datasets::OpRange ops) {
     if (shape.context < 1 || shape.heads < 1 || heads.first < 0 || heads.count < 1 ||
         heads.first + heads.count > shape.heads) {
         throw std::invalid_argument("the layer, or the span of heads, is empty");
     }
     LayerPlan plan{&design, shape, heads, {}, pair_waves({shape.context, heads.count})};
     for (const StepDesign& step : design.steps) {
-        const Op op = step.ops.last;
-        if (op == Op::output && heads.count != shape.heads) {
-            continue;
+        const bool runs = ops.contains(step.ops.first) && ops.contains(step.ops.last);
+        if (runs && (datasets::has_heads(step.ops.last) || heads.count == shape.heads)) {
+            plan.steps.push_back({step.ops, plan_step(design, step, shape, heads)});
         }
-        const TileOutput output = tile_output(design.arithmetic_of(op));
-        const bool square = Op::scores <= op && op <= Op::context;
-        const std::int64_t columns = op == Op::output ? shape.width() : heads.count * side;
-        plan.steps.push_back(
-            {step.ops, square ? plan_square(design, step, {shape.context, heads.count}, output)
-                              : plan_matmul(design, step, {shape.context, shape.width(), columns}, output)});
     }
     return plan;
 }

@@ -1,4 +1,4 @@
-// The attention of one layer as a design runs it: a tile plan per step, how each op's tensor lies in its
+// A piece of the encoder as a design runs it: a tile plan per step, how each op's tensor lies in its
 // buffer, and the launches that the device gets. Pure values; buffers are handed in.
 #pragma once
 
@@ -32,14 +32,25 @@ struct TensorLayout {
     [[nodiscard]] std::int64_t bytes() const { return rows * stride(); }
 };
 
-// The ops whose tensors have buffers: the input, then query..output.
-inline constexpr std::size_t tensor_count = 1 + datasets::attention_op_count;
+// The ops whose tensors have buffers: from the stream that enters a layer to the encoder's output.
+inline constexpr std::size_t tensor_count = 16;
 inline constexpr std::size_t tensor_index(datasets::Op op) {
-    return static_cast<std::size_t>(op) - static_cast<std::size_t>(datasets::Op::attention_norm);
+    return static_cast<std::size_t>(op) - static_cast<std::size_t>(datasets::Op::embedding);
 }
+static_assert(tensor_index(datasets::Op::encoder) + 1 == tensor_count);
 
-// Buffers of one prepared layer. Absent where the design does not emit the op, where the projection has no
-// bias or the host adds it, and where nobody on the device reads what the host adds up.
+// What runs without the host in between: the steps before the first residual addition, those between both,
+// and the end.
+inline constexpr std::array pieces{datasets::OpRange{datasets::Op::attention_norm, datasets::Op::output},
+                                   datasets::OpRange{datasets::Op::mlp_norm, datasets::Op::fc2},
+                                   datasets::OpRange{datasets::Op::encoder, datasets::Op::encoder}};
+
+// Index of the piece that holds a whole range. Throws std::invalid_argument where none does.
+std::size_t piece_of(datasets::OpRange ops);
+
+// Buffers of one prepared layer. Absent where nothing asked for the step yet, where the design does not emit
+// the op, where the projection has no bias or the host adds it, and where nobody on the device reads what the
+// host adds up. The weight of a norm is its gain.
 struct LayerBuffers {
     std::array<std::optional<Buffer>, tensor_count> tensor;
     std::array<std::optional<Buffer>, tensor_count> weight;
@@ -69,7 +80,7 @@ struct LayerPlan {
     const Design* design = nullptr;
     datasets::LayerShape shape;
     HeadSpan heads;
-    std::vector<StepPlan> steps;           // without output where only some heads take part
+    std::vector<StepPlan> steps;           // only those with heads where only some take part
     std::vector<std::vector<Pair>> waves;  // of the square part; heads counted from heads.first
 
     // In device memory: as stored by its step, or, where the host adds up, as its reader takes it.
@@ -83,8 +94,18 @@ struct LayerPlan {
     [[nodiscard]] bool summed_on_host(datasets::Op op) const;
 };
 
-// `design` must outlive the plan. Throws std::invalid_argument for an empty shape or span.
-LayerPlan plan_layer(const Design& design, datasets::LayerShape shape, HeadSpan heads);
+// The steps of `ops`. `design` must outlive the plan. Throws std::invalid_argument for an empty shape or
+// span, and for a shape too wide for a kernel.
+LayerPlan plan_layer(const Design& design, datasets::LayerShape shape, HeadSpan heads,
+                     datasets::OpRange ops = device_ops);
+
+// Whether anybody on the device reads the op's tensor. The others end a piece.
+inline bool read_on_device(datasets::Op op) {
+    return op != datasets::Op::output && op != datasets::Op::fc2 && op != datasets::Op::encoder;
+}
+
+// A product's columns and the length of its sums, of the heads that take part.
+MatmulShape product_shape(datasets::Op op, datasets::LayerShape shape, HeadSpan heads);
 
 // The launches of one wave of a step (projections on the device: one wave).
 std::vector<Launch> bind(const LayerPlan& plan, const StepPlan& step, std::int64_t wave,
@@ -99,7 +120,7 @@ void mark_sample(const LayerPlan& plan, const StepPlan& step, std::int64_t wave,
 // adds up partial tiles, the host does.
 inline constexpr float score_scale = 0.125F;
 
-// What one step of the whole layer (all heads) counts and costs, before anything is built.
+// What one step (all heads) counts and costs, before anything is built.
 struct StepCost {
     datasets::OpRange ops{};
     std::int64_t launches = 0;
@@ -108,6 +129,8 @@ struct StepCost {
     Traffic traffic;
     Cost seconds;
 };
+
+// Of every step of the design.
 std::vector<StepCost> step_costs(const Design& design, datasets::LayerShape shape, const CostModel& model);
 
 }  // namespace npu_impl

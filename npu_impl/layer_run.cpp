@@ -219,7 +219,7 @@ private:
                 row = (lives_in_waves(op) ? place : pair.row) * side;
                 column += lives_in_waves(op) ? 0 : pair.head * side;
             }
-            const std::int64_t first = op == Op::output ? column : plan_.heads.first * side + column;
+            const std::int64_t first = column + (datasets::has_heads(op) ? plan_.heads.first * side : 0);
             const std::span<const float> part =
                 bias.empty() ? std::span<const float>{}
                              : std::span(bias).subspan(static_cast<std::size_t>(first), std::size_t{side});
@@ -323,7 +323,7 @@ private:
         tbb::parallel_for(std::int64_t{0}, plan_.shape.blocks(), [&](std::int64_t block) {
             Rows rows{-1, block * side, rows_in(block)};
             if (!datasets::has_heads(op)) {
-                push(op, rows, plan_.shape.width(), matrix.at(rows.begin, 0));
+                push(op, rows, plan_.row_elements(op), matrix.at(rows.begin, 0));
                 return;
             }
             for (int head = 0; head < plan_.heads.count; ++head) {

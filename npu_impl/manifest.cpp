@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "npu_impl/declaration.hpp"
+
 namespace npu_impl {
 namespace {
 
@@ -116,12 +118,34 @@ void parse_tile_sum(const Fields& fields, datasets::Arithmetic& arithmetic) {
     }
 }
 
-datasets::Arithmetic parse_arithmetic(const json& object, const std::string& where) {
-    const Fields fields(
-        object, where,
-        {"operand", "operand_rounding", "accumulation", "tile_sum", "k_tile", "tile_store", "tile_rounding",
-         "store", "store_rounding", "key_tile", "exp_argument", "exp_argument_rounding", "exp_error"});
+double fraction(const Fields& fields, const char* field) {
+    const json& value = fields.at(field);
+    if (!value.is_number() || !(value.get<double>() > 0) || !(value.get<double>() < 1)) {
+        fields.fail(field, "must be a number between 0 and 1");
+    }
+    return value.get<double>();
+}
+
+datasets::Arithmetic parse_arithmetic(const json& object, const std::string& where, OpClass op_class) {
+    std::vector<std::string_view> known{
+        "operand",      "operand_rounding",      "accumulation", "tile_sum",       "k_tile",
+        "tile_store",   "tile_rounding",         "store",        "store_rounding", "key_tile",
+        "exp_argument", "exp_argument_rounding", "exp_error"};
+    if (op_class == OpClass::norm) {
+        known.emplace_back("weight_rounding");
+    }
+    if (op_class == OpClass::gelu) {
+        known.insert(known.end(), {"function_error", "function_floor"});
+    }
+    const Fields fields(object, where, known);
     datasets::Arithmetic arithmetic;
+    if (op_class == OpClass::norm) {
+        arithmetic.operand_rounding = rounding(fields, "weight_rounding");
+    }
+    if (op_class == OpClass::gelu) {
+        arithmetic.function_error = fraction(fields, "function_error");
+        arithmetic.function_floor = fraction(fields, "function_floor");
+    }
     arithmetic.operand = dtype(fields, "operand");
     if (arithmetic.operand == datasets::DType::bf16) {
         arithmetic.operand_rounding = rounding(fields, "operand_rounding");
@@ -140,11 +164,7 @@ datasets::Arithmetic parse_arithmetic(const json& object, const std::string& whe
         arithmetic.key_tile = int(fields.integer("key_tile", kernels::tile, kernels::tile));
         arithmetic.exp_argument = dtype(fields, "exp_argument");
         arithmetic.exp_argument_rounding = rounding(fields, "exp_argument_rounding");
-        const json& error = fields.at("exp_error");
-        if (!error.is_number() || !(error.get<double>() > 0) || !(error.get<double>() < 1)) {
-            fields.fail("exp_error", "must be a number between 0 and 1");
-        }
-        arithmetic.exp_error = error.get<double>();
+        arithmetic.exp_error = fraction(fields, "exp_error");
     }
     return arithmetic;
 }
@@ -156,7 +176,9 @@ KernelDesign parse_kernel(const json& object, const std::string& design, const s
     kernel.summary = fields.text("summary");
     kernel.function = fields.one_of<KernelFunction>("function", {{"matmul", KernelFunction::matmul},
                                                                  {"softmax", KernelFunction::softmax},
-                                                                 {"attention", KernelFunction::attention}});
+                                                                 {"attention", KernelFunction::attention},
+                                                                 {"norm", KernelFunction::norm},
+                                                                 {"gelu", KernelFunction::gelu}});
     kernel.source = fields.one_of<KernelSource>(
         "source", {{"aie2", KernelSource::aie2}, {"scalar", KernelSource::scalar}});
     for (const json& item : fields.array("core_memory")) {
@@ -176,49 +198,10 @@ const json& named(const Fields& section, const char* field, const json& entries,
     return *found;
 }
 
-// What the kernels, and the layout of the layer's buffers, rely on.
 void check_arithmetic(const Fields& fields, const StepDesign& step, const datasets::Arithmetic& arithmetic) {
-    using datasets::DType;
-    using datasets::TileSum;
-    const auto refuse = [&](std::string_view reason) {
-        fields.fail("arithmetic", fmt::format("of {} {}", datasets::name(step.ops.last), reason));
-    };
-    const Op op = step.ops.last;
-    const bool product = step.kernel.function == KernelFunction::matmul;
-    const bool on_host = arithmetic.tile_sum == TileSum::on_host;
-    const DType operand = op == Op::probabilities ? DType::f32 : DType::bf16;
-    const DType store = on_host || op == Op::scores || op == Op::output ? DType::f32 : DType::bf16;
-    if (arithmetic.operand != operand || arithmetic.store != store) {
-        refuse("has an operand or store type that its kernel lacks");
+    if (const std::string_view fault = declaration_fault(step, arithmetic); !fault.empty()) {
+        fields.fail("arithmetic", fmt::format("of {} {}", datasets::name(step.ops.last), fault));
     }
-    if (product != (arithmetic.key_tile == 0)) {
-        refuse("has a wrong key_tile");
-    }
-    const bool scalar = step.kernel.source == KernelSource::scalar;
-    if (scalar != (arithmetic.accumulation == datasets::Accumulation::chain_f32)) {
-        refuse("has an accumulation that the source of its kernel lacks");
-    }
-    const bool rounded = arithmetic.tile_sum == TileSum::rounded;
-    const bool same_store =
-        arithmetic.tile_store == arithmetic.store && arithmetic.tile_rounding == arithmetic.store_rounding;
-    const bool accumulates = std::ranges::find(step.kernel.core_memory, "accumulator", &CoreBuffer::name) !=
-                             step.kernel.core_memory.end();
-    if ((!product && arithmetic.tile_sum != TileSum::on_core) || (product && rounded == accumulates) ||
-        (rounded && (store != DType::bf16 || !same_store))) {
-        refuse("has a tile_sum that its kernel lacks");
-    }
-}
-
-KernelFunction function_of(OpClass op_class) {
-    switch (op_class) {
-        case OpClass::gemm:
-            return KernelFunction::matmul;
-        case OpClass::softmax:
-            return KernelFunction::softmax;
-        case OpClass::attention:
-            break;
-    }
-    return KernelFunction::attention;
 }
 
 // What the manifest says before its designs.
@@ -251,10 +234,10 @@ void parse_ops(const Fields& fields, const Shared& shared, const StepDesign& com
         const Fields entry(ops.at(name.c_str()), fmt::format("{} {}", fields.where(), name),
                            {"kernel", "arithmetic"});
         const std::string declared = entry.text("arithmetic");
-        datasets::Arithmetic& arithmetic =
-            design.arithmetic[static_cast<std::size_t>(op) - static_cast<std::size_t>(Op::query)];
-        arithmetic = parse_arithmetic(named(entry, "arithmetic", shared.arithmetic, declared),
-                                      fmt::format("{} arithmetic {}", fields.where(), declared));
+        datasets::Arithmetic& arithmetic = design.arithmetic[index_of(op)];
+        arithmetic =
+            parse_arithmetic(named(entry, "arithmetic", shared.arithmetic, declared),
+                             fmt::format("{} arithmetic {}", fields.where(), declared), design.op_class);
         StepDesign step = common;
         step.ops = {op, op};
         const std::string kernel = entry.text("kernel");
@@ -294,8 +277,11 @@ ClassDesign parse_design(const json& object, std::size_t index, const Shared& sh
         fields.fail("name", "must not hold a comma");
     }
     design.summary = fields.text("summary");
-    design.op_class = fields.one_of<OpClass>(
-        "class", {{"gemm", OpClass::gemm}, {"softmax", OpClass::softmax}, {"attention", OpClass::attention}});
+    design.op_class = fields.one_of<OpClass>("class", {{"gemm", OpClass::gemm},
+                                                       {"softmax", OpClass::softmax},
+                                                       {"attention", OpClass::attention},
+                                                       {"gelu", OpClass::gelu},
+                                                       {"norm", OpClass::norm}});
     const Fields tile(fields.at("tile"), fields.where() + " tile", {"m", "k", "n"});
     constexpr std::int64_t size = kernels::tile;
     design.tile = {int(tile.integer("m", size, size)), int(tile.integer("k", size, size)),
@@ -349,8 +335,8 @@ Catalogue parse_manifest(std::string_view text) {
     if (fields.text("schema") != "npu-kernel-manifest") {
         fields.fail("schema", "must be 'npu-kernel-manifest'");
     }
-    if (fields.integer("schema_version", 0, std::numeric_limits<std::int32_t>::max()) != 2) {
-        fields.fail("schema_version", "must be 2");
+    if (fields.integer("schema_version", 0, std::numeric_limits<std::int32_t>::max()) != 3) {
+        fields.fail("schema_version", "must be 3");
     }
     for (const char* section : {"kernels", "arithmetic"}) {
         if (!fields.at(section).is_object()) {
@@ -368,10 +354,14 @@ Catalogue parse_manifest(std::string_view text) {
         require_new_name(Fields(object, "design " + design.name), catalogue, design.name);
         catalogue.designs.push_back(std::move(design));
     }
-    const Fields defaults(fields.at("defaults"), "defaults", {"gemm", "softmax"});
+    const Fields defaults(fields.at("defaults"), "defaults", {"gemm", "softmax", "gelu", "norm"});
     catalogue.default_gemm = defaults.text("gemm");
     catalogue.default_softmax = defaults.text("softmax");
-    check_composes(catalogue, "defaults", {catalogue.default_gemm, catalogue.default_softmax});
+    catalogue.default_gelu = defaults.text("gelu");
+    catalogue.default_norm = defaults.text("norm");
+    check_composes(
+        catalogue, "defaults",
+        {catalogue.default_gemm, catalogue.default_softmax, catalogue.default_gelu, catalogue.default_norm});
     for (const json& object : fields.array("combinations")) {
         Combination combination = parse_combination(object);
         require_new_name(Fields(object, "combination " + combination.name), catalogue, combination.name);

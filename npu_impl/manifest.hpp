@@ -1,10 +1,11 @@
 // Reads kernels/manifest.json, which this build carries inside (`embedded_manifest`).
 //
-// Schema v2: `core` (bytes of data memory and stack), `kernels` (function, source and core memory by name),
+// Schema v3: `core` (bytes of data memory and stack), `kernels` (function, source and core memory by name),
 // `arithmetic` (declarations by name), `designs`, which refer to both for each op of their class,
 // `combinations` of designs and `defaults`. A manifest is refused as a whole: unknown or missing fields, ops
 // that are not exactly those of the class, stores and sums that a kernel cannot make, core memory that
-// overflows, combinations that do not compose.
+// overflows, combinations that do not compose. The arithmetic of a norm declares `weight_rounding` (gain and
+// bias to bf16; its other operand is fp32), that of a GELU `function_error` and `function_floor`.
 #pragma once
 
 #include <stdexcept>

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "kernels/exp_table.hpp"
@@ -23,17 +24,18 @@ TEST(Manifest, HoldsTheDesignsOfThisBuild) {
         EXPECT_FALSE(design.summary.empty());
         EXPECT_EQ(design.tile, TileShape{});
     }
-    EXPECT_THAT(names, ::testing::ElementsAre("legacy_tile64", "tile64", "tile64_batch", "gemm_array",
-                                              "gemm_array_floor", "gemm_array_rerounded", "softmax_rows",
-                                              "softmax_rows_floor", "attention_fused",
-                                              "attention_fused_floor"));
+    EXPECT_THAT(names,
+                ::testing::ElementsAre("legacy_tile64", "tile64", "tile64_batch", "gemm_array",
+                                       "gemm_array_floor", "gemm_array_rerounded", "softmax_rows",
+                                       "softmax_rows_floor", "attention_fused", "attention_fused_floor",
+                                       "gelu_tiles", "gelu_tiles_floor", "norm_rows", "norm_rows_floor"));
     ASSERT_EQ(catalogue().combinations.size(), 2U);
     EXPECT_EQ(designs().front().name, "unfused");
-    EXPECT_EQ(designs().size(), 24U);
+    EXPECT_EQ(designs().size(), 96U);
     for (const Design& design : designs()) {
         EXPECT_FALSE(design.summary.empty());
-        EXPECT_EQ(design.steps.front().ops.first, Op::query);
-        EXPECT_EQ(design.steps.back().ops.last, Op::output);
+        EXPECT_EQ(design.steps.front().ops.first, Op::attention_norm);
+        EXPECT_EQ(design.steps.back().ops.last, Op::encoder);
         EXPECT_EQ(find_design(design.name), &design);
         for (const StepDesign& step : design.steps) {
             EXPECT_LE(design.core_bytes(step.kernel), design.l1_bytes);
@@ -44,10 +46,10 @@ TEST(Manifest, HoldsTheDesignsOfThisBuild) {
 }
 
 TEST(Compose, TakesOneDesignPerClassAndDefaultsForTheRest) {
-    EXPECT_EQ(find_design("unfused")->steps.size(), 7U);
+    EXPECT_EQ(find_design("unfused")->steps.size(), 13U);
     EXPECT_FALSE(find_design("unfused")->fused());
     EXPECT_TRUE(find_design("fused")->fused());
-    EXPECT_EQ(find_design("fused")->steps.size(), 5U);
+    EXPECT_EQ(find_design("fused")->steps.size(), 11U);
     EXPECT_FALSE(find_design("fused")->emits(Op::probabilities));
     EXPECT_EQ(compose("softmax_rows").name, "unfused");
     EXPECT_EQ(compose("gemm_array").name, "unfused");
@@ -55,9 +57,13 @@ TEST(Compose, TakesOneDesignPerClassAndDefaultsForTheRest) {
     EXPECT_EQ(compose("attention_fused,gemm_array").name, "fused");
     EXPECT_EQ(compose("tile64").name, "tile64,softmax_rows");
     EXPECT_EQ(compose("softmax_rows,tile64").name, "tile64,softmax_rows");
+    EXPECT_EQ(compose("norm_rows,gelu_tiles").name, "unfused");
+    EXPECT_EQ(compose("gelu_tiles_floor").name, "gemm_array,softmax_rows,gelu_tiles_floor");
+    EXPECT_EQ(compose("norm_rows_floor,gelu_tiles_floor,tile64").name,
+              "tile64,softmax_rows,gelu_tiles_floor,norm_rows_floor");
     const Design mixed = compose("attention_fused,tile64");
     EXPECT_EQ(mixed.name, "tile64,attention_fused");
-    EXPECT_EQ(mixed.steps.size(), 5U);
+    EXPECT_EQ(mixed.steps.size(), 11U);
     EXPECT_EQ(mixed.step_of(Op::context).kernel.name, "attention_bf16_bf16");
     EXPECT_EQ(mixed.step_of(Op::context).cores, 16);
     EXPECT_EQ(mixed.step_of(Op::output).cores, 1);
@@ -81,6 +87,7 @@ TEST(Compose, RefusesInOneLine) {
     expect("tile64,gemm_array", "tile64 and gemm_array are both of the class gemm");
     expect("unfused,tile64", "both of the class gemm");
     expect("tile64,tile64", "both of the class gemm");
+    expect("norm_rows,norm_rows_floor", "norm_rows and norm_rows_floor are both of the class norm");
     expect("attention_fused,softmax_rows", "attention_fused leaves nothing for softmax_rows");
 }
 
@@ -128,6 +135,21 @@ TEST(Manifest, DeclaresWhatTheKernelsStore) {
         EXPECT_EQ(design.arithmetic_of(Op::output).store, DType::f32);
         EXPECT_EQ(design.arithmetic_of(Op::probabilities).operand, DType::f32);
         EXPECT_EQ(design.arithmetic_of(Op::probabilities).key_tile, 64);
+        for (const Op op : {Op::fc1, Op::fc2}) {
+            EXPECT_EQ(design.arithmetic_of(op).store, DType::f32) << design.name;
+            EXPECT_EQ(design.arithmetic_of(op).operand, DType::bf16) << design.name;
+        }
+        const bool gelu_floor = design.name.find("gelu_tiles_floor") != std::string::npos;
+        const bool norm_floor = design.name.find("norm_rows_floor") != std::string::npos;
+        EXPECT_EQ(stores(design.name, Op::gelu), gelu_floor ? Store::bf16_floor : Store::bf16_nearest_even);
+        EXPECT_NEAR(design.arithmetic_of(Op::gelu).function_error, std::exp2(-11.4), 1e-9);
+        EXPECT_EQ(design.arithmetic_of(Op::gelu).function_floor, 0x1p-8);
+        for (const Op op : {Op::attention_norm, Op::mlp_norm, Op::encoder}) {
+            EXPECT_EQ(stores(design.name, op), norm_floor ? Store::bf16_floor : Store::bf16_nearest_even);
+            EXPECT_EQ(design.arithmetic_of(op).operand, DType::f32);
+            EXPECT_EQ(weight_rounding(design.arithmetic_of(op)), datasets::Rounding::nearest_even);
+            EXPECT_EQ(design.arithmetic_of(op).accumulation, datasets::Accumulation::vmac_f32);
+        }
     }
 }
 
@@ -147,7 +169,7 @@ TEST(Manifest, RefusesWhatIsWrongAndNamesDesignAndField) {
     expect("{", "manifest", "JSON");
     expect("[]", "top level", "must be an object");
     expect(with("npu-kernel-manifest", "else"), "top level", "'schema'");
-    expect(with("\"schema_version\": 2", "\"schema_version\": 1"), "top level", "'schema_version'");
+    expect(with("\"schema_version\": 3", "\"schema_version\": 2"), "top level", "'schema_version'");
     expect(with("\"cores\": 16", "\"cores\": 17"), "design gemm_array", "'cores'");
     expect(with("\"cores\": 16", "\"cores\": \"16\""), "design gemm_array", "'cores'");
     expect(with("\"cores\": 16,", ""), "design gemm_array", "'cores' is missing");
@@ -155,10 +177,10 @@ TEST(Manifest, RefusesWhatIsWrongAndNamesDesignAndField) {
     expect(with("{\"m\": 64", "{\"m\": 32"), "design legacy_tile64 tile", "'m'");
     expect(with("\"tiles_per_launch\": 8", "\"tiles_per_launch\": 12"), "design tile64_batch",
            "'tiles_per_launch'");
-    expect(with("\"class\": \"softmax\"", "\"class\": \"norm\""), "design softmax_rows", "'class'");
+    expect(with("\"class\": \"softmax\"", "\"class\": \"pool\""), "design softmax_rows", "'class'");
     expect(with("\"class\": \"softmax\"", "\"class\": \"gemm\""), "design softmax_rows ops",
            "'probabilities' is not a known field");
-    expect(with("\"key\": {\"kernel\"", "\"fc1\": {\"kernel\""), "design legacy_tile64 ops", "'fc1'");
+    expect(with("\"key\": {\"kernel\"", "\"gelu\": {\"kernel\""), "design legacy_tile64 ops", "'gelu'");
     expect(with("{\"kernel\": \"matmul_bf16_f32\"", "{\"kernel\": \"none\""), "design tile64_batch scores",
            "'kernel'");
     expect(with("{\"kernel\": \"softmax_f32_bf16\"", "{\"kernel\": \"matmul_bf16_f32\""),
@@ -187,9 +209,22 @@ TEST(Manifest, RefusesWhatIsWrongAndNamesDesignAndField) {
     expect(with("\"name\": \"fused\"", "\"name\": \"tile64\""), "combination tile64", "'name' is taken");
     expect(with("\"name\": \"tile64\"", "\"name\": \"\""), "design number 2", "'name'");
     expect(with("\"name\": \"tile64\"", "\"name\": \"a,b\""), "design a,b", "comma");
-    expect(with("[\"gemm_array\", \"softmax_rows\"]", "[\"gemm_array\", \"tile64\"]"), "combination unfused",
+    expect(with("[\"gemm_array\", \"softmax_rows\"", "[\"gemm_array\", \"tile64\""), "combination unfused",
            "both of the class gemm");
     expect(with("\"gemm\": \"gemm_array\"", "\"gemm\": \"none\""), "defaults", "unknown design 'none'");
+    expect(with("\"weight_rounding\": \"nearest_even\",", ""), "arithmetic layer_norm",
+           "'weight_rounding' is missing");
+    expect(with("\"function_error\": 0.000370048", "\"function_error\": 0"), "arithmetic gelu",
+           "'function_error'");
+    expect(with("\"arithmetic\": \"gelu\"", "\"arithmetic\": \"product_bf16\""), "design gelu_tiles",
+           "'function_error'");
+    expect(with("\"exp_error\": 0.0102037024", "\"exp_error\": 0.0102037024, \"function_error\": 0.1"),
+           "arithmetic softmax", "'function_error' is not a known field");
+    expect(with("{\"kernel\": \"gelu_f32_bf16\"", "{\"kernel\": \"layer_norm_f32_bf16\""),
+           "design gelu_tiles gelu", "does not compute gelu");
+    expect(with("\"bytes\": 5120", "\"bytes\": 51200"), "design norm_rows attention_norm",
+           "bytes of a core's");
+    expect(with("\"norm\": \"norm_rows\"", "\"norm\": \"gelu_tiles\""), "defaults", "both of the class gelu");
     EXPECT_NO_THROW(parse_manifest(embedded_manifest()));
 }
 

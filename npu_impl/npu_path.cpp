@@ -5,85 +5,55 @@
 #include <algorithm>
 #include <map>
 #include <stdexcept>
-#include <utility>
+#include <tuple>
 
-#include "datasets/bf16.hpp"
-#include "npu_impl/layer_plan.hpp"
+#include "npu_impl/layer_memory.hpp"
 #include "npu_impl/layer_run.hpp"
-#include "npu_impl/packing.hpp"
 
 namespace npu_impl {
 namespace {
 
 using datasets::Op;
+using datasets::OpRange;
 using datasets::Part;
 using datasets::Work;
 
 constexpr std::int64_t side = kernels::tile;
 
-const datasets::Linear& projection_weights(const datasets::AttentionWeights& weights, Op op) {
-    switch (op) {
-        case Op::query:
-            return weights.query;
-        case Op::key:
-            return weights.key;
-        case Op::value:
-            return weights.value;
-        default:
-            return weights.output;
-    }
-}
-
-constexpr std::array projections{Op::query, Op::key, Op::value, Op::output};
-
-// The buffers of one layer, released with it.
-class OwnedBuffers {
-public:
-    explicit OwnedBuffers(Device& device) : device_(device) {}
-    OwnedBuffers(const OwnedBuffers&) = delete;
-    OwnedBuffers& operator=(const OwnedBuffers&) = delete;
-    ~OwnedBuffers() {
-        for (const Buffer buffer : owned_) {
-            try {
-                device_.release(buffer);
-            } catch (const DeviceError&) {
-                // The device is lost or still busy with it; there is nobody left to tell.
-                continue;
-            }
-        }
-    }
-
-    Buffer allocate(std::int64_t bytes) {
-        owned_.push_back(device_.allocate(bytes));
-        return owned_.back();
-    }
-
-private:
-    Device& device_;
-    std::vector<Buffer> owned_;
-};
-
 class NpuLayer final : public datasets::PreparedLayer {
 public:
     NpuLayer(Device& device, const Design& design, const CostModel& cost_model,
              const datasets::LayerCase& layer)
-        : device_(device), design_(design), cost_model_(cost_model), shape_(layer.shape), owned_(device) {
-        const LayerPlan& plan = plan_of(all_heads());
-        allocate_tensors(plan);
-        host_ = host_tensors(plan);
-        for (const Op op : projections) {
-            load_weights(op, projection_weights(layer.weights.attention, op), plan.summed_on_host(op));
-        }
-        current_ = &plan;
+        : device_(device),
+          design_(design),
+          cost_model_(cost_model),
+          shape_(layer.shape),
+          holds_{Op::attention_norm, Op::fc2},
+          memory_(device, design_, layer) {
+        provide(datasets::attention_ops);
+    }
+
+    NpuLayer(Device& device, const Design& design, const CostModel& cost_model, const datasets::EndCase& end)
+        : device_(device),
+          design_(design),
+          cost_model_(cost_model),
+          shape_(end.shape),
+          holds_(datasets::end_ops),
+          memory_(device, design_, end) {
+        provide(datasets::end_ops);
     }
 
     std::vector<Part> compute(Work work, const datasets::Source& source, datasets::Sink& sink) override {
-        current_ = &plan_of(heads_of(work));
-        return run_layer(device_, *current_, buffers_, host_, work.ops, source, sink);
+        const HeadSpan heads = heads_of(work);
+        const std::size_t piece = held_piece(work.ops);
+        provide(work.ops);
+        current_[piece] = &plan_of(piece, heads);
+        return run_layer(device_, *current_[piece], memory_.buffers(), memory_.host(), work.ops, source,
+                         sink);
     }
 
     [[nodiscard]] std::vector<Part> planned(Work work) const override {
-        const LayerPlan plan = plan_layer(design_, shape_, heads_of(work));
+        const LayerPlan plan = plan_layer(design_, shape_, heads_of(work), pieces[held_piece(work.ops)]);
         std::vector<Part> parts;
         for (const StepMoves& move : plan_moves(plan, work.ops)) {
             const TilePlan& tiles = move.step->tiles;
@@ -95,8 +65,10 @@ public:
 
     [[nodiscard]] std::optional<datasets::Site> locate(Op op, int head, std::int64_t row,
                                                        std::int64_t column) const override {
-        const LayerPlan& plan = *current_;
-        const StepPlan* step = plan.step_of(op);
+        const auto piece = std::ranges::find_if(pieces, [op](OpRange ops) { return ops.contains(op); });
+        const LayerPlan* plan =
+            piece == pieces.end() ? nullptr : current_[static_cast<std::size_t>(piece - pieces.begin())];
+        const StepPlan* step = plan == nullptr ? nullptr : plan->step_of(op);
         if (step == nullptr) {
             return std::nullopt;
         }
@@ -105,7 +77,7 @@ public:
             head = static_cast<int>(column / side);
             column %= side;
         }
-        const int local = headed ? head - plan.heads.first : 0;
+        const int local = headed ? head - plan->heads.first : 0;
         if (row < 0 || row >= shape_.context || column < 0 || column >= datasets::row_width(op, shape_)) {
             return std::nullopt;
         }
@@ -128,7 +100,8 @@ private:
         if (work.head < 0) {
             return all_heads();
         }
-        if (work.head >= shape_.heads || work.ops.contains(Op::output)) {
+        const auto has_heads = [](const datasets::OpInfo& op) { return datasets::has_heads(op.op); };
+        if (work.head >= shape_.heads || !std::ranges::all_of(datasets::ops_in(work.ops), has_heads)) {
             throw std::invalid_argument(fmt::format("head {} of {} cannot compute {}..{}", work.head,
                                                     shape_.heads, datasets::name(work.ops.first),
                                                     datasets::name(work.ops.last)));
@@ -136,75 +109,39 @@ private:
         return {work.head, 1};
     }
 
-    const LayerPlan& plan_of(HeadSpan heads) {
-        const std::pair key{heads.first, heads.count};
+    // The piece of a range of this layer's, or the end's.
+    [[nodiscard]] std::size_t held_piece(OpRange ops) const {
+        if (!holds_.contains(ops.first) || !holds_.contains(ops.last)) {
+            throw std::invalid_argument(fmt::format(
+                "{}..{} is not part of what was prepared: {}..{}", datasets::name(ops.first),
+                datasets::name(ops.last), datasets::name(holds_.first), datasets::name(holds_.last)));
+        }
+        return piece_of(ops);
+    }
+
+    const LayerPlan& plan_of(std::size_t piece, HeadSpan heads) {
+        const std::tuple key{piece, heads.first, heads.count};
         if (const auto found = plans_.find(key); found != plans_.end()) {
             return found->second;
         }
-        return plans_.emplace(key, plan_layer(design_, shape_, heads)).first->second;
+        return plans_.emplace(key, plan_layer(design_, shape_, heads, pieces[piece])).first->second;
     }
 
-    void allocate_tensors(const LayerPlan& plan) {
-        std::vector<Op> ops{Op::attention_norm};
-        std::int64_t partial_bytes = 0;
-        for (const StepPlan& step : plan.steps) {
-            if (step.tiles.partial) {
-                partial_bytes = std::max(partial_bytes, step.tiles.buffer("out").bytes);
-            }
-            if (!step.tiles.partial || step.ops.last != Op::output) {
-                ops.push_back(step.ops.last);
-            }
-        }
-        if (partial_bytes > 0) {
-            buffers_.partial = owned_.allocate(partial_bytes);
-        }
-        for (const Op op : ops) {
-            buffers_.tensor[tensor_index(op)] = owned_.allocate(plan.layout(op).bytes() + guard_bytes);
-        }
-    }
-
-    // Weights [out, in] and bias [out] as bf16 operands, sent to the device once; the bias stays where it is
-    // added.
-    void load_weights(Op op, const datasets::Linear& linear, bool bias_on_host) {
-        const std::int64_t width = shape_.width();
-        const auto size = static_cast<std::size_t>(width);
-        if (linear.weight.size() != size * size || (!linear.bias.empty() && linear.bias.size() != size)) {
-            throw std::invalid_argument(
-                fmt::format("the weights of {} do not fit a width of {}", datasets::name(op), width));
-        }
-        buffers_.weight[tensor_index(op)] = load(op, linear.weight, width);
-        if (linear.bias.empty()) {
-            return;
-        }
-        if (bias_on_host) {
-            std::vector<float>& bias = host_.bias[tensor_index(op)];
-            for (const float value : linear.bias) {
-                bias.push_back(datasets::round_to_bf16(value, design_.arithmetic_of(op).operand_rounding));
-            }
-        } else {
-            buffers_.bias[tensor_index(op)] = load(op, linear.bias, 1);
-        }
-    }
-
-    Buffer load(Op op, const std::vector<float>& values, std::int64_t rows) {
-        const std::int64_t columns = shape_.width();
-        const std::int64_t bytes = rows * columns * bytes_of(datasets::DType::bf16);
-        const Buffer buffer = owned_.allocate(bytes);
-        const HostMatrix matrix{device_.map(buffer).data(), datasets::DType::bf16, bytes / rows};
-        pack(values, {rows, columns, rows, columns}, design_.arithmetic_of(op).operand_rounding, matrix);
-        device_.sync(buffer, Direction::to_device, 0, bytes);
-        return buffer;
+    void provide(OpRange ops) {
+        const std::size_t piece = held_piece(ops);
+        const LayerPlan& plan = plan_of(piece, all_heads());
+        memory_.provide(plan, ops);
+        current_[piece] = current_[piece] == nullptr ? &plan : current_[piece];
     }
 
     Device& device_;
     Design design_;
     CostModel cost_model_;
     datasets::LayerShape shape_;
-    OwnedBuffers owned_;
-    LayerBuffers buffers_;
-    HostTensors host_;
-    std::map<std::pair<int, int>, LayerPlan> plans_;  // by first head and count
-    const LayerPlan* current_ = nullptr;
+    OpRange holds_;
+    LayerMemory memory_;
+    std::map<std::tuple<std::size_t, int, int>, LayerPlan> plans_;  // by piece, first head and count
+    std::array<const LayerPlan*, pieces.size()> current_{};         // of the last `compute`
 };
 
 }  // namespace
@@ -242,6 +179,10 @@ datasets::Arithmetic NpuPath::arithmetic(Op op) const {
 
 std::unique_ptr<datasets::PreparedLayer> NpuPath::prepare(const datasets::LayerCase& layer) {
     return std::make_unique<NpuLayer>(device_, design_, cost_model_, layer);
+}
+
+std::unique_ptr<datasets::PreparedLayer> NpuPath::prepare(const datasets::EndCase& end) {
+    return std::make_unique<NpuLayer>(device_, design_, cost_model_, end);
 }
 
 }  // namespace npu_impl

@@ -184,7 +184,7 @@ TEST_P(EveryDesign, IsExactOnIntegersForRaggedContexts) {
         const OpRange exact = exact_on_integers(design(GetParam()));
         expect_exact(chained, path, exact, expected);
 
-        for (const OpRange step : path.steps()) {
+        for (const OpRange step : attention_steps(path)) {
             if (!exact.contains(step.last)) {
                 continue;
             }
@@ -370,7 +370,7 @@ TEST_P(EveryDesign, PlannedEqualsCounted) {
         if (shape.context <= 200) {
             works.push_back({{Op::scores, Op::context}, -1});
             works.push_back({{Op::scores, Op::output}, -1});
-            for (const OpRange step : path.steps()) {
+            for (const OpRange step : attention_steps(path)) {
                 works.push_back({step, -1});
             }
         }
@@ -423,6 +423,9 @@ TEST(NpuPath, CountsTheLaunchesOfOneTileEach) {
         const auto products = [&](std::int64_t context) {
             std::vector<std::int64_t> launches;
             for (const StepCost& step : step_costs(design(name), {context, 8}, {})) {
+                if (!attention_ops.contains(step.ops.last)) {
+                    continue;
+                }
                 launches.push_back(step.launches);
                 EXPECT_TRUE(step.launches == step.tiles || step.ops.last == Op::probabilities);
             }
@@ -490,7 +493,7 @@ TEST_P(EveryDesign, ChainedStepsReadTheirOwnStoredTensorsBitForBit) {
     prepared->compute({attention_ops, -1}, source, chained);
     chained.tensors[Op::attention_norm] = layer.input;
     const TensorSource own(layer.shape, chained.tensors);
-    for (const OpRange step : path.steps()) {
+    for (const OpRange step : attention_steps(path)) {
         KeepingSink isolated(layer.shape);
         prepared->compute({step, -1}, own, isolated);
         expect_exact(isolated, path, step, chained.tensors);
@@ -503,7 +506,7 @@ TEST_P(EveryDesign, EachStepReadsTheInputRoundedAsItDeclares) {
     const Tensors input{{Op::attention_norm, layer.input}};
     const TensorSource source(layer.shape, input);
     Design mixed = design(GetParam());
-    mixed.arithmetic[1].operand_rounding = datasets::Rounding::toward_zero;  // key
+    mixed.arithmetic[index_of(Op::key)].operand_rounding = datasets::Rounding::toward_zero;
     EmulatedDevice device(kernels::tile_kernels());
     NpuPath path(device, mixed);
     const auto prepared = path.prepare(layer);
@@ -784,7 +787,7 @@ TEST(NpuPath, RefusesWorkThatItCannotDo) {
     EXPECT_THROW(std::ignore = prepared->planned({{Op::context, Op::output}, -1}), std::invalid_argument);
     EXPECT_FALSE(fused.emits(Op::scores));
     EXPECT_TRUE(fused.emits(Op::context));
-    EXPECT_THROW(std::ignore = fused.arithmetic(Op::gelu), std::invalid_argument);
+    EXPECT_THROW(std::ignore = fused.arithmetic(Op::attention_residual), std::invalid_argument);
 
     LayerCase short_weights = layer;
     short_weights.weights.attention.value.weight.pop_back();

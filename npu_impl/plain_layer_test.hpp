@@ -40,12 +40,16 @@ inline std::size_t element(Op op, const LayerShape& shape, int head, std::int64_
     if (datasets::info(op).form == datasets::Form::square) {
         return at((head * shape.context + row) * shape.context + column);
     }
-    return at(row * shape.width() + (datasets::has_heads(op) ? head * datasets::head_width : 0) + column);
+    if (datasets::has_heads(op)) {
+        return at(row * shape.width() + head * datasets::head_width + column);
+    }
+    return at(row * datasets::row_width(op, shape) + column);
 }
 
 inline std::size_t element_count(Op op, const LayerShape& shape) {
     const bool square = datasets::info(op).form == datasets::Form::square;
-    return at(square ? shape.heads * shape.context * shape.context : shape.context * shape.width());
+    const std::int64_t width = datasets::has_heads(op) ? shape.width() : datasets::row_width(op, shape);
+    return at(shape.context * (square ? shape.heads * shape.context : width));
 }
 
 class TensorSource final : public datasets::Source {
@@ -209,6 +213,29 @@ inline Tensors plain_layer(const LayerCase& layer) {
             {Op::probabilities, to_floats(probabilities)},
             {Op::context, to_floats(context)},
             {Op::output, to_floats(plain_linear(context, layer.weights.attention.output, time, width))}};
+}
+
+// The steps of a path that belong to the attention.
+inline std::vector<datasets::OpRange> attention_steps(const datasets::Path& path) {
+    std::vector<datasets::OpRange> steps;
+    for (const datasets::OpRange step : path.steps()) {
+        if (datasets::attention_ops.contains(step.last)) {
+            steps.push_back(step);
+        }
+    }
+    return steps;
+}
+
+// Every composition of the manifest whose norm and GELU are the default ones.
+inline std::vector<const Design*> attention_designs() {
+    std::vector<const Design*> list;
+    for (const Design& design : designs()) {
+        if (design.name.find("norm_") == std::string::npos &&
+            design.name.find("gelu_") == std::string::npos) {
+            list.push_back(&design);
+        }
+    }
+    return list;
 }
 
 // The design with another number of cores in every step, and launches of as much as there is.

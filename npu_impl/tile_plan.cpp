@@ -17,6 +17,11 @@ constexpr std::int64_t side = kernels::tile;
 constexpr std::int64_t bf16_tile_bytes = side * side * 2;
 constexpr std::int64_t macs_per_tile = side * side * side;
 
+// VMACs for 16 elements, as counted in kernels/aie2/layer_norm.cc and gelu.cc.
+constexpr std::int64_t norm_vmacs = 15;
+constexpr std::int64_t gelu_vmacs = 42;
+constexpr std::int64_t vmac_lanes = 16;
+
 // Cores stand in columns of four (Xilinx/mlir-aie docs/Devices.md); a design with a number of cores that
 // four does not divide is taken as one row of cores.
 std::int64_t array_rows(int cores) {
@@ -65,6 +70,12 @@ Traffic round_traffic(const TilePlan& plan, const Round& round, bool bias, std::
         case KernelFunction::attention:
             traffic.in = distinct_rows(round) * bf16_tile_bytes +
                          distinct_heads(round) * k_tiles * 2 * bf16_tile_bytes;
+            break;
+        case KernelFunction::norm:  // gain and bias once for all cores
+            traffic.in = slots * plan.tiles_per_slot * side * side * 4 + 2 * plan.tiles_per_slot * side * 2;
+            break;
+        case KernelFunction::gelu:
+            traffic.in = slots * side * side * 4;
             break;
     }
     return traffic;
@@ -275,7 +286,8 @@ bool TilePlan::operator==(const TilePlan& other) const {
            rows == other.rows && columns == other.columns && reduction == other.reduction &&
            tiles_per_slot == other.tiles_per_slot && k_tiles_per_slot == other.k_tiles_per_slot &&
            partial == other.partial && launches == other.launches && buffers == other.buffers &&
-           core_bytes == other.core_bytes && traffic == other.traffic && macs_per_slot == other.macs_per_slot;
+           core_bytes == other.core_bytes && traffic == other.traffic &&
+           macs_per_slot == other.macs_per_slot && vmacs_per_slot == other.vmacs_per_slot;
 }
 
 TilePlan plan_matmul(const Design& design, const StepDesign& step, MatmulShape shape, TileOutput output) {
@@ -303,6 +315,39 @@ TilePlan plan_matmul(const Design& design, const StepDesign& step, MatmulShape s
     for (std::int64_t row = 0; row < plan.rows.tiles(); ++row) {
         append(plan, step, row, in_rounds(partial_row(plan, row), step.cores), false, out);
     }
+    return plan;
+}
+
+TilePlan plan_rows(const Design& design, const StepDesign& step, RowShape shape, TileOutput output) {
+    require_positive({shape.rows, shape.columns});
+    const bool norm = step.kernel.function == KernelFunction::norm;
+    TilePlan plan = empty_plan(design, step, false);
+    plan.rows = {shape.rows};
+    plan.columns = {shape.columns};
+    plan.tiles_per_slot = norm ? plan.columns.tiles() : 1;
+    const std::int64_t vectors = plan.tiles_per_slot * side * side / vmac_lanes;
+    plan.vmacs_per_slot = vectors * (norm ? norm_vmacs : gelu_vmacs);
+    const std::int64_t columns = plan.columns.padded();
+    const std::int64_t elements = plan.rows.padded() * columns;
+    const std::int64_t out = bytes_of(output.store);
+    plan.buffers = {{"x", elements * 4}};
+    if (norm) {
+        const auto row = std::ranges::find(step.kernel.core_memory, "x", &CoreBuffer::name);
+        if (row != step.kernel.core_memory.end() && columns * 4 > row->bytes) {
+            throw std::invalid_argument(
+                fmt::format("design {}: kernel {} takes rows of {} channels, not of {}", design.name,
+                            step.kernel.name, row->bytes / 4, columns));
+        }
+        plan.buffers.insert(plan.buffers.end(), {{"gain", columns * 2}, {"bias", columns * 2}});
+    }
+    plan.buffers.push_back({"out", elements * out + guard_bytes});
+    std::vector<Slot> slots;
+    for (std::int64_t row = 0; row < plan.rows.tiles(); ++row) {
+        for (std::int64_t column = 0; column < plan.columns.tiles(); column += plan.tiles_per_slot) {
+            slots.push_back({0, row, column});
+        }
+    }
+    append(plan, step, 0, in_rounds(slots, step.cores), false, out);
     return plan;
 }
 

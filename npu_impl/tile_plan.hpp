@@ -2,7 +2,8 @@
 // traffic and multiply-adds. A pure value: nothing here touches a device or a tensor.
 //
 // Work is cut into rounds: in a round every core has one slot, which holds one output buffer's worth of work
-// (one output tile; for a softmax one row of tiles; where the host adds up the k tiles, the product of one).
+// (one output tile; for a softmax or norm one row of tiles; where the host adds up the k tiles, the product
+// of one).
 // A launch is a number of whole rounds, so that a launch of a step with 16 cores always feeds multiples of
 // 16 slots; slots without work are idle and counted apart.
 #pragma once
@@ -92,7 +93,8 @@ struct TilePlan {
     std::vector<PlanBuffer> buffers;    // host-mapped; an output includes its guard zone
     std::int64_t core_bytes = 0;        // of each core's data memory, stack included
     Traffic traffic;
-    std::int64_t macs_per_slot = 0;
+    std::int64_t macs_per_slot = 0;   // of products of tiles
+    std::int64_t vmacs_per_slot = 0;  // instructions of a norm or GELU, 16 lanes each
 
     [[nodiscard]] std::int64_t waves() const;
     [[nodiscard]] std::int64_t rounds() const;
@@ -108,6 +110,7 @@ struct TilePlan {
 
     // Multiply-adds on the critical path: every round takes as long as one busy core.
     [[nodiscard]] std::int64_t macs_per_core() const { return rounds() * macs_per_slot; }
+    [[nodiscard]] std::int64_t vmacs_per_core() const { return rounds() * vmacs_per_slot; }
 
     // Throws std::invalid_argument if there is none of that name.
     [[nodiscard]] const PlanBuffer& buffer(std::string_view name) const;
@@ -131,6 +134,18 @@ inline constexpr std::int64_t guard_bytes = 4096;
 // Partial: a wave is a row block, whose tiles follow each other, each by ascending k; out holds the partial
 // tiles of one wave. Throws std::invalid_argument for sizes < 1, and for a kernel that does not fit the core.
 TilePlan plan_matmul(const Design& design, const StepDesign& step, MatmulShape shape, TileOutput output);
+
+// A matrix whose rows, or elements, are independent of each other.
+struct RowShape {
+    std::int64_t rows = 1;
+    std::int64_t columns = 1;
+};
+
+// A norm (a slot makes a whole row of tiles) or a GELU (a slot makes one tile), by the kernel's function. One
+// wave. Buffers: x [rows, columns], gain and bias [columns] of a norm, out, padded to tiles. Throws
+// std::invalid_argument for sizes < 1, a kernel that does not fit the core, and rows that do not fit the
+// kernel.
+TilePlan plan_rows(const Design& design, const StepDesign& step, RowShape shape, TileOutput output);
 
 // A (row block, head) pair of a wave.
 struct Pair {

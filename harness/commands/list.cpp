@@ -32,6 +32,10 @@ std::string words_of(const Arithmetic& a) {
     if (a.key_tile > 0) {
         out += fmt::format(", exp within {:.2f}%", 100 * a.exp_error);
     }
+    if (a.function_error > 0) {
+        out += fmt::format(", GELU within {:.3f}% of max(|result|, {:.4f})", 100 * a.function_error,
+                           a.function_floor);
+    }
     return out + ", stores " + rounded(a.store, a.store_rounding);
 }
 
@@ -55,11 +59,10 @@ void print_design(const npu_impl::ClassDesign& design, std::int64_t context) {
         const std::string range =
             single ? std::string(datasets::name(step.ops.last))
                    : fmt::format("{}..{}", datasets::name(step.ops.first), datasets::name(step.ops.last));
-        const auto op =
-            static_cast<std::size_t>(step.ops.last) - static_cast<std::size_t>(datasets::Op::query);
         fmt::print("    {:<16} {:<22} {:>2} cores {:>6} launches {:>6} bytes of L1\n      {}\n", range,
                    step.kernel.name, step.cores, launches_of(design, step.ops, {context, heads}),
-                   core.core_bytes(step.kernel), words_of(design.arithmetic[op]));
+                   core.core_bytes(step.kernel),
+                   words_of(design.arithmetic[npu_impl::index_of(step.ops.last)]));
     }
 }
 
