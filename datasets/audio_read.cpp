@@ -94,8 +94,9 @@ OpenSound open_sound(const std::string& file) {
     if (!opened.sound) {
         std::string reason = sf_strerror(nullptr);
         reason.erase(reason.find_last_not_of(". \n") + 1);
-        throw ReadError(file, "header",
-                        fmt::format("no audio that can be read ({}): give WAV, FLAC or Ogg", reason));
+        throw ReadError(
+            file, "header",
+            fmt::format("no audio that can be read (libsndfile: {}): give a whole WAV, FLAC or Ogg", reason));
     }
     check_header(file, opened.info);
     return opened;
