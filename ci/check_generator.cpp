@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <string>
 
+#include "datasets/random_weights.hpp"
 #include "datasets/synthetic.hpp"
 #include "datasets/synthetic_fingerprints.hpp"
 #include "datasets/synthetic_speech.hpp"
@@ -56,6 +57,16 @@ int main() {
     for (const datasets::SpeechFingerprint& frozen : datasets::frozen_speech) {
         const datasets::AudioClip clip = datasets::synthetic_speech(frozen.seconds, frozen.seed);
         comparison.compare(clip.origin, datasets::fingerprint(clip.samples), frozen.value);
+    }
+    const datasets::StemWeights stem =
+        datasets::random_weights(*datasets::parse_whisper_size("tiny"), datasets::frozen_seed).stem;
+    index = 0;
+    for (const auto* tensor :
+         {&stem.conv1.weight, &stem.conv1.bias, &stem.conv2.weight, &stem.conv2.bias, &stem.positions}) {
+        const datasets::TensorFingerprint& frozen = datasets::frozen_stem.at(index);
+        comparison.compare("random " + std::string(frozen.tensor), datasets::fingerprint(*tensor),
+                           frozen.value);
+        ++index;
     }
     std::printf("  hard model %016llx\n", static_cast<unsigned long long>(model));
     return comparison.finish();

@@ -8,17 +8,8 @@ source_folder=$(cd "$1" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# The newest clang counts, whatever its package is called.
-find_clang() {
-    local name
-    for name in clang++ clang++-19 clang++-18 clang++-17 clang++-16 clang++-15 clang++-14; do
-        if command -v "$name" >/dev/null; then
-            echo "$name"
-            return
-        fi
-    done
-    echo clang++
-}
+# shellcheck source=ci/find_clang.sh
+source "$source_folder/ci/find_clang.sh"
 
 failed=0
 missing=0
@@ -33,8 +24,8 @@ for compiler in g++ "$(find_clang)"; do
         "$compiler" -std=c++20 "$level" -ffp-contract=off -fno-fast-math -I "$source_folder" \
             "$source_folder"/ci/check_generator.cpp \
             "$source_folder"/datasets/synthetic{,_embedding,_fingerprints,_heads,_random,_speech,_waves}.cpp \
-            "$source_folder"/datasets/sha256.cpp \
-            -lcrypto -lfmt -o "$work/check_generator"
+            "$source_folder"/datasets/{random_weights,sha256,whisper_size}.cpp \
+            -o "$work/check_generator" -lfmt -lcrypto
         "$work/check_generator" || failed=1
     done
 done

@@ -162,4 +162,13 @@ inline constexpr std::array<SpeechFingerprint, 3> frozen_speech{{
     {1.5, 42, 0x7688758a16aec883},
 }};
 
+// The stem of random_weights of size tiny for the frozen seed.
+inline constexpr std::array<TensorFingerprint, 5> frozen_stem{{
+    {"conv1.weight", 0x55de6027147c7507},
+    {"conv1.bias", 0x08ea965ce43496e5},
+    {"conv2.weight", 0x4e0d119f842ec3e3},
+    {"conv2.bias", 0x7af7e7ab599bcd5d},
+    {"positions", 0x8971b07371cc0e01},
+}};
+
 }  // namespace datasets

@@ -37,10 +37,14 @@ enum class RandomPurpose : std::uint32_t {
     register_direction = 26,
     speech_sound = 27,
     speech_noise = 28,
+    conv1_weight = 29,
+    conv1_bias = 30,
+    conv2_weight = 31,
     value_row_gain = 113,
     output_row_gain = 115,
     fc1_row_gain = 119,
     fc2_row_gain = 121,
+    conv1_row_gain = 127,
 };
 
 // An indexed sequence: value i depends on (seed, purpose, layer, i) alone. splitmix64 (Steele, Lea, Flood,
