@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the build and the tests need from the distribution's own packages, as far as it is missing.
 # For Debian 12, Debian 13 and Ubuntu 24.04. As root, or with sudo; otherwise it says what to install.
+#   ci/install.sh [PACKAGE...]     packages that only the caller needs
 set -euo pipefail
 
 packages=(
@@ -8,6 +9,7 @@ packages=(
     libcli11-dev libfmt-dev libhdf5-dev libhwy-dev libopenblas-pthread-dev libpugixml-dev libsndfile1-dev
     libsoxr-dev libssl-dev libtbb-dev nlohmann-json3-dev
     hdf5-tools libbenchmark-dev libgmock-dev libgtest-dev python3-h5py python3-numpy
+    "$@"
 )
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The whole gate: installs what is missing, builds everything with warnings as errors, runs every test.
+# clang is for two of the tests: a second compiler, and the fuzz targets.
 # Arguments go to ctest, e.g.: ci/test.sh --tests-regex datasets
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-bash ci/install.sh
+bash ci/install.sh clang libclang-rt-dev
 cmake --preset ci
 cmake --build --preset ci
 exec ctest --preset ci --parallel "$(nproc)" "$@"

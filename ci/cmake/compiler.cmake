@@ -10,6 +10,10 @@ endif()
 
 option(HARNESS_WERROR "Treat warnings as errors" OFF)
 option(HARNESS_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
+option(HARNESS_FUZZERS "Build the fuzz targets, and everything they link with coverage (clang only)" OFF)
+if(HARNESS_FUZZERS AND NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "HARNESS_FUZZERS needs clang, whose libFuzzer it builds with; ci/fuzz.sh chooses it")
+endif()
 
 add_library(harness_compiler INTERFACE)
 # No contraction and no fast-math: generator, oracle, golden and device arithmetic must not depend on the
@@ -23,6 +27,9 @@ if(HARNESS_SANITIZE)
     target_compile_options(harness_compiler INTERFACE
         -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
     target_link_options(harness_compiler INTERFACE -fsanitize=address,undefined)
+endif()
+if(HARNESS_FUZZERS)
+    target_compile_options(harness_compiler INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
 # harness_library(<folder> SOURCES ... [DEPENDS ...]): one static library per folder.

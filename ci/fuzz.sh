@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Builds the fuzz targets of the file readers with clang, makes their seed corpus, and runs each for a time.
+#   ci/fuzz.sh [--installed] [SECONDS=60]
+# Exit code 1: a target found an input that a reader does not survive; it stays in build/fuzz/found. With
+# --installed nothing is installed; the exit code is 77 (CTest: skipped) where clang's libFuzzer is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=ci/find_clang.sh
+source ci/find_clang.sh
+
+has_fuzzer() {
+    echo 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' |
+        "$(find_clang)" -fsanitize=fuzzer,address -x c++ - -o /dev/null 2>/dev/null
+}
+
+if [ "${1:-}" = --installed ]; then
+    shift
+    if ! has_fuzzer; then
+        echo "SKIPPED: no clang++ with libFuzzer (Debian: clang, libclang-rt-dev)"
+        exit 77
+    fi
+else
+    bash ci/install.sh clang libclang-rt-dev
+fi
+seconds=${1:-60}
+
+folder=build/fuzz
+mkdir -p build
+clang=$(find_clang)
+cmake --preset fuzz -DCMAKE_CXX_COMPILER="$clang" -DCMAKE_C_COMPILER="${clang/++/}" >"$folder.log" 2>&1 ||
+    { cat "$folder.log"; exit 1; }
+cmake --build "$folder" --target checkpoint_fuzz recording_fuzz fuzz_corpus
+
+rm -rf "$folder/corpus" "$folder/found"
+mkdir -p "$folder/found"
+"$folder/datasets/fuzz_corpus" "$folder/corpus"
+
+# Reader, and target.
+runs=("safetensors checkpoint_fuzz" "ggml checkpoint_fuzz" "recording recording_fuzz")
+failed=0
+for run in "${runs[@]}"; do
+    read -r reader target <<<"$run"
+    log=$folder/$reader.log
+    # HDF5 leaks on its own error paths, and asks for whatever a damaged file says.
+    if ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=0 "$folder/datasets/$target" \
+        -max_total_time="$seconds" -max_len=200000 -rss_limit_mb=1024 -timeout=60 -print_final_stats=1 \
+        -artifact_prefix="$folder/found/$reader-" "$folder/corpus/$reader" >"$log" 2>&1; then
+        echo "$reader: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs in $seconds s," \
+            "$(find "$folder/corpus/$reader" -type f | wc -l) kept, none that the reader does not survive"
+    else
+        echo "$reader: FAILED; input in $folder/found"
+        tail -n 60 "$log"
+        failed=1
+    fi
+done
+exit "$failed"
