@@ -37,8 +37,8 @@
 // n_head, n_layer, head_dim = 64, source, producer, model_id. bf16 is an HDF5 float type that h5py and h5dump
 // show as numbers. Only hard links are followed; what lies outside this layout is ignored; other names inside
 // attn, mlp, attn_norm, mlp_norm and end are refused.
-// A group that was written at once (a clip, a layer, its weights, the end) may have the attribute
-// content_sha256, over the sorted lines "<path in the group> <sha256>\n" of its datasets.
+// What our writer writes at once (a clip, a layer, its weights, the end) has the attribute content_sha256 over
+// the sorted lines "<path> <sha256>\n" of its datasets, by which a recording that is resumed is judged.
 // write_minimal_recording.py shows how any Python program makes such a file; record_activations.py records
 // the encoders of openai/whisper and of Hugging Face transformers.
 #pragma once
@@ -157,8 +157,8 @@ struct WriterOptions {
     bool resume = false;         // go on with what was left, if anything was; implies keep_partial
 };
 
-// Writes into the temporary `<file>.partial` and renames it in `finish`. Destroyed before that, it removes the
-// temporary, or leaves it for a later `resume`. Hashing and writing happen in the background, one layer at a
+// Writes into the temporary `<file>.partial` and renames it in `finish`. Destroyed before that, it removes
+// the temporary, or leaves it for a later `resume`. Hashing and writing happen in the background, one layer at a
 // time: memory is two layers, whatever the number of layers and clips, and a fault of the disk may be
 // reported by a later call. All that is written at once (a layer, a clip) reaches the file system before the
 // next begins, so that a killed process leaves what it finished, unless it is killed while HDF5 flushes its

@@ -61,39 +61,81 @@ inline RecordingInfo example_info(LayerShape shape, int layers, int clips) {
 
 enum class Holds : std::uint8_t { everything, input_only };
 
-// Pseudo-random values in [-1, 1) that depend on clip, layer and tensor; weights only on layer and tensor.
+// Pseudo-random values in [-1, 1).
+inline void fill_example(std::vector<float>& tensor, std::int64_t size, int seed) {
+    std::mt19937 engine(static_cast<std::uint32_t>(seed));
+    tensor.resize(static_cast<std::size_t>(size));
+    for (float& value : tensor) {
+        value = static_cast<float>(static_cast<std::int32_t>(engine())) * 0x1p-31F;
+    }
+}
+
+// Values that depend on clip, layer and tensor; of the weights only on layer and tensor.
 inline LayerCase example_layer(const RecordingInfo& info, int clip, int layer,
                                Holds holds = Holds::everything) {
-    const auto fill = [](std::vector<float>& tensor, std::int64_t size, int seed) {
-        std::mt19937 engine(static_cast<std::uint32_t>(seed));
-        tensor.resize(static_cast<std::size_t>(size));
-        for (float& value : tensor) {
-            value = static_cast<float>(static_cast<std::int32_t>(engine())) * 0x1p-31F;
-        }
-    };
     LayerCase result;
     result.clip = info.clips.at(static_cast<std::size_t>(clip)).id;
     result.layer = layer;
     result.shape = info.shape();
     const std::int64_t width = info.shape().width();
     int seed = 1000 * (100 * clip + layer + 1);
-    fill(result.input, info.context * width, seed);
+    fill_example(result.input, info.context * width, seed);
     if (holds == Holds::everything) {
         for (const Op op : {Op::query, Op::key, Op::value, Op::context, Op::output}) {
-            fill(result.recorded[op], info.context * width, ++seed);
+            fill_example(result.recorded[op], info.context * width, ++seed);
         }
-        fill(result.row_max, info.context * info.heads, ++seed);
-        fill(result.row_log_sum_exp, info.context * info.heads, ++seed);
+        fill_example(result.row_max, info.context * info.heads, ++seed);
+        fill_example(result.row_log_sum_exp, info.context * info.heads, ++seed);
     }
     seed = 500 * (layer + 1);
     for (Linear* linear : {&result.weights.attention.query, &result.weights.attention.key,
                            &result.weights.attention.value, &result.weights.attention.output}) {
-        fill(linear->weight, width * width, ++seed);
+        fill_example(linear->weight, width * width, ++seed);
         if (linear != &result.weights.attention.key) {
-            fill(linear->bias, width, ++seed);
+            fill_example(linear->bias, width, ++seed);
         }
     }
     return result;
+}
+
+// The layer of a recording of a whole encoder.
+inline LayerCase example_whole_layer(const RecordingInfo& info, int clip, int layer) {
+    LayerCase result = example_layer(info, clip, layer);
+    const std::int64_t width = info.shape().width();
+    const std::int64_t hidden = info.shape().mlp_width();
+    int seed = 1000 * (100 * clip + layer + 1) + 100;
+    for (const Op op : {Op::attention_residual, Op::mlp_norm, Op::fc2, Op::block}) {
+        fill_example(result.recorded[op], info.context * width, ++seed);
+    }
+    fill_example(result.recorded[Op::gelu], info.context * hidden, ++seed);
+    seed = 500 * (layer + 1) + 100;
+    BlockWeights& weights = result.weights;
+    for (auto* tensor : {&weights.attention_norm.gain, &weights.attention_norm.bias, &weights.mlp_norm.gain,
+                         &weights.mlp_norm.bias, &weights.fc2.bias}) {
+        fill_example(*tensor, width, ++seed);
+    }
+    fill_example(weights.fc1.bias, hidden, ++seed);
+    fill_example(weights.fc1.weight, hidden * width, ++seed);
+    fill_example(weights.fc2.weight, hidden * width, ++seed);
+    return result;
+}
+
+inline Norm example_end(const RecordingInfo& info) {
+    Norm norm;
+    fill_example(norm.gain, info.shape().width(), 7);
+    fill_example(norm.bias, info.shape().width(), 8);
+    return norm;
+}
+
+// `frames` of the mel spectrogram.
+inline ClipTensors example_clip(const RecordingInfo& info, int clip, std::int64_t frames) {
+    ClipTensors tensors;
+    const int seed = 100000 * (clip + 1);
+    fill_example(tensors.audio, 160 * frames, seed + 1);
+    fill_example(tensors.mel, info.mels * frames, seed + 2);
+    fill_example(tensors.embedding, info.context * info.shape().width(), seed + 3);
+    fill_example(tensors.encoder, info.context * info.shape().width(), seed + 4);
+    return tensors;
 }
 
 inline void write_example(const std::string& file, const RecordingInfo& info, DType store = DType::f32,

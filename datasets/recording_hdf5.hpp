@@ -36,9 +36,9 @@ private:
     void* data_ = nullptr;
 };
 
-// Keeps the threads of this process apart where one of them forks: a child that is forked while another thread
-// is inside HDF5 finds HDF5's own lock taken for ever. Held around such a fork, and by a thread that uses HDF5
-// in the background.
+// Keeps the threads of this process apart where one of them forks: a child that is forked while another
+// thread is inside HDF5 finds HDF5's own lock taken for ever. Held around such a fork, and by a thread that
+// uses HDF5 in the background.
 std::unique_lock<std::mutex> hold_library();
 
 // Owns an HDF5 identifier.

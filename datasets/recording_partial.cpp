@@ -138,6 +138,10 @@ Handle PartialFile::reopen() const {
     return {H5Fopen(name_.c_str(), H5F_ACC_RDWR, write_access().get()), H5Fclose, "open it for writing"};
 }
 
+void PartialFile::forget_lock() const {
+    close(descriptor_);
+}
+
 void PartialFile::publish(const std::string& file) {
     synchronise(name_, O_RDONLY);
     if (std::rename(name_.c_str(), file.c_str()) != 0) {

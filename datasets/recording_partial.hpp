@@ -30,6 +30,9 @@ public:
     // From now on it outlives this object.
     void keep() { is_kept_ = true; }
 
+    // In a child process: its parent may be killed, and then shall not live on as the holder of the lock.
+    void forget_lock() const;
+
     // Brings it to the disk and gives it the name of the recording. Throws Refusal.
     void publish(const std::string& file);
 

@@ -123,7 +123,8 @@ private:
         for (const auto& spec : specs) {
             require_spec(parent, children, spec, hashes.contains(spec.path()));
         }
-        if (!hashes.empty()) {
+        // A finished file may have been changed since by other programs, dataset by dataset.
+        if (extant_ == Extant::partial && !hashes.empty()) {
             reading(file_, marked, [&] { verify_mark(marked, content_hash(hashes)); });
         }
     }
@@ -178,9 +179,6 @@ private:
 
     void verify_mark(const std::string& group, const std::string& expected) const {
         const auto handle = open_group(id_, group);
-        if (extant_ == Extant::finished && !has_attribute(handle.get(), "content_sha256")) {
-            return;
-        }
         if (const auto found = read_text(handle.get(), "content_sha256"); found != expected) {
             throw Refusal(
                 fmt::format("its datasets have the content SHA-256 {:.12}..., its attribute "
@@ -265,8 +263,9 @@ Layout scan(const std::string& file, hid_t id, Extant extant) {
     return Scan(file, id, extant).run();
 }
 
-void try_scan(const std::string& file, Extant extant, Locking locking) {
+void try_scan(const std::string& file, Extant extant, Locking locking, const std::function<void()>& prepare) {
     const auto death = died_in_trial([&] {
+        prepare();
         const auto handle = open_file(file, locking);
         // Values too, where reading them may crash: a deflated chunk that inflates to another size than a
         // chunk's makes HDF5 read beyond its buffer.

@@ -4,6 +4,7 @@
 #include <hdf5.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <new>
 #include <string>
@@ -49,7 +50,8 @@ Handle open_file(const std::string& file, Locking locking = Locking::asked);
 Layout scan(const std::string& file, hid_t id, Extant extant);
 
 // Opens and scans the file in a child process, which may crash. Throws Refusal if it does; what else goes
-// wrong there is met again here.
-void try_scan(const std::string& file, Extant extant, Locking locking);
+// wrong there is met again here. The child begins with `prepare`.
+void try_scan(
+    const std::string& file, Extant extant, Locking locking, const std::function<void()>& prepare = [] {});
 
 }  // namespace datasets

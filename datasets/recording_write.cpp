@@ -168,24 +168,25 @@ void RecordingWriter::State::resume() {
     const auto& name = partial.name();
     partial.keep();
     try {
-        reading(name, "", [&] {
+        // For reading only, until all is known to be well: HDF5 writes when it opens a file for writing.
+        const auto seen = reading(name, "", [&] {
             verify_is_readable_file(name, "");
-            try_scan(name, Extant::partial, Locking::unlocked);
-            handle = partial.reopen();
+            try_scan(name, Extant::partial, Locking::unlocked, [&] { partial.forget_lock(); });
+            return open_file(name, Locking::unlocked);
         });
-        const auto layout = scan(name, handle.get(), Extant::partial);
-        reading(name, "/", [&] { verify_same_recording(handle.get(), layout.info, info, options); });
+        const auto layout = scan(name, seen.get(), Extant::partial);
+        reading(name, "/", [&] { verify_same_recording(seen.get(), layout.info, info, options); });
         for (const auto& [object, stored] : layout.datasets) {
-            reading(name, object, [&] { read_values(handle.get(), stored); });
+            reading(name, object, [&] { read_values(seen.get(), stored); });
         }
         recall(layout);
     } catch (const ReadError& error) {
-        abandon(std::move(handle));
         const bool has_mend = error.reason.find(mend) != std::string::npos;
         throw ReadError(
             error.file, error.object,
             has_mend ? error.reason : fmt::format("cannot be resumed: {}; {}", error.reason, mend));
     }
+    handle = partial.reopen();
 }
 
 void RecordingWriter::State::recall(const Layout& layout) {
