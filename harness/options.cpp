@@ -294,16 +294,21 @@ int parse_number(std::string_view text, const std::string& whole) {
     return value;
 }
 
+[[noreturn]] void refuse_layer(std::string_view text, std::string_view part,
+                               const std::vector<int>& recorded) {
+    const bool has_gaps = std::ssize(recorded) != recorded.back() + 1;
+    throw UsageError(fmt::format(
+        "--layer {}: the recording has no layer {}; valid: all, {}", text, part,
+        has_gaps ? fmt::format("{}", fmt::join(recorded, ", ")) : fmt::format("0-{}", recorded.back())));
+}
+
 }  // namespace
 
-std::vector<int> parse_layers(const std::string& text, int count) {
-    std::vector<int> layers;
+std::vector<int> parse_layers(const std::string& text, const std::vector<int>& recorded) {
     if (text == "all") {
-        for (int layer = 0; layer < count; ++layer) {
-            layers.push_back(layer);
-        }
-        return layers;
+        return recorded;
     }
+    std::vector<int> layers;
     std::string_view rest = text;
     while (true) {
         const auto comma = rest.find(',');
@@ -311,11 +316,13 @@ std::vector<int> parse_layers(const std::string& text, int count) {
         const auto dash = part.find('-');
         const int first = parse_number(part.substr(0, dash), text);
         const int last = dash == std::string_view::npos ? first : parse_number(part.substr(dash + 1), text);
-        if (first > last || last >= count) {
-            throw UsageError(fmt::format("--layer {}: the recording has no layer {}; valid: all, 0-{}", text,
-                                         part, count - 1));
+        if (first > last || last > recorded.back()) {
+            refuse_layer(text, part, recorded);
         }
         for (int layer = first; layer <= last; ++layer) {
+            if (!std::ranges::binary_search(recorded, layer)) {
+                refuse_layer(text, fmt::to_string(layer), recorded);
+            }
             layers.push_back(layer);
         }
         if (comma == std::string_view::npos) {

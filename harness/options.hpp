@@ -88,7 +88,7 @@ using Command =
 Command parse_command_line(int argc, const char* const* argv);
 
 // Layers of "all" or of a list such as "0-2,5" in ascending order. Throws UsageError for what a recording of
-// `count` layers does not have.
-std::vector<int> parse_layers(const std::string& text, int count);
+// these layers (ascending) does not have.
+std::vector<int> parse_layers(const std::string& text, const std::vector<int>& recorded);
 
 }  // namespace harness

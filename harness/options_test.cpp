@@ -101,16 +101,31 @@ TEST(Options, HelpAndVersionAreTexts) {
 }
 
 TEST(Options, LayersAreAllOrAList) {
-    EXPECT_THAT(parse_layers("all", 3), ElementsAre(0, 1, 2));
-    EXPECT_THAT(parse_layers("0", 3), ElementsAre(0));
-    EXPECT_THAT(parse_layers("5,0-2,1", 6), ElementsAre(0, 1, 2, 5));
+    const std::vector<int> six{0, 1, 2, 3, 4, 5};
+    EXPECT_THAT(parse_layers("all", {0, 1, 2}), ElementsAre(0, 1, 2));
+    EXPECT_THAT(parse_layers("0", {0, 1, 2}), ElementsAre(0));
+    EXPECT_THAT(parse_layers("5,0-2,1", six), ElementsAre(0, 1, 2, 5));
     for (const char* bad : {"6", "0-6", "2-1", "", "a", "0,", "-1", "1-", "0 1", "1.5", "99999999999"}) {
-        EXPECT_THROW(parse_layers(bad, 6), UsageError) << bad;
+        EXPECT_THROW(parse_layers(bad, six), UsageError) << bad;
     }
     try {
-        parse_layers("7", 6);
+        parse_layers("7", six);
     } catch (const UsageError& error) {
         EXPECT_THAT(error.what(), HasSubstr("valid: all, 0-5"));
+    }
+}
+
+TEST(Options, LayersThatWereNotRecordedAreRefused) {
+    const std::vector<int> recorded{0, 2, 3, 7};
+    EXPECT_THAT(parse_layers("all", recorded), ElementsAre(0, 2, 3, 7));
+    EXPECT_THAT(parse_layers("7,2-3", recorded), ElementsAre(2, 3, 7));
+    for (const char* bad : {"1", "0-2", "4", "6-7", "8", "0-2147483647"}) {
+        EXPECT_THROW(parse_layers(bad, recorded), UsageError) << bad;
+    }
+    try {
+        parse_layers("0-3", recorded);
+    } catch (const UsageError& error) {
+        EXPECT_STREQ(error.what(), "--layer 0-3: the recording has no layer 1; valid: all, 0, 2, 3, 7");
     }
 }
 

@@ -86,7 +86,7 @@ bool wants_color(Color color) {
 
 void run_cases(RunRecord& record, const CompareOptions& options, const datasets::Recording& recording,
                datasets::Path& candidate, const std::string& command) {
-    const auto layers = parse_layers(options.layers, recording.info().layers);
+    const auto layers = parse_layers(options.layers, recording.info().recorded_layers);
     const auto clips = selected_clips(recording.info(), options.clip);
     if (options.selection.head >= recording.info().heads) {
         throw UsageError(fmt::format("--head {}: the recording has no such head; valid: 0-{}",
