@@ -3,6 +3,7 @@
 #pragma once
 
 #include "aie_api/detail/accum.hpp"
+#include "aie_api/detail/accumulate.hpp"
 #include "aie_api/detail/arithmetic.hpp"
 #include "aie_api/detail/bfloat16.hpp"
 #include "aie_api/detail/bfloat16_limits.hpp"
