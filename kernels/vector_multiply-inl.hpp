@@ -94,6 +94,7 @@ HWY_INLINE void multiply_rows(const std::uint16_t* HWY_RESTRICT left, const floa
             sums[row][0] = hn::LoadU(floats, acc + row * tile + column);
             sums[row][1] = hn::LoadU(floats, acc + row * tile + column + lanes);
         }
+#pragma GCC unroll 4
         for (int k = 0; k < depth; ++k) {
             const auto right0 = hn::Load(floats, right + k * tile + column);
             const auto right1 = hn::Load(floats, right + k * tile + column + lanes);

@@ -22,6 +22,36 @@ namespace kernels::HWY_NAMESPACE {
 
 constexpr int sum_lanes = 16;
 
+// Folds values (aligned) upon themselves, halves upon halves, down to one: i with i + count / 2, and so on.
+#if HWY_TARGET == HWY_SCALAR
+template <int count, typename Combine>
+HWY_INLINE float fold(float* values, const Combine& combine) {
+    const Floats one;
+    for (int half = count / 2; half >= 1; half /= 2) {
+        for (int i = 0; i < half; ++i) {
+            hn::Store(combine(hn::Load(one, values + i), hn::Load(one, values + i + half)), one, values + i);
+        }
+    }
+    return values[0];
+}
+#else
+template <int count, typename Combine>
+HWY_INLINE float fold(const float* values, const Combine& combine) {
+    const hn::FixedTag<float, 4> quad;
+    decltype(hn::Zero(quad)) parts[count / 4];
+    for (int i = 0; i < count / 4; ++i) {
+        parts[i] = hn::Load(quad, values + 4 * i);
+    }
+    for (int half = count / 8; half >= 1; half /= 2) {
+        for (int i = 0; i < half; ++i) {
+            parts[i] = combine(parts[i], parts[i + half]);
+        }
+    }
+    const auto pair = combine(parts[0], hn::Shuffle1032(parts[0]));
+    return hn::GetLane(combine(pair, hn::Shuffle2301(pair)));
+}
+#endif
+
 // The largest of `previous` and the real scores of one row. A NaN is never larger. Adding zero turns a -0, of
 // which the order of comparison decides, into +0.
 HWY_INLINE float row_maximum(const float* scores, int keys, float previous) {
@@ -35,11 +65,8 @@ HWY_INLINE float row_maximum(const float* scores, int keys, float previous) {
     // Not hn::MaxOfLanes: of -infinity in all lanes it makes the lowest finite number on some targets.
     HWY_ALIGN float of_lane[lanes];
     hn::Store(maximum, floats, of_lane);
-    float largest = of_lane[0];
-    for (int lane = 1; lane < lanes; ++lane) {
-        largest = of_lane[lane] > largest ? of_lane[lane] : largest;
-    }
-    return largest + 0.0F;
+    return fold<lanes>(of_lane, [](auto a, auto b) HWY_ATTR { return hn::IfThenElse(hn::Gt(b, a), b, a); }) +
+           0.0F;
 }
 
 // Entries of look_up_exponentials for one row: that of exp_difference(score, maximum) for the real keys, that
@@ -83,12 +110,7 @@ HWY_INLINE float row_total(const std::uint16_t* exponentials) {
         }
         hn::Store(sum, floats, partial + lane);
     }
-    for (int half = sum_lanes / 2; half >= 1; half /= 2) {
-        for (int lane = 0; lane < half; ++lane) {
-            partial[lane] += partial[lane + half];
-        }
-    }
-    return partial[0];
+    return fold<sum_lanes>(partial, [](auto a, auto b) HWY_ATTR { return hn::Add(a, b); });
 }
 
 // softmax_update, which also leaves the exponentials and each row's factor exp(m - m') behind.
