@@ -173,6 +173,11 @@ public:
     // is in flight.
     virtual void sync(Buffer buffer, Direction direction, std::int64_t offset, std::int64_t bytes) = 0;
 
+    // Makes a range of the device's memory consist of `word`, where the host image does not matter: what that
+    // holds afterwards is open. Offset and bytes are even. Counts as bytes to the device. By default the
+    // image is filled and sent.
+    virtual void fill(Buffer buffer, std::uint16_t word, std::int64_t offset, std::int64_t bytes);
+
     // Queues launches, in order. They have run when `wait` returns.
     virtual void submit(std::span<const Launch> launches) = 0;
     virtual void wait() = 0;

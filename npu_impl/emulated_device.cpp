@@ -1,6 +1,7 @@
 #include "npu_impl/emulated_device.hpp"
 
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <tbb/blocked_range.h>
 #include <tbb/parallel_for.h>
 
@@ -15,19 +16,28 @@ namespace npu_impl {
 namespace {
 
 constexpr std::size_t alignment = 64;
-constexpr std::int64_t copy_chunk = 1 << 18;
+constexpr std::size_t large_page = std::size_t{1} << 21;
+constexpr std::int64_t chunk_bytes = 1 << 18;
 
 // NaN patterns as bf16 and as fp32 alike, different from each other and from the poison of outputs.
 constexpr std::uint16_t fresh_host = 0x7FA5;
 constexpr std::uint16_t fresh_device = 0xFFB6;
 
 struct AlignedDelete {
-    void operator()(std::byte* bytes) const { ::operator delete[](bytes, std::align_val_t{alignment}); }
+    std::size_t bound = alignment;
+    void operator()(std::byte* bytes) const { ::operator delete[](bytes, std::align_val_t{bound}); }
 };
 using AlignedBytes = std::unique_ptr<std::byte[], AlignedDelete>;
 
+// Large ones in pages of 2 MB, where the system gives them: each row of a tile lies in another page of 4 KB.
 AlignedBytes aligned_bytes(std::int64_t bytes) {
-    return AlignedBytes(new (std::align_val_t{alignment}) std::byte[static_cast<std::size_t>(bytes)]);
+    const auto size = static_cast<std::size_t>(bytes);
+    const std::size_t bound = size < large_page ? alignment : large_page;
+    AlignedBytes memory(new (std::align_val_t{bound}) std::byte[size], AlignedDelete{bound});
+    if (bound == large_page) {
+        madvise(memory.get(), size, MADV_HUGEPAGE);  // a wish: nothing depends on it
+    }
+    return memory;
 }
 
 AlignedBytes filled(std::int64_t bytes, std::uint16_t pattern) {
@@ -43,6 +53,15 @@ struct Memory {
     AlignedBytes device;
     bool in_flight = false;
 };
+
+// work(begin, count) for parts of `bytes`, in parallel.
+template <typename Work>
+void in_chunks(std::int64_t bytes, const Work& work) {
+    tbb::parallel_for(std::int64_t{0}, (bytes + chunk_bytes - 1) / chunk_bytes, [&](std::int64_t chunk) {
+        const std::int64_t begin = chunk * chunk_bytes;
+        work(begin, std::min(chunk_bytes, bytes - begin));
+    });
+}
 
 // Tiles that a job goes through: of k, of keys, of a row.
 std::int64_t depth(const Job& job) {
@@ -94,6 +113,20 @@ struct EmulatedDevice::State {
             throw DeviceError(fmt::format("emulated device: there is no buffer {}", buffer.id));
         }
         return buffers[index];
+    }
+
+    // The memory of a buffer in which `verb` may touch the range now.
+    const Memory& idle(std::string_view verb, Buffer buffer, std::int64_t offset, std::int64_t bytes) {
+        const Memory& found = memory(buffer);
+        if (offset < 0 || bytes < 0 || offset > found.bytes || bytes > found.bytes - offset) {
+            throw DeviceError(fmt::format("emulated device: {} of bytes {} to {} of buffer {}, which has {}",
+                                          verb, offset, offset + bytes, buffer.id, found.bytes));
+        }
+        if (found.in_flight) {
+            throw DeviceError(
+                fmt::format("emulated device: {} of buffer {} while a launch uses it", verb, buffer.id));
+        }
+        return found;
     }
 
     void check(const Launch& launch, std::size_t index);
@@ -219,23 +252,22 @@ std::span<std::byte> EmulatedDevice::map(Buffer buffer) {
 }
 
 void EmulatedDevice::sync(Buffer buffer, Direction direction, std::int64_t offset, std::int64_t bytes) {
-    const Memory& memory = state_->memory(buffer);
-    if (offset < 0 || bytes < 0 || offset > memory.bytes || bytes > memory.bytes - offset) {
-        throw DeviceError(fmt::format("emulated device: sync of bytes {} to {} of buffer {}, which has {}",
-                                      offset, offset + bytes, buffer.id, memory.bytes));
-    }
-    if (memory.in_flight) {
-        throw DeviceError(
-            fmt::format("emulated device: sync of buffer {} while a launch uses it", buffer.id));
-    }
+    const Memory& memory = state_->idle("sync", buffer, offset, bytes);
     const bool to_device = direction == Direction::to_device;
     const std::byte* from = (to_device ? memory.host : memory.device).get() + offset;
     std::byte* to = (to_device ? memory.device : memory.host).get() + offset;
-    tbb::parallel_for(std::int64_t{0}, (bytes + copy_chunk - 1) / copy_chunk, [&](std::int64_t chunk) {
-        const std::int64_t begin = chunk * copy_chunk;
-        std::memcpy(to + begin, from + begin, static_cast<std::size_t>(std::min(copy_chunk, bytes - begin)));
+    in_chunks(bytes, [&](std::int64_t begin, std::int64_t count) {
+        std::memcpy(to + begin, from + begin, static_cast<std::size_t>(count));
     });
     (to_device ? state_->counters.bytes_to_device : state_->counters.bytes_from_device) += bytes;
+}
+
+void EmulatedDevice::fill(Buffer buffer, std::uint16_t word, std::int64_t offset, std::int64_t bytes) {
+    const Memory& memory = state_->idle("fill", buffer, offset, bytes);
+    auto* to = reinterpret_cast<std::uint16_t*>(memory.device.get() + offset);
+    in_chunks(bytes,
+              [&](std::int64_t begin, std::int64_t count) { std::fill_n(to + begin / 2, count / 2, word); });
+    state_->counters.bytes_to_device += bytes;
 }
 
 void EmulatedDevice::submit(std::span<const Launch> launches) {

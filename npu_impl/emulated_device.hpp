@@ -39,6 +39,7 @@ public:
     void release(Buffer buffer) override;
     std::span<std::byte> map(Buffer buffer) override;
     void sync(Buffer buffer, Direction direction, std::int64_t offset, std::int64_t bytes) override;
+    void fill(Buffer buffer, std::uint16_t word, std::int64_t offset, std::int64_t bytes) override;
 
     // Checks every job against buffers, cores and core memory; a launch that fails is not queued.
     void submit(std::span<const Launch> launches) override;

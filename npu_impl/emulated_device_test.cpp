@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <bit>
 #include <cstring>
 
 #include "datasets/bf16.hpp"
@@ -93,6 +94,54 @@ TEST_F(OneProduct, AMissingTransferShowsAsNaN) {
     fetch();
     EXPECT_EQ(result(0), 64);
     EXPECT_TRUE(std::isnan(result(63))) << "one operand short";
+}
+
+// Forwards what a device must do by itself, so that its fill is the one that every device has by default.
+class PlainDevice final : public Device {
+public:
+    explicit PlainDevice(Device& inner) : inner_(inner) {}
+
+    std::string_view name() const override { return inner_.name(); }
+    int cores() const override { return inner_.cores(); }
+    datasets::Emulation emulation() const override { return inner_.emulation(); }
+    Buffer allocate(std::int64_t bytes) override { return inner_.allocate(bytes); }
+    void release(Buffer buffer) override { inner_.release(buffer); }
+    std::span<std::byte> map(Buffer buffer) override { return inner_.map(buffer); }
+    void sync(Buffer buffer, Direction direction, std::int64_t offset, std::int64_t bytes) override {
+        inner_.sync(buffer, direction, offset, bytes);
+    }
+    void submit(std::span<const Launch> launches) override { inner_.submit(launches); }
+    void wait() override { inner_.wait(); }
+    Counters counters() const override { return inner_.counters(); }
+
+private:
+    Device& inner_;
+};
+
+TEST_F(OneProduct, FillReachesTheDeviceJustWhereItShould) {
+    PlainDevice plain(device);
+    for (Device* filled : {static_cast<Device*>(&device), static_cast<Device*>(&plain)}) {
+        run();
+        const Counters before = device.counters();
+        filled->fill(buffer(2), 0x1234, 8, 4096);
+        EXPECT_EQ(device.counters().bytes_to_device, before.bytes_to_device + 4096);
+        fetch();
+        for (std::int64_t i = 0; i < 64 * 64; ++i) {
+            const bool inside = i >= 2 && i < 2 + 1024;
+            EXPECT_EQ(result(i), inside ? std::bit_cast<float>(0x12341234U) : 64.0F) << i;
+        }
+    }
+    struct Range {
+        std::int64_t offset, bytes;
+    };
+    for (const Range range : {Range{-2, 4}, Range{0, 2 * tile_bytes + 2}, Range{4, -2}}) {
+        const auto fill_range = [&] { device.fill(buffer(2), 0, range.offset, range.bytes); };
+        EXPECT_THAT(fill_range, ThrowsMessage<DeviceError>(HasSubstr("fill of bytes")));
+    }
+    device.submit(std::span(&launch, 1));
+    EXPECT_THAT([&] { device.fill(buffer(2), 0, 0, 4); },
+                ThrowsMessage<DeviceError>(HasSubstr("while a launch uses it")));
+    device.wait();
 }
 
 TEST_F(OneProduct, RunsOnlyWhenWaitedFor) {

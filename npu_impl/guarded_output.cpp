@@ -22,20 +22,27 @@ std::int64_t moved_bytes(const GuardedOutput& output) {
     return output.written.bytes + guard_bytes;
 }
 
-void poison(Device& device, const GuardedOutput& output) {
-    std::uint16_t* first = words(device, output.buffer, output.written.begin);
-    const std::int64_t count = output.written.bytes / 2;
-    tbb::parallel_for(std::int64_t{0}, (count + chunk_words - 1) / chunk_words, [&](std::int64_t chunk) {
-        const std::int64_t begin = chunk * chunk_words;
-        std::fill_n(first + begin, std::min(chunk_words, count - begin), poison_word);
-    });
+void poison(Device& device, const GuardedOutput& output, Reader reader) {
+    const auto [begin, bytes] = output.written;
+    if (reader == Reader::device) {
+        device.fill(output.buffer, poison_word, begin, bytes);
+    } else {
+        std::uint16_t* first = words(device, output.buffer, begin);
+        const std::int64_t count = bytes / 2;
+        tbb::parallel_for(std::int64_t{0}, (count + chunk_words - 1) / chunk_words, [&](std::int64_t chunk) {
+            const std::int64_t at = chunk * chunk_words;
+            std::fill_n(first + at, std::min(chunk_words, count - at), poison_word);
+        });
+        device.sync(output.buffer, Direction::to_device, begin, bytes);
+    }
     std::fill_n(words(device, output.buffer, output.guard_begin), guard_bytes / 2, guard_word);
-    device.sync(output.buffer, Direction::to_device, output.written.begin, output.written.bytes);
     device.sync(output.buffer, Direction::to_device, output.guard_begin, guard_bytes);
 }
 
-void fetch(Device& device, const GuardedOutput& output, std::string_view what) {
-    device.sync(output.buffer, Direction::from_device, output.written.begin, output.written.bytes);
+void fetch(Device& device, const GuardedOutput& output, Reader reader, std::string_view what) {
+    if (reader == Reader::host) {
+        device.sync(output.buffer, Direction::from_device, output.written.begin, output.written.bytes);
+    }
     device.sync(output.buffer, Direction::from_device, output.guard_begin, guard_bytes);
     const std::uint16_t* guard = words(device, output.buffer, output.guard_begin);
     const std::uint16_t* end = guard + guard_bytes / 2;

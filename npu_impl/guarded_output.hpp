@@ -1,6 +1,7 @@
 // Outputs of launches: poisoned before, fetched after, with a guard zone behind that no kernel may touch.
 //
-// Poison that a kernel leaves behind flows on as NaN, so that whoever judges the result sees it. A touched
+// Poison that a kernel leaves behind flows on as NaN, so that whoever judges the result sees it, be it the
+// output itself or, where that stays on the device, what is made of it. A touched
 // guard zone says that the kernel wrote outside its tiles; nothing that it computed can be trusted then.
 #pragma once
 
@@ -32,11 +33,15 @@ struct GuardedOutput {
 // Bytes that one `poison` or one `fetch` moves.
 std::int64_t moved_bytes(const GuardedOutput& output);
 
-// Fills range and guard in host memory and sends both to the device.
-void poison(Device& device, const GuardedOutput& output);
+// Where an output goes: a host that reads it must not find there what an earlier launch left, should the
+// transfer go missing.
+enum class Reader : std::uint8_t { host, device };
 
-// Brings range and guard back. Throws IntegrityError if the guard is not intact; `what` names op, launches
-// and buffer.
-void fetch(Device& device, const GuardedOutput& output, std::string_view what);
+// Poisons the range, and sets the guard, in the device's memory and, for a host that reads it, in its image.
+void poison(Device& device, const GuardedOutput& output, Reader reader);
+
+// Brings the guard back and, for a host that reads it, the range. Throws IntegrityError if the guard is not
+// intact; `what` names op, launches and buffer.
+void fetch(Device& device, const GuardedOutput& output, Reader reader, std::string_view what);
 
 }  // namespace npu_impl

@@ -22,10 +22,6 @@ std::int64_t wave_rows(const LayerPlan& plan, std::int64_t wave) {
     return static_cast<std::int64_t>(plan.waves[static_cast<std::size_t>(wave)].size()) * side;
 }
 
-std::int64_t square_waves(const LayerPlan& plan) {
-    return static_cast<std::int64_t>(plan.waves.size());
-}
-
 // What the launches of one wave write. Context lies as [time, channel], where a wave touches whole row
 // blocks.
 ByteRange written(const LayerPlan& plan, const StepPlan& step, std::int64_t wave) {
@@ -64,7 +60,7 @@ std::int64_t upload_bytes(const LayerPlan& plan, Op op) {
         return plan.layout(op).bytes();
     }
     std::int64_t bytes = 0;
-    for (std::int64_t wave = 0; wave < square_waves(plan); ++wave) {
+    for (std::int64_t wave = 0; wave < std::ssize(plan.waves); ++wave) {
         bytes += wave_rows(plan, wave) * plan.layout(op).stride();
     }
     return bytes;
@@ -141,7 +137,7 @@ private:
         for (std::size_t part = begin; part < end; ++part) {
             counted(part, [&] { enter_square(moves_[part]); });
         }
-        for (std::int64_t wave = 0; wave < square_waves(plan_); ++wave) {
+        for (std::int64_t wave = 0; wave < std::ssize(plan_.waves); ++wave) {
             for (std::size_t part = begin; part < end; ++part) {
                 counted(part, [&] { run_wave(moves_[part], wave); });
             }
@@ -156,7 +152,7 @@ private:
         }
         if (poisoned_at_once(*move.step)) {
             const ByteRange whole{0, plan_.layout(move.step->ops.last).bytes()};
-            poison(device_, guarded(plan_, buffers_, *move.step, whole));
+            poison(device_, guarded(plan_, buffers_, *move.step, whole), reader(*move.step));
         }
     }
 
@@ -170,10 +166,15 @@ private:
         emit_wave(move.step->ops.last, wave);
     }
 
+    // Who reads what the step puts out: the host adds up partial tiles, and serves the sink.
+    [[nodiscard]] Reader reader(const StepPlan& step) const {
+        return step.tiles.partial || sink_.wants(step.ops.last) ? Reader::host : Reader::device;
+    }
+
     void launch(const StepPlan& step, std::int64_t wave) {
         const GuardedOutput output = guarded(plan_, buffers_, step, written(plan_, step, wave));
         if (!poisoned_at_once(step)) {
-            poison(device_, output);
+            poison(device_, output, reader(step));
         }
         std::vector<Launch> launches = bind(plan_, step, wave, buffers_);
         if (moves_.size() == 1) {
@@ -182,12 +183,7 @@ private:
         device_.submit(launches);
         device_.wait();
         const auto first = step.tiles.launches_of(wave).data() - step.tiles.launches.data();
-        GuardedOutput back = output;
-        if (!step.tiles.partial && !sink_.wants(step.ops.last)) {
-            back.written.bytes =
-                0;  // stays on the device, for the next step; the guard is checked all the same
-        }
-        fetch(device_, back,
+        fetch(device_, output, reader(step),
               fmt::format("design {}: {}: launches {} to {}: buffer {}", plan_.design->name,
                           datasets::name(step.ops.last), first,
                           first + static_cast<std::ptrdiff_t>(launches.size()) - 1, output.buffer.id));

@@ -141,10 +141,10 @@ void Matmul::run_wave(std::int64_t wave, std::span<float> out) {
     const auto first = static_cast<std::size_t>(planned.data() - plan_.launches.data());
     const std::int64_t bytes = plan_.buffer("out").bytes - guard_bytes;
     const GuardedOutput output{out_, {0, bytes}, bytes};
-    poison(device_, output);
+    poison(device_, output, Reader::host);
     device_.submit(std::span(launches_).subspan(first, planned.size()));
     device_.wait();
-    fetch(device_, output,
+    fetch(device_, output, Reader::host,
           fmt::format("design {}: product: launches {} to {}: buffer {}", design_.name, first,
                       first + planned.size() - 1, out_.id));
     HostMatrix from{device_.map(out_).data(), type_of(output_.store), 0};

@@ -706,6 +706,40 @@ TEST_P(EveryDesign, ASilentCoreLeavesPoison) {
     EXPECT_EQ(std::bit_cast<std::uint32_t>(*nan), f32 ? 0x7FC07FC0U : 0x7FC00000U) << "the poison itself";
 }
 
+// What never comes back to the host is poisoned all the same: what a healthy run left on the device must not
+// stand in for what a core no longer makes.
+TEST_P(EveryDesign, ASilentCoreLeavesPoisonInWhatStaysOnTheDevice) {
+    Fault fault;
+    NpuPath path(fault.device, design(GetParam()));
+    const auto prepared = path.prepare(fault.layer);
+    const auto output = [&] {
+        KeepingSink sink(fault.layer.shape, Op::output);
+        prepared->compute({attention_ops, -1}, fault.source, sink);
+        EXPECT_EQ(sink.tensors.size(), 1U);
+        return sink.tensors.at(Op::output);
+    };
+    EXPECT_FALSE(has_nan(output()));
+    for (const OpRange step : path.steps()) {
+        if (step.last == Op::output) {
+            continue;
+        }
+        const std::string kernel = design(GetParam()).step_of(step.last).kernel.name;
+        std::int64_t erased = 0;
+        fault.device.edit = [&](Launch& launch) {
+            const bool alone = launch.jobs.size() == 1;
+            erased += launch.kernel != kernel
+                          ? 0
+                          : static_cast<std::int64_t>(std::erase_if(launch.jobs, [alone](const Job& job) {
+                                return job.head >= 0 && (job.core == 5 || (alone && job.tile == 1));
+                            }));
+        };
+        EXPECT_TRUE(has_nan(output())) << datasets::name(step.last);
+        EXPECT_GT(erased, 0);
+    }
+    fault.device.edit = nullptr;
+    EXPECT_FALSE(has_nan(output()));
+}
+
 TEST_P(EveryDesign, MissingTransfersShowAsNaN) {
     for (const Direction direction : {Direction::to_device, Direction::from_device}) {
         Fault fault;

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <set>
 #include <span>
@@ -75,9 +76,10 @@ private:
 
 class KeepingSink final : public datasets::Sink {
 public:
-    explicit KeepingSink(LayerShape shape) : shape_(shape) {}
+    // Wants every op, or only one.
+    explicit KeepingSink(LayerShape shape, std::optional<Op> only = {}) : shape_(shape), only_(only) {}
 
-    bool wants(Op) const override { return true; }
+    bool wants(Op op) const override { return !only_ || *only_ == op; }
 
     void accept(Op op, Rows rows, const datasets::TensorView& values) override {
         const std::scoped_lock lock(mutex_);
@@ -106,6 +108,7 @@ public:
 
 private:
     LayerShape shape_;
+    std::optional<Op> only_;
     std::mutex mutex_;
 };
 
