@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <set>
 
 #include "kernels/kernel_module.hpp"
@@ -13,7 +14,10 @@ namespace npu_impl {
 namespace {
 
 using namespace testing;
+using datasets::attention_ops;
 using datasets::Emulation;
+
+constexpr std::int64_t side = kernels::tile;
 
 EmulatedDevice open(Emulation emulation) {
     return EmulatedDevice({kernels::aie2_module().table(), kernels::tile_kernels(), emulation});
@@ -105,6 +109,97 @@ TEST(FastEmulation, SamplesEveryCoreAndTheRaggedEdge) {
             EXPECT_TRUE(last_row) << design->name;
             EXPECT_GT(sampled, 0);
         }
+    }
+}
+
+// A fast device whose exact products all come out as `mark`, and how often they did.
+struct MarkedDevice {
+    static constexpr float mark = 1;
+    std::atomic<int> stored{0};
+    EmulatedDevice device{{marking(), kernels::tile_kernels(), Emulation::fast}};
+
+    kernels::KernelTable marking() {
+        kernels::KernelTable table = kernels::aie2_module().table();
+        table.finish = [this](const float*, float, kernels::Store store, void* out) {
+            ++stored;
+            for (std::size_t i = 0; i < 64 * 64; ++i) {
+                if (store == kernels::Store::f32) {
+                    static_cast<float*>(out)[i] = mark;
+                } else {
+                    static_cast<std::uint16_t*>(out)[i] = 0x3F80;
+                }
+            }
+        };
+        return table;
+    }
+};
+
+// Property: in a chained run that somebody sees, as in a step alone, the exact kernels make all of what is
+// stored as fp32, and elsewhere the first tile of every core and the last row block.
+TEST(FastEmulation, ComputesTheSampleExactlyInAChainToo) {
+    const Design& design = *find_design("unfused");
+    const LayerCase layer = random_layer({500, 8}, 79, 3);
+    const Tensors input{{Op::attention_norm, layer.input}};
+    const TensorSource source(layer.shape, input);
+    MarkedDevice marked;
+    NpuPath path(marked.device, design);
+    const auto prepared = path.prepare(layer);
+    KeepingSink sink(layer.shape);
+    prepared->compute({attention_ops, -1}, source, sink);
+    const auto share = [&](Op op) {
+        const std::vector<float>& values = sink.tensors.at(op);
+        return static_cast<double>(std::ranges::count(values, MarkedDevice::mark)) /
+               static_cast<double>(values.size());
+    };
+    EXPECT_EQ(share(Op::scores), 1);
+    EXPECT_EQ(share(Op::output), 1);
+    for (const Op op : {Op::query, Op::key, Op::value, Op::context}) {
+        EXPECT_LT(share(op), 0.6) << datasets::name(op);
+        std::set<int> cores;
+        for (int head = 0; head < layer.shape.heads; ++head) {
+            for (std::int64_t row = 0; row < layer.shape.context; row += side) {
+                const auto is_marked = [&](std::int64_t column) {
+                    return sink.tensors.at(op)[element(op, layer.shape, head, row, column)] ==
+                           MarkedDevice::mark;
+                };
+                // A value that is 1 by itself does not fill a row.
+                if (is_marked(0) && is_marked(1) && is_marked(63)) {
+                    cores.insert(prepared->locate(op, head, row, 0)->core);
+                } else {
+                    EXPECT_LT(row, 7 * side) << datasets::name(op) << " head " << head;
+                }
+            }
+        }
+        EXPECT_EQ(cores.size(), 16U) << datasets::name(op);
+    }
+}
+
+// Property: what is seen of an op does not depend on which others are seen, and nothing is computed exactly
+// that nobody sees.
+TEST(FastEmulation, ComputesNothingExactlyThatNobodySees) {
+    const LayerCase layer = random_layer({200, 2}, 80, 3);
+    const Tensors input{{Op::attention_norm, layer.input}};
+    const TensorSource source(layer.shape, input);
+    for (const char* name : {"unfused", "fused", "tile64"}) {
+        EmulatedDevice fast = open(Emulation::fast);
+        NpuPath path(fast, *find_design(name));
+        const auto prepared = path.prepare(layer);
+        KeepingSink all(layer.shape);
+        prepared->compute({attention_ops, -1}, source, all);
+        KeepingSink one(layer.shape, Op::output);
+        prepared->compute({attention_ops, -1}, source, one);
+        EXPECT_EQ(one.tensors.at(Op::output), all.tensors.at(Op::output)) << name;
+
+        MarkedDevice marked;
+        NpuPath unseen(marked.device, *find_design(name));
+        datasets::NullSink nobody;
+        const auto timed = unseen.prepare(layer);
+        timed->compute({attention_ops, -1}, source, nobody);
+        timed->compute({{Op::query, Op::query}, -1}, source, nobody);
+        EXPECT_EQ(marked.stored, 0) << name;
+        KeepingSink somebody(layer.shape, Op::output);
+        timed->compute({attention_ops, -1}, source, somebody);
+        EXPECT_GT(marked.stored, 0) << name;
     }
 }
 

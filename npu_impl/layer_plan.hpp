@@ -111,9 +111,8 @@ MatmulShape product_shape(datasets::Op op, datasets::LayerShape shape, HeadSpan 
 std::vector<Launch> bind(const LayerPlan& plan, const StepPlan& step, std::int64_t wave,
                          const LayerBuffers& buffers);
 
-// Marks the jobs that a fast emulation computes exactly where the step runs alone: all of them where results
-// are stored as fp32, since the sum is all there is to those; else the first of every core and those of the
-// last, ragged row block.
+// Marks the jobs that a fast emulation computes exactly: all of them where results are stored as fp32, since
+// the sum is all there is to those; else the first of every core and those of the last, ragged row block.
 void mark_sample(const LayerPlan& plan, const StepPlan& step, std::int64_t wave, std::span<Launch> launches);
 
 // Scale of the scores: 1 / sqrt(64), a power of two. The kernel applies it before its store; where the host

@@ -87,7 +87,9 @@ public:
           source_(source),
           sink_(sink),
           moves_(plan_moves(plan, ops)),
-          parts_(moves_.size()) {}
+          parts_(moves_.size()),
+          observed_(std::ranges::any_of(datasets::ops_in(ops),
+                                        [&](const auto& info) { return sink.wants(info.op); })) {}
 
     std::vector<datasets::Part> run() {
         for (std::size_t i = 0; i < moves_.size(); ++i) {
@@ -177,7 +179,7 @@ private:
             poison(device_, output, reader(step));
         }
         std::vector<Launch> launches = bind(plan_, step, wave, buffers_);
-        if (moves_.size() == 1) {
+        if (observed_) {
             mark_sample(plan_, step, wave, launches);
         }
         device_.submit(launches);
@@ -355,6 +357,7 @@ private:
     datasets::Sink& sink_;
     std::vector<StepMoves> moves_;
     std::vector<datasets::Part> parts_;
+    bool observed_;  // somebody sees results, of whichever op
 };
 
 }  // namespace
