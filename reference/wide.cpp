@@ -6,7 +6,10 @@
 #include <cmath>
 #include <map>
 #include <mutex>
+#include <numbers>
+#include <optional>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "reference/attention_rows.hpp"
@@ -79,29 +82,105 @@ struct Product {
     }
 };
 
+constexpr double norm_epsilon = 1e-5;
+
+[[noreturn]] void refuse(Op op, const std::string& reason) {
+    throw std::invalid_argument("wide rows of " + std::string(datasets::name(op)) + ": " + reason);
+}
+
+// Columns of dense `rows` of an op. Throws std::invalid_argument for rows that the op does not have.
+std::int64_t wide_columns(Op op, Rows rows, const datasets::LayerShape& shape) {
+    if (datasets::attention_ops.contains(op)) {
+        return columns_of(op, rows, shape);
+    }
+    if (rows.head != -1) {
+        refuse(op, "no head " + std::to_string(rows.head));
+    }
+    if (rows.begin < 0 || rows.count < 0 || rows.begin > shape.context ||
+        rows.count > shape.context - rows.begin) {
+        refuse(op, std::to_string(rows.begin) + " and " + std::to_string(rows.count) +
+                       " more are not within " + std::to_string(shape.context));
+    }
+    return datasets::row_width(op, shape);
+}
+
+// n gain + bias of one row, and |n gain| + |bias| where it is wanted. In place is not allowed.
+void normalise_channels(const datasets::Norm& norm, std::span<const float> x, std::span<double> value,
+                        std::span<float> magnitude) {
+    const auto count = static_cast<double>(x.size());
+    double sum = 0;
+    for (const float element : x) {
+        sum += double{element};
+    }
+    const double mean = sum / count;
+    double squares = 0;
+    for (const float element : x) {
+        squares += (double{element} - mean) * (double{element} - mean);
+    }
+    const double deviation = std::sqrt(squares / count + norm_epsilon);
+    for (std::size_t j = 0; j < x.size(); ++j) {
+        const double scaled = (double{x[j]} - mean) / deviation * double{norm.gain[j]};
+        value[j] = scaled + double{norm.bias[j]};
+        if (!magnitude.empty()) {
+            magnitude[j] = static_cast<float>(std::abs(scaled) + std::abs(double{norm.bias[j]}));
+        }
+    }
+}
+
 }  // namespace
 
 struct WideReference::State {
-    const LayerCase& layer;
+    datasets::LayerShape shape;
+    const LayerCase* layer = nullptr;  // exactly one of the two is set
+    const datasets::EndCase* end = nullptr;
     const Source& operands;
-    std::map<Op, Lazy> weights;             // query, key, value, output
+    std::map<Op, Lazy> weights;             // query, key, value, output, fc1, fc2
     std::map<Op, std::vector<Lazy>> heads;  // key, value
 
-    State(const LayerCase& of, const Source& from) : layer(of), operands(from) {
-        for (const Op op : {Op::query, Op::key, Op::value, Op::output}) {
+    State(const LayerCase& of, const Source& from) : shape(of.shape), layer(&of), operands(from) {
+        for (const Op op : {Op::query, Op::key, Op::value, Op::output, Op::fc1, Op::fc2}) {
             weights[op];
         }
         for (const Op op : {Op::key, Op::value}) {
-            heads.emplace(op, std::vector<Lazy>(static_cast<std::size_t>(layer.shape.heads)));
+            heads.emplace(op, std::vector<Lazy>(static_cast<std::size_t>(shape.heads)));
         }
     }
+    State(const datasets::EndCase& of, const Source& from) : shape(of.shape), end(&of), operands(from) {}
 
+    void require_piece(Op op) const {
+        if ((op == Op::encoder) != (end != nullptr)) {
+            refuse(op, "it belongs to another piece of the encoder");
+        }
+    }
+    [[nodiscard]] const datasets::Linear& linear(Op op) const {
+        const datasets::BlockWeights& all = layer->weights;
+        const datasets::Linear& found = op == Op::fc1   ? all.fc1
+                                        : op == Op::fc2 ? all.fc2
+                                                        : linear_of(op, all.attention);
+        const std::int64_t outputs = datasets::has_heads(op) ? shape.width() : datasets::row_width(op, shape);
+        const auto size = static_cast<std::size_t>(outputs);
+        if (found.weight.size() != size * static_cast<std::size_t>(datasets::info(op).reduction(shape)) ||
+            (!found.bias.empty() && found.bias.size() != size)) {
+            refuse(op, "its weights are missing or have another size");
+        }
+        return found;
+    }
+    [[nodiscard]] const datasets::Norm& norm(Op op) const {
+        const datasets::Norm& found = op == Op::encoder          ? end->norm
+                                      : op == Op::attention_norm ? layer->weights.attention_norm
+                                                                 : layer->weights.mlp_norm;
+        const auto width = static_cast<std::size_t>(shape.width());
+        if (found.gain.size() != width || found.bias.size() != width) {
+            refuse(op, "its weights are missing or have another size");
+        }
+        return found;
+    }
     const Operand& weight(Op op) {
-        return weights.at(op).get([&] { return Operand(linear_of(op, layer.weights.attention).weight); });
+        return weights.at(op).get([&] { return Operand(linear(op).weight); });
     }
     const Operand& head(Op op, int index) {
         return heads.at(op).at(static_cast<std::size_t>(index)).get([&] {
-            return pull(operands, op, {index, 0, layer.shape.context}, head_width);
+            return pull(operands, op, {index, 0, shape.context}, head_width);
         });
     }
 
@@ -109,19 +188,21 @@ struct WideReference::State {
     void score(Rows rows, const Result& result);
     void normalise(Rows rows, const Result& result) const;
     void mix(Rows rows, const Result& result);
+    void normalise_rows(Op op, Rows rows, const Result& result) const;
+    void activate(Rows rows, const Result& result) const;
 };
 
 void WideReference::State::project(Op op, Rows rows, const Result& result) {
-    const std::int64_t width = layer.shape.width();
-    const std::int64_t columns = columns_of(op, rows, layer.shape);
+    const std::int64_t inputs = datasets::info(op).reduction(shape);
+    const std::int64_t columns = wide_columns(op, rows, shape);
     const std::int64_t first = std::max(rows.head, 0) * std::int64_t{head_width};
+    const std::vector<float>& bias = linear(op).bias;
     const Operand left =
-        pull(operands, datasets::info(op).inputs.front(), {-1, rows.begin, rows.count}, width);
+        pull(operands, datasets::info(op).inputs.front(), {-1, rows.begin, rows.count}, inputs);
     const Matrix<double> value = dense(result.value.data(), rows.count, columns);
     const Matrix<float> magnitude = dense(result.magnitude.data(), rows.count, columns);
-    Product{Transpose::yes, 1.0, width, columns, width}.run(left, weight(op), first * width, value,
-                                                            magnitude);
-    const std::vector<float>& bias = linear_of(op, layer.weights.attention).bias;
+    Product{Transpose::yes, 1.0, inputs, columns, inputs}.run(left, weight(op), first * inputs, value,
+                                                              magnitude);
     if (bias.empty()) {
         return;
     }
@@ -138,7 +219,7 @@ void WideReference::State::project(Op op, Rows rows, const Result& result) {
 }
 
 void WideReference::State::score(Rows rows, const Result& result) {
-    const std::int64_t keys = layer.shape.context;
+    const std::int64_t keys = shape.context;
     const Operand query = pull(operands, Op::query, rows, head_width);
     Product{Transpose::yes, double{score_scale}, head_width, keys, head_width}.run(
         query, head(Op::key, rows.head), 0, dense(result.value.data(), rows.count, keys),
@@ -146,7 +227,7 @@ void WideReference::State::score(Rows rows, const Result& result) {
 }
 
 void WideReference::State::normalise(Rows rows, const Result& result) const {
-    const auto keys = static_cast<std::size_t>(layer.shape.context);
+    const auto keys = static_cast<std::size_t>(shape.context);
     std::vector<float> scores(result.value.size());
     operands.rows(Op::scores, rows, scores);
     for (std::size_t at = 0; at < scores.size(); at += keys) {
@@ -156,10 +237,10 @@ void WideReference::State::normalise(Rows rows, const Result& result) const {
 }
 
 void WideReference::State::mix(Rows rows, const Result& result) {
-    const std::int64_t keys = layer.shape.context;
-    const std::int64_t columns = columns_of(Op::context, rows, layer.shape);
+    const std::int64_t keys = shape.context;
+    const std::int64_t columns = columns_of(Op::context, rows, shape);
     const int first = std::max(rows.head, 0);
-    const int last = rows.head < 0 ? layer.shape.heads - 1 : rows.head;
+    const int last = rows.head < 0 ? shape.heads - 1 : rows.head;
     for (int index = first; index <= last; ++index) {
         const Operand share = pull(operands, Op::probabilities, {index, rows.begin, rows.count}, keys);
         const std::int64_t column = (index - first) * std::int64_t{head_width};
@@ -174,15 +255,44 @@ void WideReference::State::mix(Rows rows, const Result& result) {
     }
 }
 
+void WideReference::State::normalise_rows(Op op, Rows rows, const Result& result) const {
+    const datasets::Norm& of = norm(op);
+    const std::size_t width = of.gain.size();
+    std::vector<float> x(result.value.size());
+    operands.rows(datasets::info(op).inputs.front(), rows, x);
+    for (std::size_t at = 0; at < x.size(); at += width) {
+        normalise_channels(of, std::span(x).subspan(at, width), result.value.subspan(at, width),
+                           result.magnitude.empty() ? result.magnitude : result.magnitude.subspan(at, width));
+    }
+}
+
+void WideReference::State::activate(Rows rows, const Result& result) const {
+    std::vector<float> x(result.value.size());
+    operands.rows(Op::fc1, rows, x);
+    // erfc, not 1 + erf: the latter loses every digit of the left tail.
+    std::ranges::transform(x, result.value.begin(), [](float element) {
+        const double wide{element};
+        return 0.5 * wide * std::erfc(-wide * (std::numbers::sqrt2 / 2));
+    });
+    if (!result.magnitude.empty()) {
+        std::ranges::transform(result.value, result.magnitude.begin(),
+                               [](double value) { return static_cast<float>(std::abs(value)); });
+    }
+}
+
 WideReference::WideReference(const LayerCase& layer, const Source& operands)
     : state_(std::make_unique<State>(layer, operands)) {}
+
+WideReference::WideReference(const datasets::EndCase& end, const Source& operands)
+    : state_(std::make_unique<State>(end, operands)) {}
 
 WideReference::~WideReference() = default;
 WideReference::WideReference(WideReference&&) noexcept = default;
 WideReference& WideReference::operator=(WideReference&&) noexcept = default;
 
 void WideReference::rows(Op op, Rows rows, std::span<double> value, std::span<float> magnitude) const {
-    const std::size_t size = elements_of(op, rows, state_->layer.shape);
+    state_->require_piece(op);
+    const auto size = static_cast<std::size_t>(rows.count * wide_columns(op, rows, state_->shape));
     if (value.size() != size || (!magnitude.empty() && magnitude.size() != size)) {
         throw std::invalid_argument("the spans for wide rows have another size than the rows");
     }
@@ -197,9 +307,20 @@ void WideReference::rows(Op op, Rows rows, std::span<double> value, std::span<fl
             return state_->normalise(rows, result);
         case Op::context:
             return state_->mix(rows, result);
+        case Op::attention_norm:
+        case Op::mlp_norm:
+        case Op::encoder:
+            return state_->normalise_rows(op, rows, result);
+        case Op::gelu:
+            return state_->activate(rows, result);
         default:
             return state_->project(op, rows, result);
     }
+}
+
+const datasets::Norm& WideReference::norm(Op op) const {
+    state_->require_piece(op);
+    return state_->norm(op);
 }
 
 const double* WideReference::key_matrix(int head) const {

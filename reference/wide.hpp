@@ -1,5 +1,5 @@
 // fp64 reference rows by BLAS, for a judge that needs every element: what `oracle_rows` computes, two orders
-// of magnitude faster. It is certified against the oracle.
+// of magnitude faster. It is certified against plain loops.
 #pragma once
 
 #include <memory>
@@ -9,20 +9,31 @@
 
 namespace reference {
 
+// The ops that an NPU path may take over: of a layer all but the residual sums, of the end its norm.
 class WideReference {
 public:
-    // Weights come from `layer`, activations from `operands`; both must outlive this.
+    // Weights come from `layer` or `end`, activations from `operands`; both must outlive this.
     WideReference(const datasets::LayerCase& layer, const datasets::Source& operands);
+    WideReference(const datasets::EndCase& end, const datasets::Source& operands);
     ~WideReference();
     WideReference(WideReference&&) noexcept;
     WideReference& operator=(WideReference&&) noexcept;
 
-    // Value and magnitude as `oracle_rows` defines them, value in fp64 (relative to the magnitude within
-    // about 1e-15 x the length of the sum), magnitude by fp32 products (within 1e-4 of it). An empty
-    // magnitude is not wanted. Thread-safe: whole operands (weights, keys, values) are pulled and converted
-    // once, at their first use.
+    // Value in fp64, of the op's direct inputs:
+    //   query, key, value, output, fc1, fc2   = input weight^T + bias
+    //   scores, probabilities, context        as `oracle_rows` defines them
+    //   attention_norm, mlp_norm, encoder     = n gain + bias, n = (x - mean) / sqrt(biased variance + 1e-5)
+    //   gelu                                  = x erfc(-x / sqrt 2) / 2
+    // and what its error scales with: for products the sum of |a||b| plus |bias|, for norms |n gain| + |bias|,
+    // for gelu |value|. Values err, relative to the magnitude, by about 1e-15 x the length of the sum (norms:
+    // by 1e-15 x mean |x| / deviation); magnitudes are fp32 (within 1e-4). An empty magnitude is not wanted.
+    // Thread-safe: whole operands (weights, keys, values) are pulled and converted once, at their first use.
+    // Throws std::invalid_argument for another op, rows that are not there, and weights that are missing.
     void rows(datasets::Op op, datasets::Rows rows, std::span<double> value,
               std::span<float> magnitude) const;
+
+    // Gain and bias of attention_norm, mlp_norm or encoder. Throws as `rows` does.
+    [[nodiscard]] const datasets::Norm& norm(datasets::Op op) const;
 
     // Whole operands of one head, [time, 64]: key and value in fp64, and the absolute values of the latter in
     // fp32. Valid as long as this object. Thread-safe.

@@ -4,6 +4,8 @@
 #include <tbb/parallel_for.h>
 
 #include <atomic>
+#include <cmath>
+#include <map>
 #include <stdexcept>
 
 #include "reference/golden_source.hpp"
@@ -55,6 +57,151 @@ TEST_P(WideAgainstOracle, EveryOpEveryElement) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Contexts, WideAgainstOracle, ::testing::Values(1, 65, 250));
+
+// A piece of the encoder whose upstream is random: residual streams of far-off mean and one massive channel.
+class RandomPiece final : public datasets::Source {
+public:
+    explicit RandomPiece(datasets::LayerShape shape) {
+        const std::int64_t width = shape.width();
+        const std::int64_t hidden = shape.mlp_width();
+        layer.shape = end.shape = shape;
+        const auto norm = [&](std::uint32_t seed) {
+            return datasets::Norm{random_tensor(width, 1, seed), random_tensor(width, 1, seed + 1)};
+        };
+        layer.weights.attention_norm = norm(20);
+        layer.weights.mlp_norm = norm(22);
+        end.norm = norm(24);
+        layer.weights.fc1 = {random_tensor(hidden * width, 0.1, 30), random_tensor(hidden, 1, 31)};
+        layer.weights.fc2 = {random_tensor(width * hidden, 0.1, 32), random_tensor(width, 1, 33)};
+        for (const Op op :
+             {Op::embedding, Op::attention_residual, Op::mlp_norm, Op::fc1, Op::gelu, Op::block}) {
+            tensors_[op] = random_tensor(shape.context * datasets::row_width(op, shape), 3,
+                                         40 + static_cast<std::uint32_t>(op));
+        }
+        for (const Op op : {Op::embedding, Op::attention_residual, Op::block}) {
+            for (std::int64_t row = 0; row < shape.context; ++row) {
+                for (std::int64_t j = 0; j < width; ++j) {
+                    tensors_[op][static_cast<std::size_t>(row * width + j)] += 20;
+                }
+                tensors_[op][static_cast<std::size_t>(row * width + 7)] = -300;
+            }
+        }
+    }
+
+    void rows(Op op, Rows rows, std::span<float> out) const override {
+        const std::int64_t width = datasets::row_width(op, layer.shape);
+        std::copy_n(tensors_.at(op).begin() + rows.begin * width, rows.count * width, out.begin());
+    }
+    [[nodiscard]] std::span<const float> row(Op op, std::int64_t index) const {
+        const auto width = static_cast<std::size_t>(datasets::row_width(op, layer.shape));
+        return std::span(tensors_.at(op)).subspan(static_cast<std::size_t>(index) * width, width);
+    }
+
+    datasets::LayerCase layer;
+    datasets::EndCase end;
+
+private:
+    std::map<Op, std::vector<float>> tensors_;
+};
+
+// Value and magnitude of one row, straight from the formulas, in long double.
+struct PlainRow {
+    std::vector<long double> value, magnitude;
+};
+
+PlainRow plain_norm(const datasets::Norm& norm, std::span<const float> x) {
+    PlainRow out;
+    long double mean = 0;
+    for (const float element : x) {
+        mean += element;
+    }
+    mean /= static_cast<long double>(x.size());
+    long double variance = 0;
+    for (const float element : x) {
+        variance += (element - mean) * (element - mean);
+    }
+    variance /= static_cast<long double>(x.size());
+    for (std::size_t j = 0; j < x.size(); ++j) {
+        const long double scaled = (x[j] - mean) / sqrtl(variance + 1e-5L) * norm.gain[j];
+        out.value.push_back(scaled + norm.bias[j]);
+        out.magnitude.push_back(fabsl(scaled) + std::abs(norm.bias[j]));
+    }
+    return out;
+}
+
+PlainRow plain_product(const datasets::Linear& linear, std::span<const float> x) {
+    PlainRow out;
+    for (std::size_t j = 0; j < linear.bias.size(); ++j) {
+        long double sum = linear.bias[j];
+        long double magnitude = std::abs(linear.bias[j]);
+        for (std::size_t k = 0; k < x.size(); ++k) {
+            const long double product = static_cast<long double>(x[k]) * linear.weight[j * x.size() + k];
+            sum += product;
+            magnitude += fabsl(product);
+        }
+        out.value.push_back(sum);
+        out.magnitude.push_back(magnitude);
+    }
+    return out;
+}
+
+PlainRow plain_gelu(std::span<const float> x) {
+    PlainRow out;
+    for (const float element : x) {
+        const long double wide = element;
+        out.value.push_back(0.5L * wide * erfcl(-wide / sqrtl(2.0L)));
+        out.magnitude.push_back(fabsl(out.value.back()));
+    }
+    return out;
+}
+
+PlainRow plain_row(const RandomPiece& piece, Op op, std::int64_t row) {
+    const std::span<const float> x = piece.row(datasets::info(op).inputs.front(), row);
+    const datasets::BlockWeights& weights = piece.layer.weights;
+    switch (op) {
+        case Op::attention_norm:
+            return plain_norm(weights.attention_norm, x);
+        case Op::mlp_norm:
+            return plain_norm(weights.mlp_norm, x);
+        case Op::fc1:
+            return plain_product(weights.fc1, x);
+        case Op::gelu:
+            return plain_gelu(x);
+        case Op::fc2:
+            return plain_product(weights.fc2, x);
+        default:
+            return plain_norm(piece.end.norm, x);
+    }
+}
+
+TEST_P(WideAgainstOracle, NormsAndMlpAgreeWithPlainLoops) {
+    const RandomPiece piece({GetParam(), 3});
+    const WideReference of_layer(piece.layer, piece);
+    const WideReference of_end(piece.end, piece);
+    for (const Op op : {Op::attention_norm, Op::mlp_norm, Op::fc1, Op::gelu, Op::fc2, Op::encoder}) {
+        const std::int64_t begin = GetParam() > 64 ? 64 : 0;
+        const Rows rows{-1, begin, std::min<std::int64_t>(64, GetParam() - begin)};
+        const auto width = static_cast<std::size_t>(datasets::row_width(op, piece.layer.shape));
+        std::vector<double> value(static_cast<std::size_t>(rows.count) * width);
+        std::vector<float> magnitude(value.size());
+        const WideReference& wide = op == Op::encoder ? of_end : of_layer;
+        wide.rows(op, rows, value, magnitude);
+        for (std::int64_t row = 0; row < rows.count; ++row) {
+            const PlainRow expected = plain_row(piece, op, begin + row);
+            ASSERT_EQ(expected.value.size(), width);
+            for (std::size_t j = 0; j < width; ++j) {
+                const std::size_t i = static_cast<std::size_t>(row) * width + j;
+                const auto scale = static_cast<double>(expected.magnitude[j]);
+                ASSERT_NEAR(value[i], static_cast<double>(expected.value[j]), 1e-12 * scale)
+                    << datasets::name(op) << " " << row << " " << j;
+                ASSERT_NEAR(double{magnitude[i]}, scale, 1e-5 * scale) << datasets::name(op);
+            }
+        }
+        std::vector<double> alone(value.size());
+        wide.rows(op, rows, alone, {});
+        EXPECT_EQ(alone, value) << datasets::name(op);
+    }
+}
 
 // Counts pulls of whole operands.
 class CountingSource final : public datasets::Source {
@@ -118,6 +265,27 @@ TEST(Wide, RefusesWhatDoesNotFit) {
     EXPECT_THROW(wide.rows(Op::scores, {0, 0, 2}, value, {}), std::invalid_argument);
     EXPECT_THROW(wide.rows(Op::scores, {0, 0, 1}, value, magnitude), std::invalid_argument);
     EXPECT_THROW(wide.rows(Op::block, {-1, 0, 1}, value, {}), std::invalid_argument);
+}
+
+TEST(Wide, RefusesWhatThePieceDoesNotHold) {
+    const datasets::LayerCase attention_alone = random_layer({70, 3});
+    const GoldenSource source(attention_alone);
+    const WideReference wide(attention_alone, source);
+    std::vector<double> narrow(192);
+    std::vector<double> hidden(768);
+    EXPECT_THROW(wide.rows(Op::mlp_norm, {-1, 0, 1}, narrow, {}), std::invalid_argument);
+    EXPECT_THROW(wide.rows(Op::fc1, {-1, 0, 1}, hidden, {}), std::invalid_argument);
+    EXPECT_THROW(wide.rows(Op::encoder, {-1, 0, 1}, narrow, {}), std::invalid_argument);
+    EXPECT_THROW(static_cast<void>(wide.norm(Op::attention_norm)), std::invalid_argument);
+    const RandomPiece piece({70, 3});
+    const WideReference end(piece.end, piece);
+    EXPECT_THROW(end.rows(Op::mlp_norm, {-1, 0, 1}, narrow, {}), std::invalid_argument);
+    EXPECT_THROW(end.rows(Op::scores, {0, 0, 1}, narrow, {}), std::invalid_argument);
+    EXPECT_THROW(end.rows(Op::encoder, {0, 0, 1}, narrow, {}), std::invalid_argument);
+    EXPECT_THROW(end.rows(Op::encoder, {-1, 70, 1}, narrow, {}), std::invalid_argument);
+    const WideReference layer(piece.layer, piece);
+    EXPECT_THROW(layer.rows(Op::fc1, {-1, 0, 1}, narrow, {}), std::invalid_argument);
+    EXPECT_THROW(layer.rows(Op::fc1, {1, 0, 1}, hidden, {}), std::invalid_argument);
 }
 
 }  // namespace
