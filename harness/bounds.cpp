@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "harness/norm_bound.hpp"
 #include "reference/blas.hpp"
 
 namespace harness {
@@ -96,6 +97,13 @@ double exp_upper(double x) {
     return x <= 1 ? 1 + x + x * x * (0.5 + 0.25 * x) : std::exp(x);
 }
 
+// The bound of element `i`, whose store rounds by `unit` what errs by `before`.
+void set_bound(Bounded& into, std::size_t i, double unit, double before) {
+    const double rounding = unit * std::abs(into.value[i]);
+    into.bound[i] = rounding + before;
+    into.store_dominates[i] = rounding > 16 * before ? 1 : 0;
+}
+
 // Integer powers of one base, computed once each.
 class Powers {
 public:
@@ -169,10 +177,34 @@ void Bounds::product(Op op, Rows rows, const Arithmetic& arithmetic, Bounded& in
     const double spread =
         (product_error(arithmetic, terms) * (1 + unit + tiles) + tiles) * (1 + gamma(2 * terms));
     for (std::size_t i = 0; i < into.value.size(); ++i) {
-        const double rounding = unit * std::abs(into.value[i]);
-        const double accumulation = spread * static_cast<double>(magnitude[i]);
-        into.bound[i] = rounding + accumulation + flushed;
-        into.store_dominates[i] = rounding > 16 * accumulation ? 1 : 0;
+        set_bound(into, i, unit, spread * static_cast<double>(magnitude[i]));
+        into.bound[i] += flushed;
+    }
+}
+
+void Bounds::activation(Rows rows, const Arithmetic& arithmetic, Bounded& into) const {
+    reference_.rows(Op::gelu, rows, into.value, {});
+    const double unit = store_unit(arithmetic);
+    for (std::size_t i = 0; i < into.value.size(); ++i) {
+        const double before =
+            arithmetic.function_error * std::max(std::abs(into.value[i]), arithmetic.function_floor);
+        set_bound(into, i, unit, (1 + unit) * before);
+    }
+}
+
+void Bounds::norm(Op op, Rows rows, const Arithmetic& arithmetic, Bounded& into) const {
+    reference_.rows(op, rows, into.value, {});
+    const datasets::Norm& weights = reference_.norm(op);
+    const double unit = store_unit(arithmetic);
+    std::vector<float> x(into.value.size());
+    operands_.rows(datasets::info(op).inputs.front(), rows, x);
+    std::vector<double> before(index(into.columns));
+    for (std::int64_t row = 0; row < rows.count; ++row) {
+        const std::size_t first = index(row * into.columns);
+        norm_errors(std::span(x).subspan(first, before.size()), weights, arithmetic, before);
+        for (std::size_t j = 0; j < before.size(); ++j) {
+            set_bound(into, first + j, unit, (1 + unit) * before[j]);
+        }
     }
 }
 
@@ -321,6 +353,9 @@ Bounds::Bounds(const datasets::LayerCase& layer, const datasets::Source& operand
       reference_(layer, operands),
       key_norms_(std::make_unique<KeyNorms[]>(index(layer.shape.heads))) {}
 
+Bounds::Bounds(const datasets::EndCase& end, const datasets::Source& operands)
+    : shape_(end.shape), operands_(operands), reference_(end, operands) {}
+
 void Bounds::of(Op op, Rows rows, const Arithmetic& arithmetic, bool fused, Bounded& into) const {
     into.rows = rows.count;
     into.columns = datasets::row_width(op, shape_);
@@ -329,11 +364,19 @@ void Bounds::of(Op op, Rows rows, const Arithmetic& arithmetic, bool fused, Boun
     into.bound.resize(elements);
     into.store_dominates.resize(elements);
     if (fused) {
-        fused_context(rows, arithmetic, into);
-    } else if (op == Op::probabilities) {
-        probabilities(rows, arithmetic, into);
-    } else {
-        product(op, rows, arithmetic, into);
+        return fused_context(rows, arithmetic, into);
+    }
+    switch (op) {
+        case Op::probabilities:
+            return probabilities(rows, arithmetic, into);
+        case Op::gelu:
+            return activation(rows, arithmetic, into);
+        case Op::attention_norm:
+        case Op::mlp_norm:
+        case Op::encoder:
+            return norm(op, rows, arithmetic, into);
+        default:
+            return product(op, rows, arithmetic, into);
     }
 }
 

@@ -23,6 +23,9 @@
 //             tw_j = (1 + E)^(1 + R_j) e^(u_d (|d_j| + s_j + s_m) + s_j) - 1, plus the rounding of the sums,
 //             gamma(T + 4 tiles)(1 + tw_j); with L = sum p_j tw_j:
 //             |c - r| <= (sum p_j tw_j |v_j| + |r| L) / (1 - L) + u_s |r|
+//   GELU      with the declared E = function_error and f = function_floor, x being what the step was due to
+//             read: |c - r| <= u_s |r| + (1 + u_s) E max(|r|, f)
+//   norms     |c - r| <= u_s |r| + (1 + u_s) times the bound before the store (norm_bound.hpp)
 #pragma once
 
 #include <cstdint>
@@ -52,11 +55,12 @@ double gamma(double roundings);
 // Unit roundoff of a store: 0 for fp32.
 double store_unit(const datasets::Arithmetic& arithmetic);
 
-// Derives bounds from the operands of one layer: weights from `layer`, upstream rows from `operands`, both
-// already rounded as declared. Thread-safe; both must outlive it.
+// Derives bounds from the operands of one layer or of the end: weights from `layer` or `end`, upstream rows
+// from `operands`, both already rounded as declared. Thread-safe; both must outlive it.
 class Bounds {
 public:
     Bounds(const datasets::LayerCase& layer, const datasets::Source& operands);
+    Bounds(const datasets::EndCase& end, const datasets::Source& operands);
 
     // The bounds of `op` over `rows`. `fused`: the op ends a fused step, and the operands are query, key and
     // value instead of the op's own inputs. `into` is reused between calls.
@@ -68,6 +72,9 @@ private:
                  Bounded& into) const;
     void probabilities(datasets::Rows rows, const datasets::Arithmetic& arithmetic, Bounded& into) const;
     void fused_context(datasets::Rows rows, const datasets::Arithmetic& arithmetic, Bounded& into) const;
+    void activation(datasets::Rows rows, const datasets::Arithmetic& arithmetic, Bounded& into) const;
+    void norm(datasets::Op op, datasets::Rows rows, const datasets::Arithmetic& arithmetic,
+              Bounded& into) const;
 
     struct FusedWeights;
     [[nodiscard]] FusedWeights fused_weights(datasets::Rows rows,

@@ -24,11 +24,12 @@ public:
     //   scores, probabilities, context        as `oracle_rows` defines them
     //   attention_norm, mlp_norm, encoder     = n gain + bias, n = (x - mean) / sqrt(biased variance + 1e-5)
     //   gelu                                  = x erfc(-x / sqrt 2) / 2
-    // and what its error scales with: for products the sum of |a||b| plus |bias|, for norms |n gain| + |bias|,
-    // for gelu |value|. Values err, relative to the magnitude, by about 1e-15 x the length of the sum (norms:
-    // by 1e-15 x mean |x| / deviation); magnitudes are fp32 (within 1e-4). An empty magnitude is not wanted.
-    // Thread-safe: whole operands (weights, keys, values) are pulled and converted once, at their first use.
-    // Throws std::invalid_argument for another op, rows that are not there, and weights that are missing.
+    // and what its error scales with: for products the sum of |a||b| plus |bias|, for norms
+    // |n gain| + |bias|, for gelu |value|. Values err, relative to the magnitude, by about 1e-15 x the length
+    // of the sum (norms: by 1e-15 x mean |x| / deviation); magnitudes are fp32 (within 1e-4). An empty
+    // magnitude is not wanted. Thread-safe: whole operands (weights, keys, values) are pulled and converted
+    // once, at their first use. Throws std::invalid_argument for another op, rows that are not there, and
+    // weights that are missing.
     void rows(datasets::Op op, datasets::Rows rows, std::span<double> value,
               std::span<float> magnitude) const;
 
