@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <random>
 
 #include "harness/gate.hpp"
 #include "reference/oracle.hpp"
+#include "reference/wide.hpp"
 
 namespace harness {
 namespace {
@@ -29,13 +31,16 @@ struct Energy {
     }
 };
 
-Energy compare_row(const datasets::LayerCase& layer, const datasets::Source& golden, Op op, Rows rows) {
-    const auto width = index(datasets::row_width(op, layer.shape));
+// fp64 rows of an op, computed apart from the golden.
+using Reference = std::function<void(Op, Rows, std::span<double>)>;
+
+Energy compare_row(const datasets::LayerShape& shape, const datasets::Source& golden,
+                   const Reference& reference, Op op, Rows rows) {
+    const auto width = index(datasets::row_width(op, shape));
     std::vector<float> got(width);
     std::vector<double> expected(width);
-    std::vector<double> magnitude(width);
     golden.rows(op, rows, got);
-    reference::oracle_rows(op, rows, layer, golden, expected, magnitude);
+    reference(op, rows, expected);
     Energy energy;
     for (std::size_t c = 0; c < width; ++c) {
         const double difference = double{got[c]} - expected[c];
@@ -45,20 +50,27 @@ Energy compare_row(const datasets::LayerCase& layer, const datasets::Source& gol
     return energy;
 }
 
-double oracle_error(const datasets::LayerCase& layer, const datasets::Source& golden, Op op,
-                    const std::vector<std::int64_t>& rows) {
-    const int heads = datasets::has_heads(op) ? layer.shape.heads : 1;
+// Relative error of the golden over `rows` of each head, noted in `out`.
+void check_op(const datasets::LayerShape& shape, const datasets::Source& golden, const Reference& reference,
+              Op op, const std::vector<std::int64_t>& rows, Certificate& out) {
+    const int heads = datasets::has_heads(op) ? shape.heads : 1;
     std::vector<Energy> partial(rows.size() * index(heads));
     tbb::parallel_for(std::size_t{0}, partial.size(), [&](std::size_t i) {
         const int head = datasets::has_heads(op) ? int(i / rows.size()) : -1;
-        partial[i] = compare_row(layer, golden, op, {head, rows[i % rows.size()], 1});
+        partial[i] = compare_row(shape, golden, reference, op, {head, rows[i % rows.size()], 1});
     });
     Energy sum;
     for (const Energy& energy : partial) {
         sum.error += energy.error;
         sum.reference += energy.reference;
     }
-    return sum.relative();
+    const double error = sum.relative();
+    const double allowed = limit(Quantity::golden_error).limit;
+    out.oracle_error[op] = error;
+    if (!(error <= allowed) && out.fault.empty()) {
+        out.fault = fmt::format("golden {} differs from the fp64 oracle by {:.3g} (limit {:.0e})",
+                                datasets::name(op), error, allowed);
+    }
 }
 
 double relative_error(std::span<const float> got, std::span<const float> expected) {
@@ -112,23 +124,22 @@ std::vector<std::int64_t> certified_rows(std::int64_t context, std::uint64_t see
 }
 
 Certificate certify(const datasets::LayerCase& layer, const reference::GoldenSource& golden,
-                    std::uint64_t seed) {
+                    datasets::OpRange ops, std::uint64_t seed) {
     Certificate out;
     const auto rows = certified_rows(layer.shape.context, seed);
-    for (const datasets::OpInfo& info : datasets::ops_in(datasets::attention_ops)) {
-        const double error = oracle_error(layer, golden, info.op, rows);
-        out.oracle_error[info.op] = error;
-        const double allowed = limit(Quantity::golden_error).limit;
-        if (!(error <= allowed) && out.fault.empty()) {
-            out.fault = fmt::format("golden {} differs from the fp64 oracle by {:.3g} (limit {:.0e})",
-                                    info.name, error, allowed);
-        }
+    const Reference oracle = [&](Op op, Rows of, std::span<double> expected) {
+        reference::oracle_rows(op, of, layer, golden, expected, {});
+    };
+    for (const datasets::OpInfo& info : datasets::ops_in(ops)) {
+        check_op(layer.shape, golden, oracle, info.op, rows, out);
     }
     for (const auto& [op, recorded] : layer.recorded) {
-        if (!datasets::attention_ops.contains(op)) {
+        if (!ops.contains(op)) {
             continue;
         }
-        const double error = relative_error(golden.tensor(op), recorded);
+        std::vector<float> got(recorded.size());
+        golden.rows(op, {-1, 0, layer.shape.context}, got);
+        const double error = relative_error(got, recorded);
         out.recording_error[op] = error;
         const double allowed = limit(Quantity::recording_error).limit;
         if (!(error <= allowed) && out.fault.empty()) {
@@ -137,6 +148,16 @@ Certificate certify(const datasets::LayerCase& layer, const reference::GoldenSou
         }
     }
     check_statistics(layer, golden, out);
+    return out;
+}
+
+Certificate certify(const datasets::EndCase& end, const datasets::Source& golden, std::uint64_t seed) {
+    Certificate out;
+    const reference::WideReference wide(end, golden);
+    const Reference rows_of = [&](Op op, Rows of, std::span<double> expected) {
+        wide.rows(op, of, expected, {});
+    };
+    check_op(end.shape, golden, rows_of, Op::encoder, certified_rows(end.shape.context, seed), out);
     return out;
 }
 

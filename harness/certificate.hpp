@@ -22,9 +22,12 @@ struct Certificate {
 // Rows that are always checked beside the seeded ones: first, last, and those around tile borders.
 std::vector<std::int64_t> certified_rows(std::int64_t context, std::uint64_t seed);
 
-// Checks every attention op against the oracle fed with the golden's own upstream, on at least 64 rows of
-// each head, and the tensors and row statistics that the recording holds.
+// Checks every op of `ops`, a range of the layer, against the oracle fed with the golden's own upstream, on
+// at least 64 rows (of each head), and the tensors of these ops and row statistics that the recording holds.
 Certificate certify(const datasets::LayerCase& layer, const reference::GoldenSource& golden,
-                    std::uint64_t seed);
+                    datasets::OpRange ops, std::uint64_t seed);
+
+// Checks `encoder` against fp64 rows (reference/wide.hpp) on at least 64 rows.
+Certificate certify(const datasets::EndCase& end, const datasets::Source& golden, std::uint64_t seed);
 
 }  // namespace harness

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 
 #include "harness/repeatability.hpp"
-#include "harness/stopwatch.hpp"
+#include "harness/step_timer.hpp"
 #include "npu_impl/device.hpp"
 #include "reference/golden_source.hpp"
 
@@ -51,10 +53,27 @@ JudgedRun run_judged(PreparedLayer& prepared, Work work, const datasets::Source&
     return run;
 }
 
-std::string reproduce_command(const std::string& command, const datasets::LayerCase& layer, Input input,
-                              const OpStatistics& statistics, Op op) {
-    std::string out = fmt::format("{} --clip {} --layer {} --op {} --input {}", command, layer.clip,
-                                  layer.layer, datasets::name(op), name(input));
+// The piece under judgement, and what its runs take. Everything outlives it.
+struct Trial {
+    const std::string& clip;
+    int layer;  // or end_layer
+    datasets::LayerShape shape;
+    const Path& candidate;
+    PreparedLayer& prepared;
+    const datasets::Source& source;  // golden
+    const Selection& selection;
+    const std::string& command;
+    std::function<std::unique_ptr<Judge>(OpRange, Input)> judge_of;
+
+    [[nodiscard]] std::string reproduce() const {
+        return layer == end_layer ? fmt::format("{} --clip {}", command, clip)
+                                  : fmt::format("{} --clip {} --layer {}", command, clip, layer);
+    }
+};
+
+std::string reproduce_command(const Trial& trial, Input input, const OpStatistics& statistics, Op op) {
+    std::string out =
+        fmt::format("{} --op {} --input {}", trial.reproduce(), datasets::name(op), name(input));
     // A single damaged head is enough to see the damage; the headless output needs them all.
     if (datasets::has_heads(op) && statistics.damage && !statistics.damage->heads.empty()) {
         out += fmt::format(" --head {}", statistics.damage->worst.head);
@@ -62,25 +81,23 @@ std::string reproduce_command(const std::string& command, const datasets::LayerC
     return out;
 }
 
-OpRow judged_row(const datasets::LayerCase& layer, const Path& candidate, const PreparedLayer& prepared,
-                 Input input, OpRange step, const Judge& judge, const JudgedRun& run,
-                 const std::string& command) {
+OpRow judged_row(const Trial& trial, Input input, OpRange step, const Judge& judge, const JudgedRun& run) {
     const Op op = step.last;
-    OpRow row{layer.clip, layer.layer, op, input, {}, judge.statistics(op), {}, {}};
-    row.judgement = judge_op(*row.statistics, candidate.arithmetic(op), run.device_check(step));
+    OpRow row{trial.clip, trial.layer, op, input, {}, judge.statistics(op), {}, {}};
+    row.judgement = judge_op(*row.statistics, trial.candidate.arithmetic(op), run.device_check(step));
     if (row.judgement.verdict == Verdict::failed) {
-        row.reproduce = reproduce_command(command, layer, input, *row.statistics, op);
+        row.reproduce = reproduce_command(trial, input, *row.statistics, op);
         if (row.statistics->damage) {
             const Element& worst = row.statistics->damage->worst;
-            row.site = prepared.locate(op, worst.head, worst.row, worst.column);
+            row.site = trial.prepared.locate(op, worst.head, worst.row, worst.column);
         }
     }
     return row;
 }
 
-OpRow covered_row(const datasets::LayerCase& layer, Input input, Op op, OpRange step) {
-    return {layer.clip,
-            layer.layer,
+OpRow covered_row(const Trial& trial, Input input, Op op, OpRange step) {
+    return {trial.clip,
+            trial.layer,
             op,
             input,
             {Verdict::covered,
@@ -91,13 +108,25 @@ OpRow covered_row(const datasets::LayerCase& layer, Input input, Op op, OpRange 
 }
 
 // Rows of every op of `step` that was asked for; ops inside a fused step are covered by its last one.
-void add_rows(std::vector<OpRow>& rows, const Selection& selection, OpRange step,
-              const std::function<OpRow(Op)>& row_of) {
+void add_rows(std::vector<OpRow>& rows, const Trial& trial, Input input, OpRange step, const Judge& judge,
+              const JudgedRun& run) {
     for (const datasets::OpInfo& info : datasets::ops_in(step)) {
-        if (selection.judges(info.op)) {
-            rows.push_back(row_of(info.op));
+        if (trial.selection.judges(info.op)) {
+            rows.push_back(info.op == step.last ? judged_row(trial, input, step, judge, run)
+                                                : covered_row(trial, input, info.op, step));
         }
     }
+}
+
+// The candidate's steps within a range, in order.
+std::vector<OpRange> steps_in(const Path& candidate, OpRange range) {
+    std::vector<OpRange> steps;
+    for (const OpRange step : candidate.steps()) {
+        if (range.contains(step.first) && range.contains(step.last)) {
+            steps.push_back(step);
+        }
+    }
+    return steps;
 }
 
 bool selected(const Selection& selection, OpRange step) {
@@ -107,77 +136,6 @@ bool selected(const Selection& selection, OpRange step) {
     }
     return std::ranges::any_of(datasets::ops_in(step),
                                [&](const datasets::OpInfo& info) { return selection.judges(info.op); });
-}
-
-// The time of the steps of one path over the chain, from parts that all carry the same clock.
-std::vector<std::vector<double>> time_golden(PreparedLayer& golden, Work chain,
-                                             const datasets::Source& source, int repetitions) {
-    datasets::NullSink sink;
-    return repeat(repetitions, [&] {
-        std::vector<double> seconds;
-        for (const Part& part : golden.compute(chain, source, sink)) {
-            seconds.push_back(part.seconds);
-        }
-        return seconds;
-    });
-}
-
-StepTime step_time(OpRange step, const std::vector<Part>& golden,
-                   const std::vector<std::vector<double>>& samples, const std::vector<Part>& modelled,
-                   const std::vector<Part>& counted) {
-    StepTime out;
-    out.ops = step;
-    const auto inside = [&](const Part& part) {
-        return step.contains(part.ops.first) && step.contains(part.ops.last);
-    };
-    out.cpu.clock = datasets::Clock::host_wall;
-    for (std::size_t p = 0; p < golden.size(); ++p) {
-        if (inside(golden[p])) {
-            out.cpu.samples_seconds.resize(samples[p].size());
-            for (std::size_t i = 0; i < samples[p].size(); ++i) {
-                out.cpu.samples_seconds[i] += samples[p][i];
-            }
-            if (golden[p].clock == datasets::Clock::host_share) {
-                out.cpu.clock = datasets::Clock::host_share;
-            }
-        }
-    }
-    out.cpu.seconds = out.cpu.samples_seconds.empty() ? 0.0 : median(out.cpu.samples_seconds);
-    for (const Part& part : modelled) {
-        if (inside(part)) {
-            out.npu.seconds += part.seconds;
-            out.npu.clock = part.clock;
-        }
-    }
-    for (const Part& part : counted) {
-        if (inside(part)) {
-            out.launches += part.launches;
-            out.tiles += part.tiles;
-            out.bytes += part.bytes;
-        }
-    }
-    out.speedup = out.npu.seconds > 0 ? out.cpu.seconds / out.npu.seconds : 0.0;
-    return out;
-}
-
-// Times the golden's share of each of the candidate's steps against the modelled device, and both as a whole.
-void time_steps(LayerRow& row, PreparedLayer& golden, const PreparedLayer& candidate, const Path& path,
-                const datasets::Source& source, const Selection& selection,
-                const std::vector<Part>& counted) {
-    const Work chain = selection.chain();
-    datasets::NullSink sink;
-    const std::vector<Part> parts = golden.compute(chain, source, sink);
-    const auto samples = time_golden(golden, chain, source, selection.repetitions);
-    const std::vector<Part> modelled = candidate.planned(chain);
-    for (const OpRange step : path.steps()) {
-        if (chain.ops.contains(step.last)) {
-            row.steps.push_back(step_time(step, parts, samples, modelled, counted));
-        }
-    }
-    if (chain.ops == datasets::attention_ops) {
-        row.total = step_time(chain.ops, parts, samples, modelled, counted);
-        row.total->cpu.clock = datasets::Clock::host_wall;
-    }
 }
 
 void mistrust(CaseResult& result) {
@@ -194,68 +152,148 @@ bool passed(const CaseResult& result) {
     });
 }
 
-// Returns what the device counted.
-std::vector<Part> judge_isolated(CaseResult& result, const datasets::LayerCase& layer,
-                                 const datasets::LayerCase& rounded, const Path& candidate,
-                                 PreparedLayer& prepared, const datasets::Source& source,
-                                 const Selection& selection, const std::string& command) {
-    Judge judge(layer, rounded, candidate, source, Input::isolated, selection.head);
+// Each step alone, on golden upstream. Returns what the device counted.
+std::vector<Part> judge_isolated(CaseResult& result, const Trial& trial, Work work) {
+    const auto judge = trial.judge_of(work.ops, Input::isolated);
     std::vector<Part> counted;
-    for (const OpRange step : candidate.steps()) {
-        if (!selected(selection, step)) {
+    for (const OpRange step : steps_in(trial.candidate, work.ops)) {
+        if (!selected(trial.selection, step)) {
             continue;
         }
-        const JudgedRun run = run_judged(prepared, {step, selection.head}, source, judge);
+        const JudgedRun run = run_judged(trial.prepared, {step, work.head}, trial.source, *judge);
         counted.insert(counted.end(), run.parts.begin(), run.parts.end());
-        add_rows(result.rows, selection, step, [&](Op op) {
-            return op == step.last
-                       ? judged_row(layer, candidate, prepared, Input::isolated, step, judge, run, command)
-                       : covered_row(layer, Input::isolated, op, step);
-        });
+        add_rows(result.rows, trial, Input::isolated, step, *judge, run);
     }
     return counted;
 }
 
-// Judges the chain and, where it passed, whether it repeats itself. Returns what the device counted.
-std::vector<Part> judge_chained(CaseResult& result, const datasets::LayerCase& layer,
-                                const datasets::LayerCase& rounded, const Path& candidate,
-                                PreparedLayer& prepared, const datasets::Source& source,
-                                const Selection& selection, const std::string& command) {
-    Judge judge(layer, rounded, candidate, source, Input::chained, selection.head);
-    BitSink bits(&judge);
-    const Work chain = selection.chain();
-    const JudgedRun run = run_judged(prepared, chain, source, bits);
-    for (const OpRange step : candidate.steps()) {
-        if (!chain.ops.contains(step.last) || !selected(selection, step)) {
-            continue;
-        }
-        add_rows(result.rows, selection, step, [&](Op op) {
-            return op == step.last
-                       ? judged_row(layer, candidate, prepared, Input::chained, step, judge, run, command)
-                       : covered_row(layer, Input::chained, op, step);
-        });
+// Judges the headline, if the chain ends with the attention's output.
+void judge_output(CaseResult& result, const Trial& trial, Work work, const Judge& judge) {
+    if (work.ops.last != Op::output || !trial.selection.judges(Op::output)) {
+        return;
     }
-    if (chain.ops.last == Op::output && selection.judges(Op::output)) {
-        result.layer.output = judge.statistics(Op::output);
-        result.layer.headline = judge_headline(*result.layer.output, layer.shape);
-        if (result.layer.headline.verdict == Verdict::failed && passed(result)) {
-            result.layer.headline.reason +=
-                "; every op lies within its derived bound: the declared arithmetic costs this, not a fault";
+    result.layer.output = judge.statistics(Op::output);
+    result.layer.headline = judge_headline(*result.layer.output, trial.shape);
+    if (result.layer.headline.verdict == Verdict::failed && passed(result)) {
+        result.layer.headline.reason +=
+            "; every op lies within its derived bound: the declared arithmetic costs this, not a fault";
+    }
+}
+
+// The range as a whole and, where it passed, whether it repeats itself. Returns what the device counted.
+std::vector<Part> judge_chained(CaseResult& result, const Trial& trial, Work work) {
+    const auto judge = trial.judge_of(work.ops, Input::chained);
+    BitSink bits(judge.get());
+    const JudgedRun run = run_judged(trial.prepared, work, trial.source, bits);
+    for (const OpRange step : steps_in(trial.candidate, work.ops)) {
+        if (selected(trial.selection, step)) {
+            add_rows(result.rows, trial, Input::chained, step, *judge, run);
         }
     }
+    judge_output(result, trial, work, *judge);
     if (passed(result)) {
-        const Repeatability repeated = check_repeatability(prepared, layer, chain, bits);
-        result.layer.repeated_elements = repeated.elements;
-        result.layer.differing_elements = repeated.differing;
+        const Repeatability repeated =
+            check_repeatability(trial.prepared, trial.source, trial.shape.context, work, bits);
+        result.layer.repeated_elements += repeated.elements;
+        result.layer.differing_elements += repeated.differing;
     }
     if (result.layer.headline.verdict == Verdict::failed || result.layer.differing_elements > 0) {
-        result.layer.reproduce =
-            fmt::format("{} --clip {} --layer {} --input chained", command, layer.clip, layer.layer);
+        result.layer.reproduce = trial.reproduce() + " --input chained";
     }
     return run.parts;
 }
 
+// Isolated, then chained, over all works. Returns what the device counted in the last kind of run.
+std::vector<Part> judge_all(CaseResult& result, const Trial& trial, const std::vector<Work>& works,
+                            const Progress& progress) {
+    std::vector<Part> counted;
+    const auto run_all = [&](Input input, const auto& judge) {
+        if (std::ranges::find(trial.selection.inputs, input) == trial.selection.inputs.end()) {
+            return;
+        }
+        progress(name(input));
+        counted.clear();
+        for (const Work& work : works) {
+            const std::vector<Part> parts = judge(result, trial, work);
+            counted.insert(counted.end(), parts.begin(), parts.end());
+        }
+    };
+    run_all(Input::isolated, judge_isolated);
+    run_all(Input::chained, judge_chained);
+    return counted;
+}
+
+// Times the golden's share of each of the candidate's steps against the modelled device, and the whole of the
+// attention.
+void time_work(LayerRow& row, PreparedLayer& golden, const Trial& trial, Work work,
+               const std::vector<Part>& counted) {
+    const StepTimer timer(golden, work, trial.source, trial.selection.repetitions,
+                          trial.prepared.planned(work), counted);
+    for (const OpRange step : steps_in(trial.candidate, work.ops)) {
+        row.steps.push_back(timer.of(step));
+    }
+    const OpRange whole = datasets::attention_ops;
+    if (work.ops.contains(whole.first) && work.ops.contains(whole.last)) {
+        row.total = timer.of(whole);
+        row.total->cpu.clock = datasets::Clock::host_wall;
+    }
+}
+
+// Only what passed is timed. The golden is prepared by `prepare` where it comes to that.
+void finish(CaseResult& result, const Trial& trial, const std::vector<Work>& works,
+            const std::vector<Part>& counted, const std::function<std::unique_ptr<PreparedLayer>()>& prepare,
+            const Progress& progress) {
+    if (!result.layer.certificate.fault.empty()) {
+        mistrust(result);
+    }
+    progress("timing");
+    if (passed(result) && result.layer.differing_elements == 0) {
+        const auto golden = prepare();
+        for (const Work& work : works) {
+            time_work(result.layer, *golden, trial, work, counted);
+        }
+    }
+}
+
+// An op that nobody computes would have no row, and nothing would say so.
+void require_steps(const Path& candidate, const std::vector<Work>& works, const Placement& placement) {
+    for (const Work& work : works) {
+        const auto steps = steps_in(candidate, work.ops);
+        for (const datasets::OpInfo& info : datasets::ops_in(work.ops)) {
+            if (std::ranges::none_of(steps, [&](OpRange step) { return step.contains(info.op); })) {
+                throw std::invalid_argument(fmt::format("path {} has no {}, which placement {} asks of it",
+                                                        candidate.name(), info.name, placement.name));
+            }
+        }
+    }
+}
+
+// From the first op of the placement to its last: also what the CPU computes in between.
+OpRange span_of(const Placement& placement) {
+    return {placement.layer.front().first, placement.layer.back().last};
+}
+
 }  // namespace
+
+std::vector<Work> Selection::works() const {
+    std::vector<Work> works;
+    for (const OpRange range : placement.layer) {
+        if (head < 0) {
+            works.push_back({range, head});
+            continue;
+        }
+        std::optional<OpRange> headed;
+        for (const datasets::OpInfo& info : datasets::ops_in(range)) {
+            if (datasets::has_heads(info.op)) {
+                headed = OpRange{headed ? headed->first : info.op, info.op};
+            }
+        }
+        if (headed) {
+            works.push_back({*headed, head});
+        }
+    }
+    return works;
+}
 
 int stages_of(const Selection& selection) {
     return 2 + static_cast<int>(selection.inputs.size());
@@ -263,41 +301,67 @@ int stages_of(const Selection& selection) {
 
 CaseResult run_case(const datasets::LayerCase& layer, Path& golden, Path& candidate,
                     const Selection& selection, const std::string& command, const Progress& progress) {
+    const std::vector<Work> works = selection.works();
+    require_steps(candidate, works, selection.placement);
+    if (const std::string missing = missing_for(selection.placement, layer); !missing.empty()) {
+        throw std::invalid_argument(fmt::format("clip {}, layer {} lacks {} for placement {}", layer.clip,
+                                                layer.layer, missing, selection.placement.name));
+    }
     CaseResult result;
     result.layer.clip = layer.clip;
     result.layer.layer = layer.layer;
-    const auto wants = [&](Input input) {
-        return std::ranges::find(selection.inputs, input) != selection.inputs.end();
-    };
 
     // The golden first: nothing is judged by a reference that is not itself certified.
     progress("golden");
     const reference::GoldenSource source(layer);
-    result.layer.certificate = certify(layer, source, selection.row_seed);
+    result.layer.certificate = certify(layer, source, span_of(selection.placement), selection.row_seed);
 
-    // The same layer on the candidate: step by step on golden upstream, then as a whole on its own.
+    // The same layer on the candidate: step by step on golden upstream, then each range on its own results.
     const datasets::LayerCase rounded = rounded_weights(layer, candidate);
     const auto prepared = candidate.prepare(layer);
-    std::vector<Part> counted;
-    if (wants(Input::isolated)) {
-        progress("isolated");
-        counted = judge_isolated(result, layer, rounded, candidate, *prepared, source, selection, command);
-    }
-    if (wants(Input::chained)) {
-        progress("chained");
-        counted = judge_chained(result, layer, rounded, candidate, *prepared, source, selection, command);
-    }
+    const Trial trial{layer.clip,
+                      layer.layer,
+                      layer.shape,
+                      candidate,
+                      *prepared,
+                      source,
+                      selection,
+                      command,
+                      [&](OpRange range, Input input) {
+                          return std::make_unique<Judge>(rounded, range, candidate, source, input,
+                                                         selection.head);
+                      }};
+    const std::vector<Part> counted = judge_all(result, trial, works, progress);
+    finish(
+        result, trial, works, counted, [&] { return golden.prepare(layer); }, progress);
+    return result;
+}
 
-    if (!result.layer.certificate.fault.empty()) {
-        mistrust(result);
-    }
-
-    // Only what passed is timed.
-    progress("timing");
-    if (passed(result) && result.layer.differing_elements == 0) {
-        const auto timed = golden.prepare(layer);
-        time_steps(result.layer, *timed, *prepared, candidate, source, selection, counted);
-    }
+CaseResult run_end(const datasets::EndCase& end, const std::string& clip, const datasets::Source& source,
+                   Path& golden, Path& candidate, const Selection& selection, const std::string& command,
+                   const Progress& progress) {
+    const std::vector<Work> works{{datasets::end_ops, -1}};
+    require_steps(candidate, works, selection.placement);
+    CaseResult result;
+    result.layer.clip = clip;
+    result.layer.layer = end_layer;
+    progress("golden");
+    result.layer.certificate = certify(end, source, selection.row_seed);
+    const datasets::EndCase rounded = rounded_weights(end, candidate);
+    const auto prepared = candidate.prepare(end);
+    const Trial trial{
+        clip,
+        end_layer,
+        end.shape,
+        candidate,
+        *prepared,
+        source,
+        selection,
+        command,
+        [&](OpRange, Input input) { return std::make_unique<Judge>(rounded, candidate, source, input); }};
+    const std::vector<Part> counted = judge_all(result, trial, works, progress);
+    finish(
+        result, trial, works, counted, [&] { return golden.prepare(end); }, progress);
     return result;
 }
 

@@ -1,4 +1,5 @@
-// One experiment: a golden and a candidate path over one layer of a recording. `run_case` is the whole flow.
+// One experiment: a golden and a candidate path over one layer of a recording, or over the end of the
+// encoder. `run_case` is the whole flow.
 #pragma once
 
 #include <functional>
@@ -8,29 +9,32 @@
 #include <vector>
 
 #include "datasets/path.hpp"
+#include "harness/placement.hpp"
 #include "harness/run_record.hpp"
 
 namespace harness {
 
 // What to run of each layer.
 struct Selection {
-    std::set<datasets::Op> ops;  // judged rows; empty: all
-    int head = -1;               // -1: all; a single head leaves out ops without heads
+    Placement placement = parse_placement("attention");  // the ops that the candidate computes
+    std::set<datasets::Op> ops;                          // judged rows; empty: all
+    int head = -1;  // -1: all; a single head leaves out ops without heads
     std::vector<Input> inputs{Input::isolated, Input::chained};
     int repetitions = 3;         // timed runs of the golden
     std::uint64_t row_seed = 1;  // of the rows that certify the golden
 
     [[nodiscard]] bool judges(datasets::Op op) const { return ops.empty() || ops.contains(op); }
-    [[nodiscard]] datasets::Work chain() const {
-        const auto last = head < 0 ? datasets::Op::output : datasets::Op::context;
-        return {{datasets::Op::query, last}, head};
-    }
+    // What the candidate computes of a layer, range by range.
+    [[nodiscard]] std::vector<datasets::Work> works() const;
 };
 
 // Called when a stage of a case begins.
 using Progress = std::function<void(std::string_view stage)>;
 
-// The rows of one layer.
+// OpRow::layer of the ops behind the last layer.
+inline constexpr int end_layer = -1;
+
+// The rows of one layer, or of the end.
 struct CaseResult {
     std::vector<OpRow> rows;
     LayerRow layer;
@@ -39,10 +43,17 @@ struct CaseResult {
 // Number of times `run_case` reports progress.
 int stages_of(const Selection& selection);
 
-// Certifies the golden, runs and judges the candidate step by step (isolated) and as a whole (chained),
-// checks that it repeats itself, and times what passed. `command` is a harness command line to which a failed
-// row adds its selection.
+// Certifies the golden, runs and judges the candidate on each range of the placement, step by step (isolated)
+// and as a whole (chained: golden at the start of the range, its own results behind it), checks that it
+// repeats itself, and times what passed. `command` is a harness command line to which a failed row adds its
+// selection.
+// Throws std::invalid_argument where the candidate or the layer lacks an op of the placement.
 CaseResult run_case(const datasets::LayerCase& layer, datasets::Path& golden, datasets::Path& candidate,
                     const Selection& selection, const std::string& command, const Progress& progress);
+
+// The same for the end of the encoder. `source` serves `block` of the last layer and the golden's `encoder`.
+CaseResult run_end(const datasets::EndCase& end, const std::string& clip, const datasets::Source& source,
+                   datasets::Path& golden, datasets::Path& candidate, const Selection& selection,
+                   const std::string& command, const Progress& progress);
 
 }  // namespace harness

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "datasets/synthetic.hpp"
+#include "harness/self_check/declared_path.hpp"
 #include "harness/self_check/faults.hpp"
 #include "harness/summary.hpp"
 #include "npu_impl/design.hpp"
@@ -248,6 +249,45 @@ TEST(Experiment, JudgesOnlyWhatIsSelected) {
     EXPECT_EQ(result.rows[0].statistics->elements, 100 * 100);
     EXPECT_EQ(result.rows[1].op, Op::context);
     EXPECT_EQ(verdict_of(result), Verdict::passed) << explain(result);
+}
+
+// An op that nobody computes must not vanish from the report.
+TEST(Experiment, RefusesAPathThatLacksAnOpOfThePlacement) {
+    DeclaredPath norms_and_mlp;
+    try {
+        run(hard_layer(65), norms_and_mlp);
+        FAIL();
+    } catch (const std::invalid_argument& error) {
+        EXPECT_STREQ(error.what(), "path declared has no query, which placement attention asks of it");
+    }
+}
+
+TEST(Experiment, RunsOnlyOpsWithHeadsOfASingleHead) {
+    Selection selection;
+    selection.placement = parse_placement("all");
+    EXPECT_EQ(selection.works().size(), 2U);
+    selection.head = 3;
+    const auto works = selection.works();
+    ASSERT_EQ(works.size(), 1U);
+    EXPECT_EQ(works[0].ops, (datasets::OpRange{Op::query, Op::context}));
+    EXPECT_EQ(works[0].head, 3);
+}
+
+TEST(Experiment, SumsUpEveryOpThatHasARow) {
+    const auto row = [](Op op, Verdict verdict, double rho) {
+        OpStatistics statistics;
+        statistics.rho = rho;
+        statistics.centred_energy = 1;
+        return OpRow{"clip", 0, op, Input::chained, {verdict, ""}, statistics, {}, ""};
+    };
+    const auto ops = sum_ops({row(Op::fc1, Verdict::passed, 0.5), row(Op::encoder, Verdict::failed, 7),
+                              row(Op::fc1, Verdict::passed, 0.7)},
+                             {});
+    ASSERT_EQ(ops.size(), 2U);
+    EXPECT_EQ(ops[0].op, Op::fc1);
+    EXPECT_EQ(ops[0].chained->rho, 0.7);
+    EXPECT_EQ(ops[1].op, Op::encoder);
+    EXPECT_EQ(ops[1].verdict, Verdict::failed);
 }
 
 TEST(Experiment, SumsLayersIntoRealTimeFactors) {

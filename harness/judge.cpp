@@ -1,5 +1,7 @@
 #include "harness/judge.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <stdexcept>
 
@@ -19,18 +21,30 @@ bool is_square(Op op) {
     return datasets::info(op).form == datasets::Form::square;
 }
 
+std::string name_of(datasets::OpRange range) {
+    return fmt::format("{}..{}", datasets::name(range.first), datasets::name(range.last));
+}
+
 }  // namespace
 
 std::string_view name(Input input) {
     return input == Input::isolated ? "isolated" : "chained";
 }
 
-EmittedSource::EmittedSource(const datasets::LayerCase& layer) : layer_(layer) {
-    for (const datasets::OpInfo& info : datasets::ops_in(datasets::attention_ops)) {
-        if (info.form == datasets::Form::headed_rows) {
-            tensors_[info.op].resize(index(layer.shape.context * layer.shape.width()));
+EmittedSource::EmittedSource(const datasets::LayerShape& shape, datasets::OpRange range,
+                             const datasets::Source& upstream)
+    : shape_(shape), range_(range), upstream_(upstream) {
+    for (const datasets::OpInfo& info : datasets::ops_in(range)) {
+        for (const Op input : info.inputs) {
+            if (range.contains(input) && !is_square(input)) {
+                tensors_[input].resize(index(shape.context * columns_of(input)));
+            }
         }
     }
+}
+
+std::int64_t EmittedSource::columns_of(Op op) const {
+    return datasets::has_heads(op) ? shape_.width() : datasets::row_width(op, shape_);
 }
 
 void EmittedSource::keep(Op op, Rows rows, const datasets::TensorView& values) {
@@ -49,10 +63,10 @@ void EmittedSource::keep(Op op, Rows rows, const datasets::TensorView& values) {
     if (found == tensors_.end()) {
         return;
     }
-    const std::int64_t width = layer_.shape.width();
+    const std::int64_t width = columns_of(op);
+    const std::int64_t column = std::max(rows.head, 0) * std::int64_t{datasets::head_width};
     for (std::int64_t row = 0; row < rows.count; ++row) {
-        std::ranges::copy(values.row(row), found->second.begin() + (rows.begin + row) * width +
-                                               rows.head * datasets::head_width);
+        std::ranges::copy(values.row(row), found->second.begin() + (rows.begin + row) * width + column);
     }
 }
 
@@ -62,6 +76,10 @@ void EmittedSource::drop(Op op, Rows rows) {
 }
 
 void EmittedSource::rows(Op op, Rows rows, std::span<float> out) const {
+    if (!range_.contains(op)) {
+        upstream_.rows(op, rows, out);
+        return;
+    }
     if (is_square(op)) {
         const std::scoped_lock lock(squares_mutex_);
         const auto found = squares_.find({op, {rows.head, rows.begin}});
@@ -71,27 +89,54 @@ void EmittedSource::rows(Op op, Rows rows, std::span<float> out) const {
         std::ranges::copy(found->second, out.begin());
         return;
     }
-    const std::int64_t width = layer_.shape.width();
-    const auto& tensor = op == Op::attention_norm ? layer_.input : tensors_.at(op);
+    const std::vector<float>& tensor = tensors_.at(op);
+    const std::int64_t width = columns_of(op);
     const std::int64_t columns = rows.head < 0 ? width : datasets::head_width;
-    const std::int64_t offset = rows.head < 0 ? 0 : rows.head * datasets::head_width;
+    const std::int64_t offset = std::max(rows.head, 0) * std::int64_t{datasets::head_width};
     for (std::int64_t row = 0; row < rows.count; ++row) {
         const float* from = tensor.data() + (rows.begin + row) * width + offset;
         std::copy(from, from + columns, out.data() + row * columns);
     }
 }
 
-Judge::Judge(const datasets::LayerCase& layer, const datasets::LayerCase& rounded, const datasets::Path& path,
-             const datasets::Source& golden, Input input, int only_head)
-    : golden_(golden), input_(input), emitted_(layer) {
-    const datasets::Source& upstream = input == Input::isolated ? golden : emitted_;
+template <typename Piece>
+void Judge::open_courts(const Piece& rounded, datasets::OpRange range, const datasets::Path& path,
+                        int only_head) {
+    const datasets::Source& upstream = emitted_ ? static_cast<const datasets::Source&>(*emitted_) : golden_;
     for (const datasets::OpRange step : path.steps()) {
-        if (datasets::attention_ops.contains(step.last) && path.emits(step.last)) {
-            courts_[step.last] =
-                std::make_unique<Court>(layer, rounded, step.last, upstream, path.arithmetic(step.last),
-                                        step.first != step.last, only_head);
+        const bool inside = range.contains(step.first) && range.contains(step.last);
+        if (!inside && step.first <= range.last && range.first <= step.last) {
+            throw std::invalid_argument(
+                fmt::format("the step {} lies across a border of {}", name_of(step), name_of(range)));
         }
+        if (!inside || !path.emits(step.last)) {
+            continue;
+        }
+        if (step.first != step.last && step != datasets::OpRange{Op::scores, Op::context}) {
+            throw std::invalid_argument(
+                fmt::format("no bound is known for the fused step {}", name_of(step)));
+        }
+        courts_[step.last] =
+            std::make_unique<Court>(rounded, step, upstream, path.arithmetic(step.last), only_head);
     }
+}
+
+Judge::Judge(const datasets::LayerCase& rounded, datasets::OpRange range, const datasets::Path& path,
+             const datasets::Source& golden, Input input, int only_head)
+    : golden_(golden) {
+    if (input == Input::chained) {
+        emitted_.emplace(rounded.shape, range, golden);
+    }
+    open_courts(rounded, range, path, only_head);
+}
+
+Judge::Judge(const datasets::EndCase& rounded, const datasets::Path& path, const datasets::Source& golden,
+             Input input)
+    : golden_(golden) {
+    if (input == Input::chained) {
+        emitted_.emplace(rounded.shape, datasets::end_ops, golden);
+    }
+    open_courts(rounded, datasets::end_ops, path, -1);
 }
 
 void Judge::accept(Op op, Rows rows, const datasets::TensorView& values) {
@@ -101,18 +146,18 @@ void Judge::accept(Op op, Rows rows, const datasets::TensorView& values) {
         throw std::logic_error("a path pushed an op that it does not declare to emit");
     }
     Court& court = *found->second;
-    if (input_ == Input::chained) {
-        emitted_.keep(op, rows, values);
+    if (emitted_) {
+        emitted_->keep(op, rows, values);
     }
     Scratch& scratch = scratch_.local();
     court.bounds.of(op, rows, court.arithmetic, court.fused, scratch.bounded);
     scratch.golden.resize(scratch.bounded.value.size());
     golden_.rows(op, rows, scratch.golden);
     court.comparison.add(rows, values, scratch.bounded, scratch.golden);
-    if (input_ == Input::chained) {
+    if (emitted_) {
         for (const Op upstream : datasets::info(op).inputs) {
             if (is_square(upstream)) {
-                emitted_.drop(upstream, rows);
+                emitted_->drop(upstream, rows);
             }
         }
     }

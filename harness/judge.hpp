@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "datasets/path.hpp"
@@ -21,29 +22,43 @@ enum class Input : std::uint8_t { isolated, chained };
 
 std::string_view name(Input input);
 
-// Upstream as the path itself emitted it. Tensors of [time, width] are kept whole, square blocks only until
-// the next op of the same block has been judged.
+// Upstream as a run over `range` reads it: what lies within the range as the path itself emitted it, what
+// lies before from `upstream`, which must outlive this. Square blocks are kept only until the next op of the
+// same block has been judged, the other tensors whole.
 class EmittedSource final : public datasets::Source {
 public:
-    EmittedSource(const datasets::LayerCase& layer);
+    EmittedSource(const datasets::LayerShape& shape, datasets::OpRange range,
+                  const datasets::Source& upstream);
 
+    // Rows that no later op of the range reads are not kept.
     void keep(datasets::Op op, datasets::Rows rows, const datasets::TensorView& values);
     void drop(datasets::Op op, datasets::Rows rows);
     void rows(datasets::Op op, datasets::Rows rows, std::span<float> out) const override;
 
 private:
-    const datasets::LayerCase& layer_;
-    std::map<datasets::Op, std::vector<float>> tensors_;  // [time, width]
+    // Columns of a kept tensor, all heads.
+    [[nodiscard]] std::int64_t columns_of(datasets::Op op) const;
+
+    datasets::LayerShape shape_;
+    datasets::OpRange range_;
+    const datasets::Source& upstream_;
+    std::map<datasets::Op, std::vector<float>> tensors_;  // [time, columns]
     mutable std::mutex squares_mutex_;
     std::map<std::pair<datasets::Op, std::pair<int, std::int64_t>>, std::vector<float>> squares_;
 };
 
-// Judges one run of one path over one layer. All references must outlive it.
+// Judges one run of one path over a contiguous range of ops of one piece of the encoder. All references must
+// outlive it. `rounded` holds the weights as declared (rounded_weights); `golden` serves the ops of the range
+// and what they read. Throws std::invalid_argument for a range that does not begin and end at borders of the
+// path's steps, and for a fused step whose bound nobody has derived (known: scores..context).
 class Judge final : public datasets::Sink {
 public:
-    // `rounded` holds the weights as declared (rounded_weights).
-    Judge(const datasets::LayerCase& layer, const datasets::LayerCase& rounded, const datasets::Path& path,
+    // `only_head`: the head of a run of a single head, else -1.
+    Judge(const datasets::LayerCase& rounded, datasets::OpRange range, const datasets::Path& path,
           const datasets::Source& golden, Input input, int only_head);
+    // Of the end of the encoder, whose one op is `encoder`.
+    Judge(const datasets::EndCase& rounded, const datasets::Path& path, const datasets::Source& golden,
+          Input input);
 
     bool wants(datasets::Op) const override { return true; }
     void accept(datasets::Op op, datasets::Rows rows, const datasets::TensorView& values) override;
@@ -51,15 +66,16 @@ public:
     [[nodiscard]] OpStatistics statistics(datasets::Op op) const;
 
 private:
+    // Where one op is judged.
     struct Court {
-        Court(const datasets::LayerCase& layer, const datasets::LayerCase& rounded, datasets::Op op,
-              const datasets::Source& upstream, const datasets::Arithmetic& declared, bool ends_fused_step,
-              int only_head)
+        template <typename Piece>
+        Court(const Piece& rounded, datasets::OpRange step, const datasets::Source& upstream,
+              const datasets::Arithmetic& declared, int only_head)
             : arithmetic(declared),
-              fused(ends_fused_step),
+              fused(step.first != step.last),
               operands(upstream, arithmetic),
               bounds(rounded, operands),
-              comparison(op, layer.shape, only_head) {}
+              comparison(step.last, rounded.shape, only_head) {}
 
         datasets::Arithmetic arithmetic;
         bool fused;
@@ -74,9 +90,12 @@ private:
         std::vector<float> golden;
     };
 
+    template <typename Piece>
+    void open_courts(const Piece& rounded, datasets::OpRange range, const datasets::Path& path,
+                     int only_head);
+
     const datasets::Source& golden_;
-    Input input_;
-    EmittedSource emitted_;
+    std::optional<EmittedSource> emitted_;  // of a chained run
     std::map<datasets::Op, std::unique_ptr<Court>> courts_;
     tbb::enumerable_thread_specific<Scratch> scratch_;
 };

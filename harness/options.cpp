@@ -42,6 +42,7 @@ struct Raw {
     bool wants_compare = false;
     std::vector<std::string> ops;
     std::string input = "both";
+    std::string placement = "attention";
     std::string profile = "hard";
     std::string size = "base";
     std::string store = "f32";
@@ -57,22 +58,24 @@ const std::map<std::string, Color> colors{
 const std::map<std::string, std::pair<int, int>> sizes{
     {"tiny", {6, 4}}, {"base", {8, 6}}, {"small", {12, 12}}, {"medium", {16, 24}}, {"large", {20, 32}}};
 
-std::vector<std::string> attention_op_names() {
+std::vector<std::string> placeable_op_names() {
     std::vector<std::string> names;
-    for (const datasets::OpInfo& info : datasets::ops_in(datasets::attention_ops)) {
-        names.emplace_back(info.name);
+    for (const datasets::Op op : placeable_ops()) {
+        names.emplace_back(datasets::name(op));
     }
     return names;
 }
 
-// A CLI11 check whose message, from `compose`, lists what is valid.
-std::string composes(const std::string& designs) {
-    try {
-        npu_impl::compose(designs);
-        return {};
-    } catch (const std::invalid_argument& error) {
-        return error.what();
-    }
+// A CLI11 check by a parser whose message lists what is valid.
+auto accepted_by(auto parse) {
+    return [parse](const std::string& text) {
+        try {
+            parse(text);
+            return std::string();
+        } catch (const std::invalid_argument& error) {
+            return std::string(error.what());
+        }
+    };
 }
 
 template <typename Map>
@@ -119,15 +122,20 @@ void add_compare(CLI::App& app, Raw& raw) {
     app.add_option("--clip", options.clip, "Only this clip of the recording (default: all)")->type_name("ID");
     app.add_option("--op", raw.ops, "Only these ops")
         ->delimiter(',')
-        ->check(one_of("op", attention_op_names()))
+        ->check(one_of("op", placeable_op_names()))
         ->type_name("OP,...");
     app.add_option("--head", options.selection.head, "Only this head (leaves out the output projection)")
         ->check(CLI::Range(0, 63))
         ->type_name("N");
     app.add_option("--design", options.design,
                    "NPU designs, one per class of ops (others default), or a combination; see `harness list`")
-        ->check(composes)
+        ->check(accepted_by([](const std::string& designs) { return npu_impl::compose(designs); }))
         ->type_name("NAME,...")
+        ->capture_default_str();
+    app.add_option("--npu", raw.placement,
+                   "Ops on the NPU, the rest stays on the CPU: attention | attention,mlp | all")
+        ->check(accepted_by(parse_placement))
+        ->type_name("OPS")
         ->capture_default_str();
     app.add_option("--context", options.context, "Rows T of the default recording (default: 1500)")
         ->check(CLI::Range(1, 65536))
@@ -257,11 +265,17 @@ CompareOptions finish_compare(Raw& raw) {
     }
     CompareOptions options = raw.compare;
     options.common = raw.common;
-    for (const std::string& op : raw.ops) {
-        options.selection.ops.insert(*datasets::parse_op(op));
-    }
-    if (options.selection.head >= 0 && options.selection.ops.contains(datasets::Op::output)) {
-        throw UsageError("--op output has no heads: leave out --head");
+    options.selection.placement = parse_placement(raw.placement);
+    for (const std::string& name : raw.ops) {
+        const datasets::Op op = *datasets::parse_op(name);
+        if (!options.selection.placement.contains(op)) {
+            throw UsageError(fmt::format("--op {} is not on the NPU with --npu {}; valid --npu: {}", name,
+                                         raw.placement, fmt::join(placements_with(op), " | ")));
+        }
+        if (options.selection.head >= 0 && !datasets::has_heads(op)) {
+            throw UsageError(fmt::format("--op {} has no heads: leave out --head", name));
+        }
+        options.selection.ops.insert(op);
     }
     if (raw.input == "isolated") {
         options.selection.inputs = {Input::isolated};

@@ -93,6 +93,21 @@ TEST(Options, RefusesWhatCannotBe) {
     EXPECT_THAT(refusal({"--compare", "--dataset", "x", "--context", "65"}), HasSubstr("--context"));
 }
 
+TEST(Options, PlacesOpsOnTheNpu) {
+    const auto selection = [](std::initializer_list<const char*> words) {
+        return std::get<CompareOptions>(parse(words)).selection;
+    };
+    EXPECT_EQ(selection({"--compare"}).placement, parse_placement("attention"));
+    EXPECT_EQ(selection({"--compare", "--npu", "attention,mlp"}).placement, parse_placement("attention,mlp"));
+    EXPECT_EQ(selection({"--compare", "--npu", "all", "--op", "encoder,gelu"}).ops,
+              (std::set{datasets::Op::encoder, datasets::Op::gelu}));
+    EXPECT_THAT(refusal({"--compare", "--npu", "mlp"}), HasSubstr("valid: attention | attention,mlp | all"));
+    EXPECT_THAT(
+        refusal({"--compare", "--op", "gelu"}),
+        HasSubstr("--op gelu is not on the NPU with --npu attention; valid --npu: attention,mlp | all"));
+    EXPECT_THAT(refusal({"--compare", "--npu", "all", "--op", "fc1", "--head", "0"}), HasSubstr("no heads"));
+}
+
 TEST(Options, HelpAndVersionAreTexts) {
     EXPECT_THAT(std::get<PrintText>(parse({"--help"})).text, HasSubstr("harness --layer all --compare"));
     EXPECT_THAT(std::get<PrintText>(parse({"--help"})).text, HasSubstr("Exit codes"));

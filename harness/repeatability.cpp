@@ -1,34 +1,33 @@
 #include "harness/repeatability.hpp"
 
+#include <algorithm>
 #include <bit>
-#include <stdexcept>
 
 #include "harness/interrupt.hpp"
 
 namespace harness {
 namespace {
 
-// The input of the attention, rows in given or in reverse order.
-class InputSource final : public datasets::Source {
+// Rows of `inner`, last row first.
+class ReversedSource final : public datasets::Source {
 public:
-    InputSource(const datasets::LayerCase& layer, bool reversed) : layer_(layer), reversed_(reversed) {}
+    ReversedSource(const datasets::Source& inner, std::int64_t context) : inner_(inner), context_(context) {}
 
     void rows(datasets::Op op, datasets::Rows rows, std::span<float> out) const override {
-        if (op != datasets::Op::attention_norm) {
-            throw std::logic_error("a chained run reads nothing but the input of the attention");
+        if (rows.count == 0) {
+            return;
         }
-        const std::int64_t width = layer_.shape.width();
-        for (std::int64_t row = 0; row < rows.count; ++row) {
-            const std::int64_t at = rows.begin + row;
-            const float* from =
-                layer_.input.data() + (reversed_ ? layer_.shape.context - 1 - at : at) * width;
-            std::copy(from, from + width, out.data() + row * width);
+        inner_.rows(op, {rows.head, context_ - rows.begin - rows.count, rows.count}, out);
+        const auto columns = static_cast<std::ptrdiff_t>(out.size()) / rows.count;
+        for (std::int64_t row = 0; row < rows.count / 2; ++row) {
+            std::swap_ranges(out.begin() + row * columns, out.begin() + (row + 1) * columns,
+                             out.begin() + (rows.count - 1 - row) * columns);
         }
     }
 
 private:
-    const datasets::LayerCase& layer_;
-    bool reversed_;
+    const datasets::Source& inner_;
+    std::int64_t context_;
 };
 
 }  // namespace
@@ -61,14 +60,13 @@ void BitSink::accept(datasets::Op op, datasets::Rows rows, const datasets::Tenso
     }
 }
 
-Repeatability check_repeatability(datasets::PreparedLayer& prepared, const datasets::LayerCase& layer,
-                                  datasets::Work work, const BitSink& first) {
-    const InputSource a(layer, false);
-    const InputSource b(layer, true);
+Repeatability check_repeatability(datasets::PreparedLayer& prepared, const datasets::Source& upstream,
+                                  std::int64_t context, datasets::Work work, const BitSink& first) {
+    const ReversedSource reversed(upstream, context);
     BitSink last(nullptr);
     datasets::NullSink between;
-    prepared.compute(work, b, between);
-    prepared.compute(work, a, last);
+    prepared.compute(work, reversed, between);
+    prepared.compute(work, upstream, last);
     Repeatability out;
     for (const auto& [key, print] : first.prints()) {
         out.elements += print.elements;

@@ -45,8 +45,9 @@ struct Repeatability {
     std::int64_t differing = 0;  // elements in blocks whose bits differ
 };
 
-// `first` saw A. Computes B (the input rows in reverse order) and A once more, and compares.
-Repeatability check_repeatability(datasets::PreparedLayer& prepared, const datasets::LayerCase& layer,
-                                  datasets::Work work, const BitSink& first);
+// `first` saw A. Computes B (every upstream tensor with its rows in reverse order) and A once more, and
+// compares. `upstream` serves what `work` reads from before its range; `context` is its number of rows.
+Repeatability check_repeatability(datasets::PreparedLayer& prepared, const datasets::Source& upstream,
+                                  std::int64_t context, datasets::Work work, const BitSink& first);
 
 }  // namespace harness

@@ -57,7 +57,7 @@ std::optional<StepTime> mean_time(datasets::Op op, const std::vector<LayerRow>& 
 
 std::vector<OpSummary> sum_ops(const std::vector<OpRow>& rows, const std::vector<LayerRow>& layers) {
     std::vector<OpSummary> out;
-    for (const datasets::OpInfo& info : datasets::ops_in(datasets::attention_ops)) {
+    for (const datasets::OpInfo& info : datasets::op_table()) {
         OpSummary summary{info.op, Verdict::not_run, {}, {}, {}};
         std::vector<Verdict> seen;
         for (const OpRow& row : rows) {

@@ -80,6 +80,32 @@ void describe(RunRecord& record, const CompareOptions& options, const datasets::
     record.row_seed = options.selection.row_seed;
 }
 
+// The layer with all that the placement needs. Throws ReadError that says how to record the rest.
+datasets::LayerCase load_layer(const datasets::Recording& recording, const std::string& clip, int layer,
+                               const Placement& placement) {
+    datasets::LayerCase one = recording.layer(clip, layer);
+    if (const std::string missing = missing_for(placement, one); !missing.empty()) {
+        throw datasets::ReadError(
+            recording.file(), fmt::format("layer {}", layer),
+            fmt::format(
+                "lacks {}, which --npu {} needs; record with weights: harness record --weights FILE --mlp",
+                missing, placement.name));
+    }
+    return one;
+}
+
+// A recording does not hold the norm behind the last layer, so that nobody can run it.
+OpRow end_not_run(const std::string& clip) {
+    return {clip,
+            end_layer,
+            datasets::Op::encoder,
+            Input::chained,
+            {Verdict::not_run, "the weights of the encoder's end are not at hand"},
+            {},
+            {},
+            {}};
+}
+
 bool wants_color(Color color) {
     return color == Color::always || (color == Color::automatic && isatty(STDOUT_FILENO) == 1);
 }
@@ -97,7 +123,7 @@ void run_cases(RunRecord& record, const CompareOptions& options, const datasets:
     reference::GoldenPath golden;
     for (const std::string& clip : clips) {
         for (const int layer : layers) {
-            const datasets::LayerCase one = recording.layer(clip, layer);
+            const datasets::LayerCase one = load_layer(recording, clip, layer, options.selection.placement);
             CaseResult result =
                 run_case(one, golden, candidate, options.selection, command, [&](std::string_view stage) {
                     throw_if_interrupted();
@@ -105,6 +131,9 @@ void run_cases(RunRecord& record, const CompareOptions& options, const datasets:
                 });
             record.rows.insert(record.rows.end(), result.rows.begin(), result.rows.end());
             record.layers.push_back(std::move(result.layer));
+        }
+        if (options.selection.placement.end && options.selection.judges(datasets::Op::encoder)) {
+            record.rows.push_back(end_not_run(clip));
         }
     }
 }
@@ -122,9 +151,9 @@ ExitCode run(const CompareOptions& options, const std::string& invocation) {
     RunRecord record;
     record.command = invocation;
     describe(record, options, recording, model, *device);
-    const std::string command =
-        fmt::format("harness --compare --dataset {} --design {} --device {} --emulation {}", shell_word(file),
-                    options.design, options.device, datasets::name(options.emulation));
+    const std::string command = fmt::format(
+        "harness --compare --dataset {} --design {} --device {} --emulation {} --npu {}", shell_word(file),
+        options.design, options.device, datasets::name(options.emulation), options.selection.placement.name);
     run_cases(record, options, recording, candidate, command);
     record.ops = sum_ops(record.rows, record.layers);
     record.clips = sum_clips(record.layers, record.recording);

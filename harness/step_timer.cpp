@@ -1,0 +1,77 @@
+#include "harness/step_timer.hpp"
+
+#include <utility>
+
+#include "harness/stopwatch.hpp"
+
+namespace harness {
+namespace {
+
+using datasets::OpRange;
+using datasets::Part;
+
+// The time of the golden's parts, which come in the same order every time.
+std::vector<std::vector<double>> time_golden(datasets::PreparedLayer& golden, datasets::Work work,
+                                             const datasets::Source& source, int repetitions) {
+    datasets::NullSink sink;
+    return repeat(repetitions, [&] {
+        std::vector<double> seconds;
+        for (const Part& part : golden.compute(work, source, sink)) {
+            seconds.push_back(part.seconds);
+        }
+        return seconds;
+    });
+}
+
+std::vector<Part> first_run(datasets::PreparedLayer& golden, datasets::Work work,
+                            const datasets::Source& source) {
+    datasets::NullSink sink;
+    return golden.compute(work, source, sink);
+}
+
+}  // namespace
+
+StepTimer::StepTimer(datasets::PreparedLayer& golden, datasets::Work work, const datasets::Source& source,
+                     int repetitions, std::vector<Part> modelled, std::vector<Part> counted)
+    : golden_(first_run(golden, work, source)),
+      samples_(time_golden(golden, work, source, repetitions)),
+      modelled_(std::move(modelled)),
+      counted_(std::move(counted)) {}
+
+StepTime StepTimer::of(OpRange range) const {
+    StepTime out;
+    out.ops = range;
+    const auto inside = [&](const Part& part) {
+        return range.contains(part.ops.first) && range.contains(part.ops.last);
+    };
+    out.cpu.clock = datasets::Clock::host_wall;
+    for (std::size_t p = 0; p < golden_.size(); ++p) {
+        if (inside(golden_[p])) {
+            out.cpu.samples_seconds.resize(samples_[p].size());
+            for (std::size_t i = 0; i < samples_[p].size(); ++i) {
+                out.cpu.samples_seconds[i] += samples_[p][i];
+            }
+            if (golden_[p].clock == datasets::Clock::host_share) {
+                out.cpu.clock = datasets::Clock::host_share;
+            }
+        }
+    }
+    out.cpu.seconds = out.cpu.samples_seconds.empty() ? 0.0 : median(out.cpu.samples_seconds);
+    for (const Part& part : modelled_) {
+        if (inside(part)) {
+            out.npu.seconds += part.seconds;
+            out.npu.clock = part.clock;
+        }
+    }
+    for (const Part& part : counted_) {
+        if (inside(part)) {
+            out.launches += part.launches;
+            out.tiles += part.tiles;
+            out.bytes += part.bytes;
+        }
+    }
+    out.speedup = out.npu.seconds > 0 ? out.cpu.seconds / out.npu.seconds : 0.0;
+    return out;
+}
+
+}  // namespace harness

@@ -1,0 +1,29 @@
+// Both sides of a step's time: the golden measured on this host, the candidate modelled and counted.
+#pragma once
+
+#include <vector>
+
+#include "datasets/path.hpp"
+#include "harness/run_record.hpp"
+
+namespace harness {
+
+// Times a whole range once and gives the share of any piece of it.
+class StepTimer {
+public:
+    // Runs the golden over `work` with a null sink, `repetitions` times after it has warmed up. `modelled`
+    // are the candidate's parts as planned, `counted` as its device counted them.
+    StepTimer(datasets::PreparedLayer& golden, datasets::Work work, const datasets::Source& source,
+              int repetitions, std::vector<datasets::Part> modelled, std::vector<datasets::Part> counted);
+
+    // The smallest ops that both sides resolve, summed over the range. CPU: the median, and all samples.
+    [[nodiscard]] StepTime of(datasets::OpRange range) const;
+
+private:
+    std::vector<datasets::Part> golden_;        // of the first run
+    std::vector<std::vector<double>> samples_;  // [golden part][repetition], seconds
+    std::vector<datasets::Part> modelled_;
+    std::vector<datasets::Part> counted_;
+};
+
+}  // namespace harness
