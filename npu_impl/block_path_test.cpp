@@ -633,12 +633,19 @@ TEST(BlockPath, RefusesWorkThatItCannotDo) {
     const auto shortened = path.prepare(short_bias);
     EXPECT_THROW(shortened->compute({mlp_piece, -1}, source, sink), std::invalid_argument);
     EXPECT_THROW(shortened->compute({attention_piece, -1}, source, sink), std::invalid_argument);
+    // Wider than any Whisper: the attention runs, the norm has no room.
+    const Block wide({1, 21});
+    const TensorSource wide_source(wide.layer.shape, wide.upstream);
+    const auto wide_layer = path.prepare(wide.layer);
     EXPECT_THAT(
-        [] {
-            plan_layer(*find_design("unfused"), {64, 21}, {0, 21});
+        [&] {
+            wide_layer->compute({attention_piece, -1}, wide_source, sink);
         },
         ::testing::ThrowsMessage<std::invalid_argument>(
-            ::testing::HasSubstr("takes rows of 1280 channels, not of 1344")));
+            ::testing::HasSubstr("attention_norm takes rows of 1280 channels, not of 1344")));
+    EXPECT_THROW(std::ignore = wide_layer->planned({mlp_piece, -1}), std::invalid_argument);
+    EXPECT_NO_THROW(std::ignore = wide_layer->planned({datasets::attention_ops, -1}));
+    EXPECT_NO_THROW(wide_layer->compute({datasets::mlp_ops, -1}, wide_source, sink));
 }
 
 // Faults.

@@ -278,6 +278,22 @@ LayerPlan plan_layer(const Design& design, datasets::LayerShape shape, HeadSpan 
     return plan;
 }
 
+void require_fit(const LayerPlan& plan, datasets::OpRange ops) {
+    for (const StepPlan& step : plan.steps) {
+        const KernelDesign& kernel = step.tiles.kernel;
+        const auto row = std::ranges::find(kernel.core_memory, "x", &CoreBuffer::name);
+        if (!ops.contains(step.ops.last) || kernel.function != KernelFunction::norm ||
+            row == kernel.core_memory.end()) {
+            continue;
+        }
+        if (const std::int64_t room = row->bytes / 4; plan.shape.width() > room) {
+            throw std::invalid_argument(fmt::format(
+                "design {}: kernel {} of {} takes rows of {} channels, not of {}", plan.design->name,
+                kernel.name, datasets::name(step.ops.last), room, plan.shape.width()));
+        }
+    }
+}
+
 std::vector<Launch> bind(const LayerPlan& plan, const StepPlan& step, std::int64_t wave,
                          const LayerBuffers& buffers) {
     const Binder binder(plan, step, buffers);

@@ -95,9 +95,12 @@ struct LayerPlan {
 };
 
 // The steps of `ops`. `design` must outlive the plan. Throws std::invalid_argument for an empty shape or
-// span, and for a shape too wide for a kernel.
+// span.
 LayerPlan plan_layer(const Design& design, datasets::LayerShape shape, HeadSpan heads,
                      datasets::OpRange ops = device_ops);
+
+// Throws std::invalid_argument where the rows of a norm among `ops` are wider than its kernel has room for.
+void require_fit(const LayerPlan& plan, datasets::OpRange ops);
 
 // Whether anybody on the device reads the op's tensor. The others end a piece.
 inline bool read_on_device(datasets::Op op) {

@@ -54,6 +54,7 @@ public:
 
     [[nodiscard]] std::vector<Part> planned(Work work) const override {
         const LayerPlan plan = plan_layer(design_, shape_, heads_of(work), pieces[held_piece(work.ops)]);
+        require_fit(plan, work.ops);
         std::vector<Part> parts;
         for (const StepMoves& move : plan_moves(plan, work.ops)) {
             const TilePlan& tiles = move.step->tiles;
@@ -130,6 +131,7 @@ private:
     void provide(OpRange ops) {
         const std::size_t piece = held_piece(ops);
         const LayerPlan& plan = plan_of(piece, all_heads());
+        require_fit(plan, ops);
         memory_.provide(plan, ops);
         current_[piece] = current_[piece] == nullptr ? &plan : current_[piece];
     }

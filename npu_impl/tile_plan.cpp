@@ -332,12 +332,6 @@ TilePlan plan_rows(const Design& design, const StepDesign& step, RowShape shape,
     const std::int64_t out = bytes_of(output.store);
     plan.buffers = {{"x", elements * 4}};
     if (norm) {
-        const auto row = std::ranges::find(step.kernel.core_memory, "x", &CoreBuffer::name);
-        if (row != step.kernel.core_memory.end() && columns * 4 > row->bytes) {
-            throw std::invalid_argument(
-                fmt::format("design {}: kernel {} takes rows of {} channels, not of {}", design.name,
-                            step.kernel.name, row->bytes / 4, columns));
-        }
         plan.buffers.insert(plan.buffers.end(), {{"gain", columns * 2}, {"bias", columns * 2}});
     }
     plan.buffers.push_back({"out", elements * out + guard_bytes});

@@ -143,8 +143,7 @@ struct RowShape {
 
 // A norm (a slot makes a whole row of tiles) or a GELU (a slot makes one tile), by the kernel's function. One
 // wave. Buffers: x [rows, columns], gain and bias [columns] of a norm, out, padded to tiles. Throws
-// std::invalid_argument for sizes < 1, a kernel that does not fit the core, and rows that do not fit the
-// kernel.
+// std::invalid_argument for sizes < 1, and for a kernel that does not fit the core.
 TilePlan plan_rows(const Design& design, const StepDesign& step, RowShape shape, TileOutput output);
 
 // A (row block, head) pair of a wave.

@@ -235,7 +235,8 @@ std::vector<Stage> run_checks(const GateOptions& options, const std::string& sym
     }
     const npu_impl::Design* design = npu_impl::design_with(options.role);
     if (design == nullptr) {
-        console.print(fmt::format("\nlayer check: none, no design of this build calls {}\n", options.role));
+        console.print(
+            fmt::format("\nlayer check: none, no attention of this build calls {}\n", options.role));
         return stages;
     }
     if (tiles.halted || tiles.unsafe) {
