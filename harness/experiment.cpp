@@ -130,8 +130,7 @@ std::vector<OpRange> steps_in(const Path& candidate, OpRange range) {
 }
 
 bool selected(const Selection& selection, OpRange step) {
-    const bool whole_rows_only = selection.head >= 0 && !datasets::has_heads(step.last);
-    if (whole_rows_only || !datasets::attention_ops.contains(step.last)) {
+    if (selection.head >= 0 && !datasets::has_heads(step.last)) {
         return false;
     }
     return std::ranges::any_of(datasets::ops_in(step),

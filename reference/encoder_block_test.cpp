@@ -14,22 +14,6 @@ namespace {
 
 using datasets::Op;
 
-datasets::BlockWeights random_block(datasets::LayerShape shape, std::uint32_t seed = 50) {
-    const std::int64_t width = shape.width();
-    const std::int64_t hidden = shape.mlp_width();
-    datasets::BlockWeights block;
-    const auto norm = [&](std::uint32_t first) {
-        return datasets::Norm{random_tensor(width, 0.7, first), random_tensor(width, 0.4, first + 1)};
-    };
-    block.attention_norm = norm(seed);
-    block.mlp_norm = norm(seed + 2);
-    block.attention = random_layer({1, shape.heads}, Logits::benign, seed + 4).weights.attention;
-    const double deviation = 1 / std::sqrt(static_cast<double>(width));
-    block.fc1 = {random_tensor(hidden * width, deviation, seed + 20), random_tensor(hidden, 1, seed + 21)};
-    block.fc2 = {random_tensor(width * hidden, deviation / 2, seed + 22), random_tensor(width, 1, seed + 23)};
-    return block;
-}
-
 // An encoder block in fp64, straight from its definition, for a whole residual stream.
 class PlainBlock {
 public:
@@ -178,54 +162,6 @@ TEST(EncoderBlockPromises, SameBitsWithAnyNumberOfThreads) {
     EXPECT_EQ(results[0], results[4]);
     EXPECT_EQ(results[1], results[3]);
     EXPECT_EQ(results[1], results[5]);
-}
-
-// Closed forms: a row of +-a has mean 0 and variance a^2; a constant row becomes the bias, because of eps.
-TEST(LayerNorm, ClosedForms) {
-    const datasets::Norm norm{{2, 2, 3, 3}, {10, 20, 30, 40}};
-    const std::vector<float> x{5, -5, 5, -5, 7, 7, 7, 7, 1e-3F, -1e-3F, 1e-3F, -1e-3F};
-    std::vector<float> result(x.size());
-    layer_norm(norm, dense(x.data(), 3, 4), dense(result.data(), 3, 4));
-    const double large = 5 / std::sqrt(25 + 1e-5);
-    const double small = 1e-3 / std::sqrt(1e-6 + 1e-5);
-    const std::vector<double> expected{
-        10 + 2 * large, 20 - 2 * large, 30 + 3 * large, 40 - 3 * large, 10, 20, 30, 40,
-        10 + 2 * small, 20 - 2 * small, 30 + 3 * small, 40 - 3 * small};
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-        EXPECT_FLOAT_EQ(result[i], static_cast<float>(expected[i])) << i;
-    }
-}
-
-// A large common offset, as massive channels and residuals have it, must not eat the variance.
-TEST(LayerNorm, SurvivesALargeMean) {
-    const datasets::Norm norm{std::vector<float>(4, 1.0F), std::vector<float>(4, 0.0F)};
-    std::vector<float> x{4096.5F, 4095.5F, 4096.5F, 4095.5F};
-    layer_norm(norm, dense(x.data(), 1, 4), dense(x.data(), 1, 4));
-    const auto expected = static_cast<float>(0.5 / std::sqrt(0.25 + 1e-5));
-    EXPECT_FLOAT_EQ(x[0], expected);
-    EXPECT_FLOAT_EQ(x[3], -expected);
-}
-
-TEST(Gelu, IsTheErfFormInBothTails) {
-    std::vector<float> x;
-    for (float value = -12; value <= 12; value += 0.01F) {
-        x.push_back(value);
-    }
-    std::vector<float> got = x;
-    gelu(got);
-    for (std::size_t i = 0; i < x.size(); ++i) {
-        // The tail of the normal distribution in extended precision.
-        const long double wide = x[i];
-        const auto expected =
-            static_cast<double>(wide * 0.5L * erfcl(-wide / std::numbers::sqrt2_v<long double>));
-        ASSERT_NEAR(double{got[i]}, expected, 1e-7 * std::abs(expected)) << x[i];
-    }
-    std::vector<float> known{0.0F, 1.0F, -3.0F};
-    gelu(known);
-    EXPECT_EQ(known[0], 0.0F);
-    EXPECT_NEAR(known[1], 0.8413447F, 1e-7F);
-    // The tanh form has -0.0036374 here.
-    EXPECT_NEAR(known[2], -0.0040497F, 1e-7F);
 }
 
 TEST(EncoderBlockPromises, RefusesWhatDoesNotFit) {

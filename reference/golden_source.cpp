@@ -4,7 +4,8 @@
 #include <stdexcept>
 #include <string>
 
-#include "reference/attention_rows.hpp"
+#include "reference/elementwise.hpp"
+#include "reference/extent.hpp"
 #include "reference/projection.hpp"
 #include "reference/softmax.hpp"
 
@@ -13,84 +14,104 @@ namespace {
 
 using datasets::head_width;
 using datasets::Op;
+using datasets::OpRange;
 using datasets::Rows;
-
-std::size_t slot(Op op) {
-    return static_cast<std::size_t>(op) - static_cast<std::size_t>(Op::query);
-}
 
 bool is_square(Op op) {
     return datasets::info(op).form == datasets::Form::square;
 }
 
-// All that the range needs from outside is the input of the layer.
-class InputSource final : public datasets::Source {
+bool is_kept(Op op) {
+    return !is_square(op) && op != Op::gelu;
+}
+
+OpRange runnable(const datasets::LayerCase& layer) {
+    return is_whole(layer) && !layer.stream.empty() ? datasets::layer_ops : datasets::attention_ops;
+}
+
+// All that the range needs from outside is what enters the layer.
+class Entrance final : public datasets::Source {
 public:
-    explicit InputSource(const datasets::LayerCase& layer) : layer_(layer) {}
+    Entrance(std::span<const float> tensor, std::int64_t width) : tensor_(tensor), width_(width) {}
 
     void rows(Op, Rows rows, std::span<float> out) const override {
-        const auto begin = layer_.input.begin() + rows.begin * layer_.shape.width();
-        std::copy_n(begin, out.size(), out.begin());
+        std::ranges::copy(tensor_.subspan(static_cast<std::size_t>(rows.begin * width_), out.size()),
+                          out.begin());
     }
 
 private:
-    const datasets::LayerCase& layer_;
+    std::span<const float> tensor_;
+    std::int64_t width_;
 };
 
 // Puts blocks into whole tensors. Blocks are disjoint, so pushing concurrently is safe.
 class Keeper final : public datasets::Sink {
 public:
-    Keeper(std::span<std::vector<float>> tensors, std::int64_t width) : tensors_(tensors), width_(width) {}
+    Keeper(std::map<Op, std::vector<float>>& tensors, const datasets::LayerShape& shape)
+        : tensors_(tensors), shape_(shape) {}
 
-    bool wants(Op op) const override { return !is_square(op); }
+    bool wants(Op op) const override { return is_kept(op); }
 
     void accept(Op op, Rows rows, const datasets::TensorView& values) override {
+        const std::int64_t width = columns_of(op, {-1, rows.begin, rows.count}, shape_);
         const std::int64_t column = std::max(rows.head, 0) * std::int64_t{head_width};
         for (std::int64_t i = 0; i < rows.count; ++i) {
             const std::span<const float> row = values.row(i);
-            std::ranges::copy(row, tensors_[slot(op)].begin() + (rows.begin + i) * width_ + column);
+            std::ranges::copy(row, tensors_.at(op).begin() + (rows.begin + i) * width + column);
         }
     }
 
 private:
-    std::span<std::vector<float>> tensors_;
-    std::int64_t width_;
+    std::map<Op, std::vector<float>>& tensors_;
+    const datasets::LayerShape& shape_;
 };
 
 }  // namespace
 
-GoldenSource::GoldenSource(const datasets::LayerCase& layer) : layer_(layer) {
+GoldenSource::GoldenSource(const datasets::LayerCase& layer) : layer_(layer), ops_(runnable(layer)) {
+    const std::vector<float>& entrance = ops_ == datasets::layer_ops ? layer.stream : layer.input;
+    if (entrance.empty()) {
+        throw std::invalid_argument(
+            "clip " + layer.clip + ", layer " + std::to_string(layer.layer) +
+            ": neither its input, nor its stream with the weights of its norms and MLP");
+    }
     GoldenLayer golden(layer);
-    for (const datasets::OpInfo& info : datasets::ops_in(datasets::attention_ops)) {
-        if (!is_square(info.op)) {
-            tensors_[slot(info.op)].resize(layer.input.size());
+    for (const datasets::OpInfo& info : datasets::ops_in(ops_)) {
+        if (is_kept(info.op)) {
+            tensors_[info.op].resize(elements_of(info.op, {-1, 0, layer.shape.context}, layer.shape));
         }
     }
     golden.collect_row_statistics(&statistics_);
-    Keeper keeper(tensors_, layer.shape.width());
-    golden.compute({}, InputSource(layer), keeper);
+    Keeper keeper(tensors_, layer.shape);
+    golden.compute({ops_, -1}, Entrance(entrance, layer.shape.width()), keeper);
 }
 
 void GoldenSource::rows(Op op, Rows rows, std::span<float> out) const {
-    const bool input = op == Op::attention_norm;
-    // The input has the form of the output: rows without heads.
-    if (out.size() != elements_of(input ? Op::output : op, rows, layer_.shape)) {
+    if (out.size() != elements_of(op, rows, layer_.shape)) {
         throw std::invalid_argument("rows of " + std::string(datasets::name(op)) +
                                     ": a span of another size");
     }
-    const std::int64_t width = layer_.shape.width();
-    const std::int64_t column = std::max(rows.head, 0) * std::int64_t{head_width};
-    if (!is_square(op)) {
-        const std::int64_t columns = rows.head < 0 ? width : head_width;
-        const float* from = tensor(op).data() + rows.begin * width + column;
-        for (std::int64_t i = 0; i < rows.count; ++i) {
-            std::copy_n(from + i * width, columns, out.begin() + i * columns);
-        }
-        return;
+    if (is_square(op)) {
+        return square_rows(op, rows, out);
     }
+    const std::int64_t columns = columns_of(op, rows, layer_.shape);
+    const std::int64_t width = columns_of(op, {-1, rows.begin, rows.count}, layer_.shape);
+    const std::int64_t column = std::max(rows.head, 0) * std::int64_t{head_width};
+    const bool from_fc1 = op == Op::gelu && ops_.contains(op);
+    const float* from = tensor(from_fc1 ? Op::fc1 : op).data() + rows.begin * width + column;
+    for (std::int64_t i = 0; i < rows.count; ++i) {
+        std::copy_n(from + i * width, columns, out.begin() + i * columns);
+    }
+    if (from_fc1) {
+        gelu(out);
+    }
+}
+
+void GoldenSource::square_rows(Op op, Rows rows, std::span<float> out) const {
     const std::int64_t keys = layer_.shape.context;
     const auto of_head = [&](Op of) {
-        return dense(tensor(of).data(), keys, width).slice(column, head_width);
+        return dense(tensor(of).data(), keys, layer_.shape.width())
+            .slice(rows.head * std::int64_t{head_width}, head_width);
     };
     const Matrix<float> square = dense(out.data(), rows.count, keys);
     gemm(Transpose::no, Transpose::yes, score_scale, of_head(Op::query).block(rows.begin, rows.count),
@@ -104,13 +125,17 @@ void GoldenSource::rows(Op op, Rows rows, std::span<float> out) const {
 }
 
 std::span<const float> GoldenSource::tensor(Op op) const {
-    if (op == Op::attention_norm) {
+    const auto kept = tensors_.find(op);
+    if (kept != tensors_.end()) {
+        return kept->second;
+    }
+    if (op == Op::embedding && !layer_.stream.empty()) {
+        return layer_.stream;
+    }
+    if (op == Op::attention_norm && !layer_.input.empty()) {
         return layer_.input;
     }
-    if (!datasets::attention_ops.contains(op) || is_square(op)) {
-        throw std::invalid_argument(std::string(datasets::name(op)) + " is not a kept golden tensor");
-    }
-    return tensors_[slot(op)];
+    throw std::invalid_argument(std::string(datasets::name(op)) + " is not a kept golden tensor");
 }
 
 }  // namespace reference

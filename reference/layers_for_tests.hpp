@@ -12,6 +12,8 @@
 #include <random>
 #include <set>
 #include <span>
+#include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -72,21 +74,90 @@ inline datasets::LayerCase random_layer(datasets::LayerShape shape, Logits logit
     return layer;
 }
 
+// Norms and MLP of a block, and its attention; gains that are far from 1, biases as large as what they join.
+inline datasets::BlockWeights random_block(datasets::LayerShape shape, Logits logits = Logits::benign,
+                                           std::uint32_t seed = 50) {
+    const std::int64_t width = shape.width();
+    const std::int64_t hidden = shape.mlp_width();
+    datasets::BlockWeights block;
+    const auto norm = [&](std::uint32_t first) {
+        return datasets::Norm{random_tensor(width, 0.7, first), random_tensor(width, 0.4, first + 1)};
+    };
+    block.attention_norm = norm(seed);
+    block.mlp_norm = norm(seed + 2);
+    block.attention = random_layer({1, shape.heads}, logits, seed + 4).weights.attention;
+    const double deviation = 1 / std::sqrt(static_cast<double>(width));
+    block.fc1 = {random_tensor(hidden * width, deviation, seed + 20), random_tensor(hidden, 1, seed + 21)};
+    block.fc2 = {random_tensor(width * hidden, deviation / 2, seed + 22), random_tensor(width, 1, seed + 23)};
+    return block;
+}
+
+// A layer with all of its weights and the stream that enters it, whose rows have a mean of 3.
+inline datasets::LayerCase whole_layer(datasets::LayerShape shape, Logits logits = Logits::benign,
+                                       std::uint32_t seed = 50) {
+    datasets::LayerCase layer;
+    layer.clip = "whole";
+    layer.shape = shape;
+    layer.weights = random_block(shape, logits, seed);
+    layer.stream = random_tensor(shape.context * shape.width(), 2, seed + 30);
+    for (float& value : layer.stream) {
+        value += 3;
+    }
+    return layer;
+}
+
+// Every op of a range.
+inline std::set<datasets::Op> ops_of(datasets::OpRange range) {
+    std::set<datasets::Op> ops;
+    for (const datasets::OpInfo& info : datasets::ops_in(range)) {
+        ops.insert(info.op);
+    }
+    return ops;
+}
+
+// What a range reads from outside.
+inline std::set<datasets::Op> upstream_of(datasets::OpRange range) {
+    std::set<datasets::Op> needed;
+    for (const datasets::OpInfo& info : datasets::ops_in(range)) {
+        for (const datasets::Op input : info.inputs) {
+            if (!range.contains(input)) {
+                needed.insert(input);
+            }
+        }
+    }
+    return needed;
+}
+
+// Refuses everything but a list of ops, and records what was asked.
+class GuardedSource final : public datasets::Source {
+public:
+    GuardedSource(const datasets::Source& inner, std::set<datasets::Op> allowed)
+        : inner_(inner), allowed_(std::move(allowed)) {}
+
+    void rows(datasets::Op op, datasets::Rows rows, std::span<float> out) const override {
+        const std::scoped_lock lock(mutex_);
+        asked_.insert(op);
+        if (!allowed_.contains(op)) {
+            throw std::logic_error("asked for " + std::string(datasets::name(op)));
+        }
+        inner_.rows(op, rows, out);
+    }
+    [[nodiscard]] std::set<datasets::Op> asked() const { return asked_; }
+
+private:
+    const datasets::Source& inner_;
+    std::set<datasets::Op> allowed_;
+    mutable std::mutex mutex_;
+    mutable std::set<datasets::Op> asked_;
+};
+
 // Keeps what arrives, whole; squares as [head, time, time]. Checks the contract of `Sink` for `work` on the
 // way.
 class Collector final : public datasets::Sink {
 public:
     explicit Collector(datasets::LayerShape shape, datasets::Work work = {},
-                       std::set<datasets::Op> wanted = attention())
+                       std::set<datasets::Op> wanted = ops_of(datasets::attention_ops))
         : shape_(shape), work_(work), wanted_(std::move(wanted)), tensors_(datasets::op_count) {}
-
-    static std::set<datasets::Op> attention() {
-        std::set<datasets::Op> ops;
-        for (const datasets::OpInfo& info : datasets::ops_in(datasets::attention_ops)) {
-            ops.insert(info.op);
-        }
-        return ops;
-    }
 
     bool wants(datasets::Op op) const override { return wanted_.contains(op); }
 
@@ -94,7 +165,7 @@ public:
         const std::scoped_lock lock(*mutex_);
         const bool square = datasets::info(op).form == datasets::Form::square;
         const std::int64_t columns = datasets::row_width(op, shape_);
-        const std::int64_t stride = square ? columns : shape_.width();
+        const std::int64_t stride = datasets::has_heads(op) && !square ? shape_.width() : columns;
         const std::int64_t first_row = square ? rows.head * shape_.context : 0;
         const std::int64_t first_column = !square && rows.head > 0 ? rows.head * columns : 0;
         const bool fits = wants(op) && work_.ops.contains(op) &&
@@ -137,7 +208,7 @@ public:
     [[nodiscard]] std::vector<float> rows(datasets::Op op, datasets::Rows rows) const {
         const bool square = datasets::info(op).form == datasets::Form::square;
         const std::int64_t columns = datasets::row_width(op, shape_);
-        const std::int64_t stride = square ? columns : shape_.width();
+        const std::int64_t stride = datasets::has_heads(op) && !square ? shape_.width() : columns;
         const std::int64_t begin = (square ? rows.head * shape_.context : 0) + rows.begin;
         const std::int64_t column = !square && rows.head > 0 ? rows.head * columns : 0;
         std::vector<float> out;

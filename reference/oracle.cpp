@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
-#include "reference/attention_rows.hpp"
+#include "reference/extent.hpp"
 
 namespace reference {
 namespace {
@@ -16,11 +18,13 @@ using datasets::Rows;
 using datasets::Source;
 
 // The oracle's own choice: a mix-up that it shared with the golden path would be invisible.
-const datasets::Linear& weights_of(Op op, const datasets::AttentionWeights& weights) {
-    return op == Op::query   ? weights.query
-           : op == Op::key   ? weights.key
-           : op == Op::value ? weights.value
-                             : weights.output;
+const datasets::Linear& weights_of(Op op, const datasets::BlockWeights& weights) {
+    return op == Op::query    ? weights.attention.query
+           : op == Op::key    ? weights.attention.key
+           : op == Op::value  ? weights.attention.value
+           : op == Op::output ? weights.attention.output
+           : op == Op::fc1    ? weights.fc1
+                              : weights.fc2;
 }
 
 std::vector<double> pull(const Source& upstream, Op op, Rows rows, std::int64_t columns) {
@@ -43,8 +47,8 @@ struct Result {
 };
 
 void project(Op op, Rows rows, const LayerCase& layer, const Source& upstream, const Result& result) {
-    const datasets::Linear& linear = weights_of(op, layer.weights.attention);
-    const std::int64_t width = layer.shape.width();
+    const datasets::Linear& linear = weights_of(op, layer.weights);
+    const std::int64_t width = op == Op::fc2 ? layer.shape.mlp_width() : layer.shape.width();
     const std::int64_t columns = columns_of(op, rows, layer.shape);
     const std::int64_t first = rows.head < 0 ? 0 : rows.head * std::int64_t{datasets::head_width};
     const Op input = datasets::info(op).inputs.front();
@@ -86,7 +90,7 @@ void score(Rows rows, const LayerCase& layer, const Source& upstream, const Resu
     }
 }
 
-void normalise(Rows rows, const LayerCase& layer, const Source& upstream, const Result& result) {
+void soften(Rows rows, const LayerCase& layer, const Source& upstream, const Result& result) {
     const std::int64_t keys = layer.shape.context;
     const std::vector<double> scores = pull(upstream, Op::scores, rows, keys);
     for (std::int64_t i = 0; i < rows.count; ++i) {
@@ -128,25 +132,159 @@ void mix(Rows rows, const LayerCase& layer, const Source& upstream, const Result
     }
 }
 
+double gelu_of(double x) {
+    // erfc, not 1 + erf: the latter loses every digit of the left tail.
+    return 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
+}
+
+void activate(const std::vector<double>& x, const Result& result) {
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        result.set(static_cast<std::int64_t>(i), gelu_of(x[i]), std::abs(x[i]));
+    }
+}
+
+void add(const std::vector<double>& a, const std::vector<double>& b, const Result& result) {
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        result.set(static_cast<std::int64_t>(i), a[i] + b[i], std::abs(a[i]) + std::abs(b[i]));
+    }
+}
+
+// Of rows as wide as the norm.
+void normalise(const std::vector<double>& x, const datasets::Norm& norm, const Result& result) {
+    const std::size_t width = norm.gain.size();
+    for (std::size_t begin = 0; begin < x.size(); begin += width) {
+        double mean = 0;
+        for (std::size_t j = 0; j < width; ++j) {
+            mean += x[begin + j];
+        }
+        mean /= static_cast<double>(width);
+        double variance = 0;
+        for (std::size_t j = 0; j < width; ++j) {
+            variance += (x[begin + j] - mean) * (x[begin + j] - mean);
+        }
+        variance /= static_cast<double>(width);
+        const double deviation = std::sqrt(variance + 1e-5);
+        for (std::size_t j = 0; j < width; ++j) {
+            const double gain{norm.gain[j]};
+            const double bias{norm.bias[j]};
+            result.set(
+                static_cast<std::int64_t>(begin + j), (x[begin + j] - mean) / deviation * gain + bias,
+                (std::abs(x[begin + j]) + std::abs(mean)) / deviation * std::abs(gain) + std::abs(bias));
+        }
+    }
+}
+
+// One convolution of the stem and what it reads.
+struct Convolution {
+    const datasets::Linear& linear;
+    Op input;
+    std::int64_t channels;  // of the input
+    std::int64_t frames;    // of the input
+    std::int64_t stride;
+};
+
+void convolve(Rows rows, const Convolution& conv, const Source& upstream, const Result& result) {
+    const auto outputs = static_cast<std::int64_t>(conv.linear.weight.size()) / (3 * conv.channels);
+    for (std::int64_t i = 0; i < rows.count; ++i) {
+        const std::int64_t centre = (rows.begin + i) * conv.stride;
+        const std::int64_t first = std::max<std::int64_t>(centre - 1, 0);
+        const std::int64_t last = std::min(centre + 1, conv.frames - 1);
+        const std::vector<double> x =
+            pull(upstream, conv.input, {-1, first, last - first + 1}, conv.channels);
+        for (std::int64_t out = 0; out < outputs; ++out) {
+            double sum = 0;
+            double magnitude = 0;
+            for (std::int64_t frame = first; frame <= last; ++frame) {
+                for (std::int64_t in = 0; in < conv.channels; ++in) {
+                    const std::int64_t k = frame - centre + 1;
+                    const double product =
+                        x[static_cast<std::size_t>((frame - first) * conv.channels + in)] *
+                        double{
+                            conv.linear.weight[static_cast<std::size_t>((out * conv.channels + in) * 3 + k)]};
+                    sum += product;
+                    magnitude += std::abs(product);
+                }
+            }
+            const double bias =
+                conv.linear.bias.empty() ? 0.0 : double{conv.linear.bias[static_cast<std::size_t>(out)]};
+            result.set(i * outputs + out, gelu_of(sum + bias), magnitude + std::abs(bias));
+        }
+    }
+}
+
+void require_size(std::size_t size, std::span<const double> value, std::span<const double> magnitude) {
+    if (value.size() != size || (!magnitude.empty() && magnitude.size() != size)) {
+        throw std::invalid_argument("the spans for oracle rows have another size than the rows");
+    }
+}
+
+void refuse(Op op, const char* piece) {
+    throw std::invalid_argument(std::string(datasets::name(op)) + " is not an op of " + piece);
+}
+
 }  // namespace
 
 void oracle_rows(Op op, Rows rows, const LayerCase& layer, const Source& upstream, std::span<double> value,
                  std::span<double> magnitude) {
-    const std::size_t size = elements_of(op, rows, layer.shape);
-    if (value.size() != size || (!magnitude.empty() && magnitude.size() != size)) {
-        throw std::invalid_argument("the spans for oracle rows have another size than the rows");
+    if (!datasets::layer_ops.contains(op)) {
+        refuse(op, "a layer");
     }
+    if (!datasets::attention_ops.contains(op) && !is_whole(layer)) {
+        refuse(op, "a layer without norms and MLP");
+    }
+    require_size(elements_of(op, rows, layer.shape), value, magnitude);
     const Result result{value, magnitude};
+    const auto whole_rows = [&](Op input) {
+        return pull(upstream, input, rows, columns_of(input, rows, layer.shape));
+    };
     switch (op) {
+        case Op::attention_norm:
+            return normalise(whole_rows(Op::embedding), layer.weights.attention_norm, result);
         case Op::scores:
             return score(rows, layer, upstream, result);
         case Op::probabilities:
-            return normalise(rows, layer, upstream, result);
+            return soften(rows, layer, upstream, result);
         case Op::context:
             return mix(rows, layer, upstream, result);
+        case Op::attention_residual:
+            return add(whole_rows(Op::embedding), whole_rows(Op::output), result);
+        case Op::mlp_norm:
+            return normalise(whole_rows(Op::attention_residual), layer.weights.mlp_norm, result);
+        case Op::gelu:
+            return activate(whole_rows(Op::fc1), result);
+        case Op::block:
+            return add(whole_rows(Op::attention_residual), whole_rows(Op::fc2), result);
         default:
             return project(op, rows, layer, upstream, result);
     }
+}
+
+void oracle_rows(Op op, Rows rows, const datasets::StemCase& stem, const Source& upstream,
+                 std::span<double> value, std::span<double> magnitude) {
+    const datasets::StemShape& shape = stem.shape;
+    if (!datasets::stem_ops.contains(op)) {
+        refuse(op, "the stem");
+    }
+    require_size(elements_of(op, rows, shape), value, magnitude);
+    const Result result{value, magnitude};
+    if (op == Op::conv1) {
+        return convolve(rows, {stem.weights.conv1, Op::mel, shape.mels, shape.frames, 1}, upstream, result);
+    }
+    if (op == Op::conv2) {
+        return convolve(rows, {stem.weights.conv2, Op::conv1, shape.width(), shape.frames, shape.stride},
+                        upstream, result);
+    }
+    const auto first = stem.weights.positions.begin() + rows.begin * shape.width();
+    add(pull(upstream, Op::conv2, rows, shape.width()), {first, first + rows.count * shape.width()}, result);
+}
+
+void oracle_rows(Op op, Rows rows, const datasets::EndCase& end, const Source& upstream,
+                 std::span<double> value, std::span<double> magnitude) {
+    if (op != Op::encoder) {
+        refuse(op, "the end of the encoder");
+    }
+    require_size(elements_of(op, rows, end.shape), value, magnitude);
+    normalise(pull(upstream, Op::block, rows, end.shape.width()), end.norm, {value, magnitude});
 }
 
 }  // namespace reference

@@ -127,6 +127,8 @@ TEST_F(Oracle, RefusesRowsThatDoNotExist) {
     };
     refuses(Op::attention_norm, {-1, 0, 1}, 128);
     refuses(Op::fc1, {-1, 0, 1}, 512);
+    refuses(Op::embedding, {-1, 0, 1}, 128);
+    refuses(Op::encoder, {-1, 0, 1}, 128);
     refuses(Op::scores, {-1, 0, 1}, 3);
     refuses(Op::scores, {2, 0, 1}, 3);
     refuses(Op::scores, {0, 0, 4}, 12);

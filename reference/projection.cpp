@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "reference/softmax.hpp"
+#include "reference/elementwise.hpp"
 
 namespace reference {
 namespace {

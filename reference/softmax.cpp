@@ -134,22 +134,6 @@ void divide_rows(Matrix<float> values, std::span<const float> divisor) {
     }
 }
 
-void add_to_rows(Matrix<float> values, std::span<const float> addend) {
-    const F32 d;
-    const std::size_t width = hn::Lanes(d);
-    const auto columns = static_cast<std::size_t>(values.columns);
-    for (std::int64_t i = 0; i < values.rows; ++i) {
-        float* HWY_RESTRICT row = values.row(i).data();
-        std::size_t j = 0;
-        for (; j + width <= columns; j += width) {
-            hn::StoreU(hn::Add(hn::LoadU(d, row + j), hn::LoadU(d, addend.data() + j)), d, row + j);
-        }
-        for (; j < columns; ++j) {
-            row[j] += addend[j];
-        }
-    }
-}
-
 void wide_exponentials(std::span<double> differences) {
     const F64 d;
     const std::size_t width = hn::Lanes(d);
@@ -171,7 +155,6 @@ namespace reference {
 
 HWY_EXPORT(exponentials);
 HWY_EXPORT(divide_rows);
-HWY_EXPORT(add_to_rows);
 HWY_EXPORT(wide_exponentials);
 
 void exponentials(Matrix<float> scores, std::span<float> row_max, std::span<float> row_sum) {
@@ -180,10 +163,6 @@ void exponentials(Matrix<float> scores, std::span<float> row_max, std::span<floa
 
 void divide_rows(Matrix<float> values, std::span<const float> divisor) {
     HWY_DYNAMIC_DISPATCH(divide_rows)(values, divisor);
-}
-
-void add_to_rows(Matrix<float> values, std::span<const float> addend) {
-    HWY_DYNAMIC_DISPATCH(add_to_rows)(values, addend);
 }
 
 void wide_softmax_row(std::span<const float> scores, std::span<double> value, std::span<float> distance) {

@@ -18,9 +18,6 @@ void exponentials(Matrix<float> scores, std::span<float> row_max, std::span<floa
 // values[i, :] /= divisor[i], correctly rounded.
 void divide_rows(Matrix<float> values, std::span<const float> divisor);
 
-// values[i, :] += addend, the same for every row.
-void add_to_rows(Matrix<float> values, std::span<const float> addend);
-
 // scores -> probabilities in fp64: value[j] = exp(score[j] - max) / sum. The exponential errs by a few 2^-53.
 // distance (may be empty) takes max - score[j], rounded to fp32.
 void wide_softmax_row(std::span<const float> scores, std::span<double> value, std::span<float> distance);

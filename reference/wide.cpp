@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "reference/attention_rows.hpp"
+#include "reference/extent.hpp"
 #include "reference/projection.hpp"
 #include "reference/softmax.hpp"
 
