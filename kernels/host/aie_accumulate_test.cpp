@@ -160,7 +160,7 @@ TEST(AieAccumulate, makes_a_matrix_by_vector_product) {
         double expected = 0;
         double magnitude = 0;
         for (unsigned k = 0; k < columns; ++k) {
-            const double product = static_cast<double>(float{a[k].get(i)}) * float{b.get(k)};
+            const double product = double{float{a[k].get(i)}} * double{float{b.get(k)}};
             expected += product;
             magnitude += std::abs(product);
         }
