@@ -129,10 +129,8 @@ std::vector<OpRange> steps_in(const Path& candidate, OpRange range) {
     return steps;
 }
 
+// Whether any row of the step was asked for.
 bool selected(const Selection& selection, OpRange step) {
-    if (selection.head >= 0 && !datasets::has_heads(step.last)) {
-        return false;
-    }
     return std::ranges::any_of(datasets::ops_in(step),
                                [&](const datasets::OpInfo& info) { return selection.judges(info.op); });
 }
