@@ -35,18 +35,24 @@ rm -rf "$folder/corpus" "$folder/found"
 mkdir -p "$folder/found"
 "$folder/datasets/fuzz_corpus" "$folder/corpus"
 
-# Reader, and target.
-runs=("safetensors checkpoint_fuzz" "ggml checkpoint_fuzz" "recording recording_fuzz")
+# HDF5 leaks on its own error paths, and asks for whatever a damaged file says.
+export ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=0
+
+# Reader, target, and largest input: short ones reach more of a header in the same time, long ones are whole.
+runs=(
+    "safetensors checkpoint_fuzz 600" "safetensors checkpoint_fuzz 200000"
+    "ggml checkpoint_fuzz 600" "ggml checkpoint_fuzz 200000"
+    "recording recording_fuzz 200000"
+)
 failed=0
 for run in "${runs[@]}"; do
-    read -r reader target <<<"$run"
-    log=$folder/$reader.log
-    # HDF5 leaks on its own error paths, and asks for whatever a damaged file says.
-    if ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=0 "$folder/datasets/$target" \
-        -max_total_time="$seconds" -max_len=200000 -rss_limit_mb=1024 -timeout=60 -print_final_stats=1 \
-        -artifact_prefix="$folder/found/$reader-" "$folder/corpus/$reader" >"$log" 2>&1; then
-        echo "$reader: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs in $seconds s," \
-            "$(find "$folder/corpus/$reader" -type f | wc -l) kept, none that the reader does not survive"
+    read -r reader target bytes <<<"$run"
+    log=$folder/$reader-$bytes.log
+    corpus=$folder/corpus/$reader
+    if "$folder/datasets/$target" -max_total_time="$seconds" -max_len="$bytes" -rss_limit_mb=1024 -timeout=60 \
+        -print_final_stats=1 -artifact_prefix="$folder/found/$reader-" "$corpus" >"$log" 2>&1; then
+        echo "$reader up to $bytes bytes: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs in" \
+            "$seconds s, $(find "$corpus" -type f | wc -l) kept, none that the reader does not survive"
     else
         echo "$reader: FAILED; input in $folder/found"
         tail -n 60 "$log"

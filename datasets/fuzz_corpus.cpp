@@ -30,6 +30,7 @@ void write_safetensors(const std::filesystem::path& folder) {
                 safetensors_of({{"encoder.conv1.weight", {2, 1, 3}, {1, 2, 3, 4, 5, 6}},
                                 {"encoder.conv1.bias", {2}, {1, 2}, ExampleDtype::f16},
                                 {"decoder.scalar", {}, {1}, ExampleDtype::bf16}}));
+    write_bytes(folder / "one_tensor", safetensors_of({{"a", {2}, {1, 2}}}));
     write_bytes(folder / "no_tensors", safetensors_bytes("{}  ", ""));
     write_bytes(folder / "index",
                 R"({"metadata": {"total_size": 8}, "weight_map": {"encoder.conv1.weight": "null"}})");
