@@ -38,21 +38,25 @@ mkdir -p "$folder/found"
 # HDF5 leaks on its own error paths, and asks for whatever a damaged file says.
 export ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=0
 
-# Reader, target, and largest input: short ones reach more of a header in the same time, long ones are whole.
+# Reader, target, largest input, and how many share the time of the reader: short inputs reach more of a header
+# in the same time, long ones are whole.
 runs=(
-    "safetensors checkpoint_fuzz 600" "safetensors checkpoint_fuzz 200000"
-    "ggml checkpoint_fuzz 600" "ggml checkpoint_fuzz 200000"
-    "recording recording_fuzz 200000"
+    "safetensors checkpoint_fuzz 600 2" "safetensors checkpoint_fuzz 200000 2"
+    "ggml checkpoint_fuzz 600 2" "ggml checkpoint_fuzz 200000 2"
+    "recording recording_fuzz 200000 1"
 )
 failed=0
 for run in "${runs[@]}"; do
-    read -r reader target bytes <<<"$run"
+    read -r reader target bytes sharing <<<"$run"
+    share=$(((seconds + sharing - 1) / sharing))
     log=$folder/$reader-$bytes.log
     corpus=$folder/corpus/$reader
-    if "$folder/datasets/$target" -max_total_time="$seconds" -max_len="$bytes" -rss_limit_mb=1024 -timeout=60 \
-        -print_final_stats=1 -artifact_prefix="$folder/found/$reader-" "$corpus" >"$log" 2>&1; then
-        echo "$reader up to $bytes bytes: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs in" \
-            "$seconds s, $(find "$corpus" -type f | wc -l) kept, none that the reader does not survive"
+    options=(-max_total_time="$share" -max_len="$bytes" -rss_limit_mb=1024 -timeout=60 -print_final_stats=1
+        -artifact_prefix="$folder/found/$reader-")
+    [ "$target" != checkpoint_fuzz ] || options+=(-dict=datasets/checkpoint_fuzz.dict)
+    if "$folder/datasets/$target" "${options[@]}" "$corpus" >"$log" 2>&1; then
+        inputs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+        echo "$reader: $inputs inputs of at most $bytes bytes in $share s, all survived"
     else
         echo "$reader: FAILED; input in $folder/found"
         tail -n 60 "$log"

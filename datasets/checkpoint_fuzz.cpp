@@ -47,8 +47,8 @@ void require_promises(const EncoderWeights& weights, const CheckpointSummary& su
 // libFuzzer's own mutation.
 extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
 
-// Changes the JSON header of a safetensors file and makes its length true again, two times of three: a mutation
-// that does not know the length hardly ever gets past it.
+// Changes the JSON header of a safetensors file and makes its length true again, two times of three: a
+// mutation that does not know the length hardly ever gets past it.
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t most,
                                                unsigned int seed) {
     constexpr std::size_t length_bytes = 8;

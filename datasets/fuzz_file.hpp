@@ -1,5 +1,5 @@
-// The input of a fuzz target as a file that readers can open by name. On disk: HDF5 resolves names itself, and
-// refuses files that live in memory only.
+// The input of a fuzz target as a file that readers can open by name. On disk: HDF5 resolves names itself,
+// and refuses files that live in memory only.
 #pragma once
 
 #include <unistd.h>
