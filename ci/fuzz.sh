@@ -38,8 +38,8 @@ mkdir -p "$folder/found"
 # HDF5 leaks on its own error paths, and asks for whatever a damaged file says.
 export ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=0
 
-# Reader, target, largest input, and how many share the time of the reader: short inputs reach more of a header
-# in the same time, long ones are whole.
+# Reader, target, largest input, and how many share the time of the reader: short inputs reach more of a
+# header in the same time, long ones are whole.
 runs=(
     "safetensors checkpoint_fuzz 600 2" "safetensors checkpoint_fuzz 200000 2"
     "ggml checkpoint_fuzz 600 2" "ggml checkpoint_fuzz 200000 2"
