@@ -3,12 +3,10 @@
 // bare_sgemm/<context>/<row block>, softmax/<context>. One iteration is one layer of Whisper base (8 heads).
 #include <benchmark/benchmark.h>
 #include <sys/resource.h>
-#include <tbb/enumerable_thread_specific.h>
-#include <tbb/parallel_for.h>
 
 #include <algorithm>
-#include <random>
 
+#include "reference/bare_products.hpp"
 #include "reference/golden.hpp"
 #include "reference/softmax.hpp"
 
@@ -16,29 +14,21 @@ namespace {
 
 using datasets::head_width;
 using reference::dense;
-using reference::Transpose;
+using reference::normal_tensor;
 
 constexpr int heads = 8;
 constexpr std::int64_t width = std::int64_t{heads} * head_width;
-
-std::vector<float> normal(std::int64_t size, float deviation, unsigned seed) {
-    std::minstd_rand random(seed);
-    std::normal_distribution<float> distribution(0, deviation);
-    std::vector<float> values(static_cast<std::size_t>(size));
-    std::ranges::generate(values, [&] { return distribution(random); });
-    return values;
-}
 
 // Logits of a few units, as trained attention has them.
 datasets::LayerCase make_layer(std::int64_t context) {
     datasets::LayerCase layer;
     layer.shape = {context, heads};
     unsigned seed = 1;
-    layer.input = normal(context * width, 1, seed);
+    layer.input = normal_tensor(context * width, 1, seed);
     for (datasets::Linear* linear : {&layer.weights.attention.query, &layer.weights.attention.key,
                                      &layer.weights.attention.value, &layer.weights.attention.output}) {
-        linear->weight = normal(width * width, 0.06F, ++seed);
-        linear->bias = normal(width, 0.1F, ++seed);
+        linear->weight = normal_tensor(width * width, 0.06F, ++seed);
+        linear->bias = normal_tensor(width, 0.1F, ++seed);
     }
     layer.weights.attention.key.bias.clear();
     return layer;
@@ -83,61 +73,29 @@ void golden(benchmark::State& state) {
 // The products of one layer's attention and nothing else, with every tensor in place.
 class BareLayer {
 public:
-    BareLayer(std::int64_t context, std::int64_t block) : layer_(make_layer(context)), block_(block) {
+    BareLayer(std::int64_t context, std::int64_t block) : layer_(make_layer(context)), products_(block) {
         for (std::vector<float>* tensor : {&query_, &key_, &value_, &context_, &output_}) {
             tensor->resize(layer_.input.size());
         }
     }
 
     void run() {
-        project(layer_.input, layer_.weights.attention.query, query_);
-        project(layer_.input, layer_.weights.attention.key, key_);
-        project(layer_.input, layer_.weights.attention.value, value_);
-        parallel(heads * blocks(), [&](std::int64_t task) {
-            const std::int64_t column = task / blocks() * head_width;
-            const std::int64_t begin = task % blocks() * block_;
-            const std::int64_t rows = std::min(block_, layer_.shape.context - begin);
-            const std::int64_t keys = layer_.shape.context;
-            std::vector<float>& scratch = scratches_.local();
-            scratch.resize(static_cast<std::size_t>(block_ * keys));
-            const auto scores = dense(scratch.data(), rows, keys);
-            gemm(Transpose::no, Transpose::yes, 0.125F,
-                 of(query_).block(begin, rows).slice(column, head_width), of(key_).slice(column, head_width),
-                 0.0F, scores);
-            gemm(Transpose::no, Transpose::no, 1.0F, scores, of(value_).slice(column, head_width), 0.0F,
-                 of(context_).block(begin, rows).slice(column, head_width));
-        });
-        project(context_, layer_.weights.attention.output, output_);
+        const datasets::AttentionWeights& weights = layer_.weights.attention;
+        products_.multiply(of(layer_.input), weights.query.weight, of(query_));
+        products_.multiply(of(layer_.input), weights.key.weight, of(key_));
+        products_.multiply(of(layer_.input), weights.value.weight, of(value_));
+        products_.attend(of(query_), of(key_), of(value_), of(context_));
+        products_.multiply(of(context_), weights.output.weight, of(output_));
     }
 
 private:
-    [[nodiscard]] std::int64_t blocks() const { return (layer_.shape.context + block_ - 1) / block_; }
-
     reference::Matrix<float> of(std::vector<float>& tensor) {
         return dense(tensor.data(), layer_.shape.context, width);
     }
 
-    template <typename Body>
-    static void parallel(std::int64_t tasks, const Body& body) {
-        tbb::parallel_for(
-            tbb::blocked_range<std::int64_t>(0, tasks, 1),
-            [&](const tbb::blocked_range<std::int64_t>& range) { body(range.begin()); },
-            tbb::simple_partitioner{});
-    }
-
-    void project(std::vector<float>& from, const datasets::Linear& linear, std::vector<float>& to) {
-        parallel(blocks(), [&](std::int64_t task) {
-            const std::int64_t begin = task * block_;
-            const std::int64_t rows = std::min(block_, layer_.shape.context - begin);
-            gemm(Transpose::no, Transpose::yes, 1.0F, of(from).block(begin, rows),
-                 dense(linear.weight.data(), width, width), 0.0F, of(to).block(begin, rows));
-        });
-    }
-
     datasets::LayerCase layer_;
-    std::int64_t block_;
+    reference::BareProducts products_;
     std::vector<float> query_, key_, value_, context_, output_;
-    tbb::enumerable_thread_specific<std::vector<float>> scratches_;
 };
 
 void bare_sgemm(benchmark::State& state) {
@@ -152,7 +110,7 @@ void bare_sgemm(benchmark::State& state) {
 void softmax(benchmark::State& state) {
     const std::int64_t context = state.range(0);
     constexpr std::int64_t rows = 192;
-    const std::vector<float> scores = normal(rows * context, 3, 1);
+    const std::vector<float> scores = normal_tensor(rows * context, 3, 1);
     std::vector<float> slab(scores.size());
     std::vector<float> maxima(rows);
     std::vector<float> sums(rows);

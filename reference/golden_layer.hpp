@@ -17,7 +17,7 @@ namespace reference {
 // Rounding points, all fp32: a norm, computed in fp64, once at its end; each linear layer after its sum and
 // after its bias; scores after their sum (the scale 1/8 is exact); the exponential (2^-22 + |x| 2^-23 of
 // it) and the row sum; context after the sum of exponential x value, then after the division by the row
-// sum; GELU, computed in fp64, once at its end; the residual sums. Probabilities are exponential / row sum,
+// sum; GELU in its subtrahend and at its end; the residual sums. Probabilities are exponential / row sum,
 // emitted where the sink wants them; the context is made of the unnormalised exponentials whether or not it
 // does, so a sink never changes a result. Only a range that begins at `context` reads probabilities, and
 // then they come from the source.

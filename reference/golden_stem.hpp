@@ -16,7 +16,7 @@ namespace reference {
 //
 // A convolution is one matrix product for each row block: the frames that a row reads stand side by side in
 // a strip that stays in cache, and the weights are packed once to [out, 3 in] to match. Rounding points,
-// all fp32: the sum, the bias, GELU (computed in fp64), the position. Results do not depend on the number
+// all fp32: the sum, the bias, GELU (elementwise.hpp), the position. Results do not depend on the number
 // of threads.
 class GoldenStem final : public datasets::PreparedLayer {
 public:

@@ -1,10 +1,13 @@
 #!/usr/bin/python3
-"""Times the golden attention against numpy and PyTorch, and against its own bare matrix products, in one run.
+"""Times the golden path against numpy and PyTorch, and against its own bare matrix products, in one run.
 
-    reference/peer_bench.py BENCH [--contexts 1500 3001] [--rounds 9]
+    reference/peer_bench.py BENCH [--piece attention] [--contexts 1500 3001] [--rounds 9]
+    reference/peer_bench.py BENCH --piece encoder --contexts 1500
 
-BENCH is the built `bench` executable. One layer of Whisper base (width 512, 8 heads), float32, the same
-work for all: four projections, scaled scores, softmax, context. Each round runs every contestant once,
+BENCH is the built `bench` executable. `attention` is that of one layer of Whisper base (width 512, 8
+heads), float32, the same work for all: four projections, scaled scores, softmax, context. `encoder` is all
+of Whisper base, from 80 mels to the last norm, with exact GELU; PyTorch runs it once with matrix products
+and softmax, and once with the attention function that it offers. Each round runs every contestant once,
 one after the other, so that a busy machine disturbs all of them alike; the ratios are taken within a
 round, and their median is printed.
 
@@ -25,7 +28,12 @@ import time
 WIDTH, HEADS = 512, 8
 HEAD_WIDTH = WIDTH // HEADS
 ROW_BLOCKS = (64, 128, 192, 256, 384, 512)
-PEERS = ("numpy row blocks", "numpy whole heads", "torch")
+MELS, LAYERS = 80, 6
+PEERS = {
+    "attention": ("numpy row blocks", "numpy whole heads", "torch"),
+    "encoder": ("torch matmul", "torch fused"),
+}
+BENCHES = {"attention": ("golden", "bare_sgemm"), "encoder": ("encoder", "bare_encoder_sgemm")}
 
 
 def numpy_attention(context, row_block):
@@ -69,10 +77,73 @@ def torch_attention(context):
     return run
 
 
+def torch_encoder(context, fused):
+    """The published encoder: two convolutions, positions, pre-norm blocks, a last norm."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    torch.manual_seed(1)
+
+    def attend(query, key, value):
+        if fused:
+            # Public since PyTorch 2.0, where it returns the context alone.
+            attention = getattr(functional, "scaled_dot_product_attention", None)
+            if attention is not None:
+                return attention(query, key, value)
+            return functional._scaled_dot_product_attention(query, key, value)[0]
+        scores = (query * HEAD_WIDTH**-0.5) @ key.transpose(-1, -2)
+        return torch.softmax(scores, dim=-1) @ value
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention_norm, self.mlp_norm = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
+            self.query, self.value, self.out = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
+            self.key = nn.Linear(WIDTH, WIDTH, bias=False)
+            self.mlp = nn.Sequential(nn.Linear(WIDTH, 4 * WIDTH), nn.GELU(), nn.Linear(4 * WIDTH, WIDTH))
+
+        def forward(self, x):
+            normal = self.attention_norm(x)
+            heads = [
+                projection(normal).view(1, -1, HEADS, HEAD_WIDTH).transpose(1, 2)
+                for projection in (self.query, self.key, self.value)
+            ]
+            x = x + self.out(attend(*heads).transpose(1, 2).reshape(1, -1, WIDTH))
+            return x + self.mlp(self.mlp_norm(x))
+
+    class Encoder(nn.Module):
+        def __init__(self, stride):
+            super().__init__()
+            self.conv1 = nn.Conv1d(MELS, WIDTH, 3, padding=1)
+            self.conv2 = nn.Conv1d(WIDTH, WIDTH, 3, padding=1, stride=stride)
+            self.positions = torch.randn(context, WIDTH)
+            self.blocks = nn.Sequential(*(Block() for _ in range(LAYERS)))
+            self.norm = nn.LayerNorm(WIDTH)
+
+        def forward(self, mel):
+            x = functional.gelu(self.conv2(functional.gelu(self.conv1(mel))))
+            return self.norm(self.blocks(x.transpose(1, 2) + self.positions))
+
+    stride = 2 if context == 1500 else 1
+    encoder = Encoder(stride).eval()
+    mel = torch.randn(1, MELS, stride * context)
+
+    def run():
+        with torch.no_grad():
+            result = encoder(mel)
+        assert result.shape == (1, context, WIDTH)
+        return result
+
+    return run
+
+
 def serve(peer, context):
     """Runs once per line of input and answers with the milliseconds."""
     if peer == "torch":
         run = torch_attention(context)
+    elif peer.startswith("torch"):
+        run = torch_encoder(context, fused=peer == "torch fused")
     else:
         run = numpy_attention(context, 192 if peer == "numpy row blocks" else context)
     for _ in range(2):
@@ -121,15 +192,16 @@ def run_bench(bench, pattern):
     return best
 
 
-def compare(bench, context, rounds):
-    golden, blocks = f"golden/{context}", [f"bare_sgemm/{context}/{block}" for block in ROW_BLOCKS]
+def compare(bench, piece, context, rounds):
+    path, bare = BENCHES[piece]
+    golden, blocks = f"{path}/{context}", [f"{bare}/{context}/{block}" for block in ROW_BLOCKS]
     first = run_bench(bench, f"^{golden}/")[golden]
     core_type = first["label"]
-    peers = {peer: Peer(peer, context, core_type) for peer in PEERS}
-    times = {name: [] for name in (golden, *blocks, *PEERS)}
+    peers = {peer: Peer(peer, context, core_type) for peer in PEERS[piece]}
+    times = {name: [] for name in (golden, *blocks, *peers)}
     cpu_times = {name: [] for name in (golden, *blocks)}
     for _ in range(rounds):
-        for pattern in (f"^{golden}/", f"^bare_sgemm/{context}/"):
+        for pattern in (f"^{golden}/", f"^{bare}/{context}/"):
             for name, entry in run_bench(bench, pattern).items():
                 times[name].append(entry["real_time"])
                 cpu_times[name].append(entry["cpu_time"])
@@ -137,16 +209,16 @@ def compare(bench, context, rounds):
             times[name].append(peer.milliseconds())
     for peer in peers.values():
         peer.close()
-    print(f"\ncontext {context}, BLAS kernels {core_type}, {os.cpu_count()} CPUs, {rounds} rounds; "
+    print(f"\n{piece}, context {context}, BLAS kernels {core_type}, {os.cpu_count()} CPUs, {rounds} rounds; "
           f"golden peak memory {first['peak_process_mb']:.0f} MB")
     for name, values in times.items():
         cpu = f"   CPU time {statistics.median(cpu_times[name]):8.1f} ms" if name in cpu_times else ""
         print(f"  {name:20} median {statistics.median(values):8.1f} ms   least {min(values):8.1f} ms{cpu}")
     # The fastest schedule is what golden is slowest against. Picked per round it would be the luckiest.
-    for name, measured in (("golden / fastest bare sgemm", times), ("  the same in CPU time", cpu_times)):
+    for name, measured in ((f"{path} / fastest bare sgemm", times), ("  the same in CPU time", cpu_times)):
         report(name, max((ratios(measured, golden, block) for block in blocks), key=statistics.median))
-    for peer in PEERS:
-        report(f"{peer} / golden", ratios(times, peer, golden))
+    for peer in peers:
+        report(f"{peer} / {path}", ratios(times, peer, golden))
 
 
 def ratios(times, above, below):
@@ -162,9 +234,10 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("bench", nargs="?", help="the built bench executable")
+    parser.add_argument("--piece", choices=PEERS, default="attention")
     parser.add_argument("--contexts", type=int, nargs="+", default=[1500, 3001])
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--serve", choices=PEERS, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
         serve(arguments.serve, arguments.contexts[0])
@@ -172,7 +245,7 @@ def main():
     if not arguments.bench:
         parser.error("the bench executable is missing")
     for context in arguments.contexts:
-        compare(arguments.bench, context, arguments.rounds)
+        compare(arguments.bench, arguments.piece, context, arguments.rounds)
 
 
 if __name__ == "__main__":
