@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-bash ci/install.sh clang libclang-rt-dev
+bash ci/install.sh clang libclang-rt-dev python3-torch
 cmake --preset ci
 cmake --build --preset ci
 exec ctest --preset ci --parallel "$(nproc)" "$@"

@@ -37,8 +37,8 @@
 // n_head, n_layer, head_dim = 64, source, producer, model_id. bf16 is an HDF5 float type that h5py and h5dump
 // show as numbers. Only hard links are followed; what lies outside this layout is ignored; other names inside
 // attn, mlp, attn_norm, mlp_norm and end are refused.
-// What our writer writes at once (a clip, a layer, its weights, the end) has the attribute content_sha256 over
-// the sorted lines "<path> <sha256>\n" of its datasets, by which a recording that is resumed is judged.
+// What our writer writes at once (a clip, a layer, its weights, the end) has the attribute content_sha256
+// over the sorted lines "<path> <sha256>\n" of its datasets, by which a recording that is resumed is judged.
 // write_minimal_recording.py shows how any Python program makes such a file; record_activations.py records
 // the encoders of openai/whisper and of Hugging Face transformers.
 #pragma once
@@ -158,11 +158,11 @@ struct WriterOptions {
 };
 
 // Writes into the temporary `<file>.partial` and renames it in `finish`. Destroyed before that, it removes
-// the temporary, or leaves it for a later `resume`. Hashing and writing happen in the background, one layer at a
-// time: memory is two layers, whatever the number of layers and clips, and a fault of the disk may be
-// reported by a later call. All that is written at once (a layer, a clip) reaches the file system before the
-// next begins, so that a killed process leaves what it finished, unless it is killed while HDF5 flushes its
-// structure.
+// the temporary, or leaves it for a later `resume`. Hashing and writing happen in the background, one layer
+// at a time: memory is two layers, whatever the number of layers and clips (but for HDF5's structure, some
+// KB a dataset), and a fault of the disk may be reported by a later call. All that is written at once (a
+// layer, a clip) reaches the file system before the next begins, so that a killed process leaves what it
+// finished, unless it is killed while HDF5 flushes its structure.
 //
 // Without `resume` a temporary that was left is overwritten. With it, every dataset in it is verified first,
 // and all that describes the recording (but created_utc) must be what it was: else ReadError, and the

@@ -1,5 +1,5 @@
-// The optional parts of a recording, which make it one of a whole encoder: what goes in comes out bit for bit,
-// here and in h5py; what contradicts the schema is refused by object and reason.
+// The optional parts of a recording, which make it one of a whole encoder: what goes in comes out bit for
+// bit, here and in h5py; what contradicts the schema is refused by object and reason.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <gmock/gmock.h>
