@@ -10,7 +10,6 @@
 
 #include "harness/gate.hpp"
 #include "reference/oracle.hpp"
-#include "reference/wide.hpp"
 
 namespace harness {
 namespace {
@@ -31,18 +30,41 @@ struct Energy {
     }
 };
 
-// fp64 rows of an op, computed apart from the golden.
-using Reference = std::function<void(Op, Rows, std::span<double>)>;
+// fp64 rows of an op, computed apart from the golden from the golden's own upstream.
+using Oracle = std::function<void(Op, Rows, std::span<double>)>;
 
-Energy compare_row(const datasets::LayerShape& shape, const datasets::Source& golden,
-                   const Reference& reference, Op op, Rows rows) {
-    const auto width = index(datasets::row_width(op, shape));
-    std::vector<float> got(width);
-    std::vector<double> expected(width);
+template <typename Piece>
+Oracle oracle_of(const Piece& piece, const datasets::Source& golden) {
+    return [&](Op op, Rows rows, std::span<double> expected) {
+        reference::oracle_rows(op, rows, piece, golden, expected, {});
+    };
+}
+
+// An op, and the rows of each of its heads on which it is checked.
+struct Sampled {
+    Op op;
+    std::int64_t width;  // of one row, of one head where the op has heads
+    int heads;
+    std::vector<std::int64_t> rows;
+};
+
+Sampled sampled(Op op, const datasets::LayerShape& shape, std::uint64_t seed) {
+    return {op, datasets::row_width(op, shape), datasets::has_heads(op) ? shape.heads : 1,
+            certified_rows(shape.context, seed)};
+}
+
+Sampled sampled(Op op, const datasets::StemShape& shape, std::uint64_t seed) {
+    return {op, datasets::row_width(op, shape), 1, certified_rows(datasets::row_count(op, shape), seed)};
+}
+
+Energy compare_row(std::int64_t width, const datasets::Source& golden, const Oracle& oracle, Op op,
+                   Rows rows) {
+    std::vector<float> got(index(width));
+    std::vector<double> expected(index(width));
     golden.rows(op, rows, got);
-    reference(op, rows, expected);
+    oracle(op, rows, expected);
     Energy energy;
-    for (std::size_t c = 0; c < width; ++c) {
+    for (std::size_t c = 0; c < expected.size(); ++c) {
         const double difference = double{got[c]} - expected[c];
         energy.error += difference * difference;
         energy.reference += expected[c] * expected[c];
@@ -50,14 +72,14 @@ Energy compare_row(const datasets::LayerShape& shape, const datasets::Source& go
     return energy;
 }
 
-// Relative error of the golden over `rows` of each head, noted in `out`.
-void check_op(const datasets::LayerShape& shape, const datasets::Source& golden, const Reference& reference,
-              Op op, const std::vector<std::int64_t>& rows, Certificate& out) {
-    const int heads = datasets::has_heads(op) ? shape.heads : 1;
-    std::vector<Energy> partial(rows.size() * index(heads));
+// Relative error of the golden over the sampled rows of each head, noted in `out`.
+void check_op(const Sampled& sample, const datasets::Source& golden, const Oracle& oracle, Certificate& out) {
+    const Op op = sample.op;
+    std::vector<Energy> partial(sample.rows.size() * index(sample.heads));
     tbb::parallel_for(std::size_t{0}, partial.size(), [&](std::size_t i) {
-        const int head = datasets::has_heads(op) ? int(i / rows.size()) : -1;
-        partial[i] = compare_row(shape, golden, reference, op, {head, rows[i % rows.size()], 1});
+        const int head = datasets::has_heads(op) ? int(i / sample.rows.size()) : -1;
+        const std::int64_t row = sample.rows[i % sample.rows.size()];
+        partial[i] = compare_row(sample.width, golden, oracle, op, {head, row, 1});
     });
     Energy sum;
     for (const Energy& energy : partial) {
@@ -126,12 +148,8 @@ std::vector<std::int64_t> certified_rows(std::int64_t context, std::uint64_t see
 Certificate certify(const datasets::LayerCase& layer, const reference::GoldenSource& golden,
                     datasets::OpRange ops, std::uint64_t seed) {
     Certificate out;
-    const auto rows = certified_rows(layer.shape.context, seed);
-    const Reference oracle = [&](Op op, Rows of, std::span<double> expected) {
-        reference::oracle_rows(op, of, layer, golden, expected, {});
-    };
     for (const datasets::OpInfo& info : datasets::ops_in(ops)) {
-        check_op(layer.shape, golden, oracle, info.op, rows, out);
+        check_op(sampled(info.op, layer.shape, seed), golden, oracle_of(layer, golden), out);
     }
     for (const auto& [op, recorded] : layer.recorded) {
         if (!ops.contains(op)) {
@@ -151,13 +169,17 @@ Certificate certify(const datasets::LayerCase& layer, const reference::GoldenSou
     return out;
 }
 
+Certificate certify(const datasets::StemCase& stem, const datasets::Source& golden, std::uint64_t seed) {
+    Certificate out;
+    for (const datasets::OpInfo& info : datasets::ops_in(datasets::stem_ops)) {
+        check_op(sampled(info.op, stem.shape, seed), golden, oracle_of(stem, golden), out);
+    }
+    return out;
+}
+
 Certificate certify(const datasets::EndCase& end, const datasets::Source& golden, std::uint64_t seed) {
     Certificate out;
-    const reference::WideReference wide(end, golden);
-    const Reference rows_of = [&](Op op, Rows of, std::span<double> expected) {
-        wide.rows(op, of, expected, {});
-    };
-    check_op(end.shape, golden, rows_of, Op::encoder, certified_rows(end.shape.context, seed), out);
+    check_op(sampled(Op::encoder, end.shape, seed), golden, oracle_of(end, golden), out);
     return out;
 }
 

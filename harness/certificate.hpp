@@ -27,7 +27,11 @@ std::vector<std::int64_t> certified_rows(std::int64_t context, std::uint64_t see
 Certificate certify(const datasets::LayerCase& layer, const reference::GoldenSource& golden,
                     datasets::OpRange ops, std::uint64_t seed);
 
-// Checks `encoder` against fp64 rows (reference/wide.hpp) on at least 64 rows.
+// Checks conv1, conv2 and embedding against the oracle fed with the golden's own upstream, on at least 64
+// rows of each. `golden` serves mel to embedding, any rows.
+Certificate certify(const datasets::StemCase& stem, const datasets::Source& golden, std::uint64_t seed);
+
+// Checks `encoder` against the oracle on at least 64 rows. `golden` serves block and encoder.
 Certificate certify(const datasets::EndCase& end, const datasets::Source& golden, std::uint64_t seed);
 
 }  // namespace harness

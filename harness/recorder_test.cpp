@@ -82,17 +82,5 @@ TEST(AudioSeconds, FollowTheStrideOfTheEncoder) {
     EXPECT_DOUBLE_EQ(audio_seconds_of(250), 5.0);
 }
 
-TEST(Certificate, SamplesAtLeast64RowsAndTheEdges) {
-    for (const std::int64_t context : {1, 2, 63, 64, 65, 127, 1500, 3001}) {
-        const auto rows = certified_rows(context, 1);
-        EXPECT_GE(std::int64_t(rows.size()), std::min<std::int64_t>(64, context)) << context;
-        EXPECT_EQ(rows.front(), 0);
-        EXPECT_EQ(rows.back(), context - 1);
-        EXPECT_TRUE(std::ranges::is_sorted(rows));
-        EXPECT_EQ(std::ranges::adjacent_find(rows), rows.end());
-    }
-    EXPECT_NE(certified_rows(1500, 1), certified_rows(1500, 2));
-}
-
 }  // namespace
 }  // namespace harness
