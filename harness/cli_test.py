@@ -110,6 +110,18 @@ class Cli(unittest.TestCase):
         self.assertEqual([(row["layer"], row["op"], row["input"]) for row in rows],
                          [(layer, "context", "isolated") for layer in (0, 2, 3)])
 
+    def test_a_run_that_judges_nothing_exits_3(self):
+        # The fused design has no scores of its own: their row only says which op covers them.
+        for given in ([], ["--input", "isolated"]):
+            run = self.path / "nothing.json"
+            done = self.run_harness("--layer", "0", "--compare", "--dataset", self.recording, "--design",
+                                    "fused", "--op", "scores", *given, "--json", run, expect=3)
+            self.assertIn("0 rows judged, exit code 3", done.stdout)
+            record = json.loads(run.read_text())
+            self.assertEqual(record["verdict"], "not_run")
+            self.assertEqual({row["verdict"] for row in record["rows"]}, {"covered"})
+            self.assertEqual(record["clips"], [])
+
     def test_usage_errors_exit_2_and_list_what_is_valid(self):
         compare = ("--compare", "--dataset", self.recording)
         self.one_line(self.run_harness("--bogus", expect=2), "--bogus", "--layer")

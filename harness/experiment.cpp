@@ -143,10 +143,15 @@ void mistrust(CaseResult& result) {
     result.layer.headline = {Verdict::mistrusted, reason};
 }
 
+// Whether anything was judged, and all of it passed.
 bool passed(const CaseResult& result) {
-    return std::ranges::all_of(result.rows, [](const OpRow& row) {
-        return row.judgement.verdict == Verdict::passed || row.judgement.verdict == Verdict::covered;
-    });
+    std::vector<Verdict> verdicts;
+    for (const OpRow& row : result.rows) {
+        if (row.judgement.verdict != Verdict::covered) {
+            verdicts.push_back(row.judgement.verdict);
+        }
+    }
+    return worst_verdict(verdicts) == Verdict::passed;
 }
 
 // Each step alone, on golden upstream. Returns what the device counted.

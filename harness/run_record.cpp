@@ -261,11 +261,15 @@ Verdict overall_verdict(const RunRecord& record) {
         seen.push_back(row.judgement.verdict);
     }
     for (const LayerRow& layer : record.layers) {
-        seen.push_back(layer.headline.verdict == Verdict::not_run ? Verdict::passed : layer.headline.verdict);
+        if (layer.headline.verdict != Verdict::not_run) {
+            seen.push_back(layer.headline.verdict);
+        }
         if (layer.differing_elements > 0) {
             seen.push_back(Verdict::unstable);
         }
     }
+    // A covered row says where the verdict is to be found; it is none.
+    std::erase(seen, Verdict::covered);
     return worst_verdict(seen);
 }
 

@@ -136,7 +136,8 @@ enum class ExitCode : int {
 // does.
 Verdict worst_verdict(const std::vector<Verdict>& verdicts);
 
-// The worst verdict over all rows and layers.
+// The worst verdict over all rows, encoders and headlines that were asked for; not_run where none judged
+// anything: covered rows alone do not.
 Verdict overall_verdict(const RunRecord& record);
 ExitCode exit_code(Verdict verdict);
 

@@ -58,7 +58,17 @@ TEST(RunRecord, TheWorstVerdictDecides) {
 }
 
 TEST(RunRecord, NothingJudgedIsNotAPass) {
-    EXPECT_EQ(overall_verdict(RunRecord{}), Verdict::not_run);
+    RunRecord record;
+    EXPECT_EQ(overall_verdict(record), Verdict::not_run);
+    record.layers.emplace_back();  // its headline was not asked for
+    EXPECT_EQ(overall_verdict(record), Verdict::not_run);
+    OpRow row;
+    row.judgement = {Verdict::covered, "covered by scores..context"};
+    record.rows = {row};
+    EXPECT_EQ(overall_verdict(record), Verdict::not_run);
+    row.judgement = {Verdict::passed, ""};
+    record.rows.push_back(row);
+    EXPECT_EQ(overall_verdict(record), Verdict::passed);
     EXPECT_EQ(exit_code(Verdict::not_run), ExitCode::could_not_run);
 }
 
