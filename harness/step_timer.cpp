@@ -10,33 +10,21 @@ namespace {
 using datasets::OpRange;
 using datasets::Part;
 
-// The time of the golden's parts, which come in the same order every time.
-std::vector<std::vector<double>> time_golden(datasets::PreparedLayer& golden, datasets::Work work,
-                                             const datasets::Source& source, int repetitions) {
+}  // namespace
+
+StepTimer::StepTimer(datasets::PreparedLayer& golden, datasets::Work work, const datasets::Source& source,
+                     int repetitions, std::vector<Part> modelled, std::vector<Part> counted)
+    : modelled_(std::move(modelled)), counted_(std::move(counted)) {
     datasets::NullSink sink;
-    return repeat(repetitions, [&] {
+    samples_ = repeat(repetitions, [&] {
+        golden_ = golden.compute(work, source, sink);
         std::vector<double> seconds;
-        for (const Part& part : golden.compute(work, source, sink)) {
+        for (const Part& part : golden_) {
             seconds.push_back(part.seconds);
         }
         return seconds;
     });
 }
-
-std::vector<Part> first_run(datasets::PreparedLayer& golden, datasets::Work work,
-                            const datasets::Source& source) {
-    datasets::NullSink sink;
-    return golden.compute(work, source, sink);
-}
-
-}  // namespace
-
-StepTimer::StepTimer(datasets::PreparedLayer& golden, datasets::Work work, const datasets::Source& source,
-                     int repetitions, std::vector<Part> modelled, std::vector<Part> counted)
-    : golden_(first_run(golden, work, source)),
-      samples_(time_golden(golden, work, source, repetitions)),
-      modelled_(std::move(modelled)),
-      counted_(std::move(counted)) {}
 
 StepTime StepTimer::of(OpRange range) const {
     StepTime out;

@@ -20,7 +20,7 @@ public:
     [[nodiscard]] StepTime of(datasets::OpRange range) const;
 
 private:
-    std::vector<datasets::Part> golden_;        // of the first run
+    std::vector<datasets::Part> golden_;        // of the last run; the same in every run but for the time
     std::vector<std::vector<double>> samples_;  // [golden part][repetition], seconds
     std::vector<datasets::Part> modelled_;
     std::vector<datasets::Part> counted_;
