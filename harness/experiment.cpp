@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stdexcept>
 
 #include "harness/repeatability.hpp"
@@ -182,11 +183,23 @@ void judge_output(CaseResult& result, const Trial& trial, Work work, const Judge
     }
 }
 
+// A run that wrote where it must not fails every row that it was to confirm.
+void fail_repeated(std::vector<OpRow>& rows, std::size_t first, const Trial& trial,
+                   const std::string& violation) {
+    for (OpRow& row : std::span(rows).subspan(first)) {
+        if (row.judgement.verdict == Verdict::passed) {
+            row.judgement = {Verdict::failed, "when repeated (A, B, A): " + violation};
+            row.reproduce = reproduce_command(trial, row.input, *row.statistics, row.op);
+        }
+    }
+}
+
 // The range as a whole and, where it passed, whether it repeats itself. Returns what the device counted.
 std::vector<Part> judge_chained(CaseResult& result, const Trial& trial, Work work) {
     const auto judge = trial.judge_of(work.ops, Input::chained);
     BitSink bits(judge.get());
     const JudgedRun run = run_judged(trial.prepared, work, trial.source, bits);
+    const std::size_t first = result.rows.size();
     for (const OpRange step : steps_in(trial.candidate, work.ops)) {
         if (selected(trial.selection, step)) {
             add_rows(result.rows, trial, Input::chained, step, *judge, run);
@@ -198,9 +211,13 @@ std::vector<Part> judge_chained(CaseResult& result, const Trial& trial, Work wor
             check_repeatability(trial.prepared, trial.source, trial.shape.context, work, bits);
         result.layer.repeated_elements += repeated.elements;
         result.layer.differing_elements += repeated.differing;
+        if (!repeated.guard_violation.empty()) {
+            fail_repeated(result.rows, first, trial, repeated.guard_violation);
+        }
     }
     if (result.layer.headline.verdict == Verdict::failed || result.layer.differing_elements > 0) {
-        result.layer.reproduce = trial.reproduce() + " --input chained";
+        result.layer.reproduce =
+            trial.reproduce() + (trial.layer == end_layer ? " --op encoder" : "") + " --input chained";
     }
     return run.parts;
 }
@@ -294,6 +311,7 @@ std::vector<Work> Selection::works() const {
             works.push_back({*headed, head});
         }
     }
+    std::erase_if(works, [this](const Work& work) { return !selected(*this, work.ops); });
     return works;
 }
 

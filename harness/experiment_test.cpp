@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <limits>
 #include <memory>
 
 #include "datasets/synthetic.hpp"
@@ -210,6 +211,44 @@ TEST(Experiment, MistrustsEverythingWhenTheRecordingDisagreesWithTheGolden) {
         EXPECT_THAT(row.judgement.reason, testing::HasSubstr("golden key differs from the recording"));
     }
     EXPECT_TRUE(result.layer.steps.empty());
+}
+
+// A device that breaks a guard only in the runs that are to confirm the first one: rows fail, none is lost.
+TEST(Experiment, FailsTheRowsWhoseRepetitionBreaksAGuard) {
+    const datasets::LayerCase layer = hard_layer(130);
+    const auto healthy = npu_impl::open_device("emulated");
+    Selection selection;
+    selection.inputs = {Input::chained};
+    const auto run_broken_from = [&](int first_broken, int& launches) {
+        EditedLaunches device(*healthy, [&](npu_impl::Launch& launch) {
+            const bool broken = launches++ >= first_broken;
+            for (npu_impl::Job& job : launch.jobs) {
+                auto* matmul = std::get_if<npu_impl::MatmulJob>(&job.work);
+                if (broken && matmul != nullptr && job.tile == 2 && job.head == 7) {
+                    matmul->out.offset += 512;
+                }
+            }
+        });
+        npu_impl::NpuPath path(device, *npu_impl::find_design("unfused"));
+        return run(layer, path, selection);
+    };
+    int launches = 0;
+    const CaseResult whole = run_broken_from(std::numeric_limits<int>::max(), launches);
+    ASSERT_EQ(verdict_of(whole), Verdict::passed) << explain(whole);
+    ASSERT_EQ(launches % 3, 0) << "A, B, A";
+    for (const int run_before : {1, 2}) {
+        int counted = 0;
+        const CaseResult result = run_broken_from(run_before * launches / 3, counted);
+        EXPECT_EQ(verdict_of(result), Verdict::failed);
+        ASSERT_EQ(result.rows.size(), whole.rows.size());
+        for (const OpRow& row : result.rows) {
+            EXPECT_EQ(row.judgement.verdict, Verdict::failed);
+            EXPECT_THAT(row.judgement.reason,
+                        testing::StartsWith("when repeated (A, B, A): design unfused: query: launches "));
+            EXPECT_THAT(row.reproduce, testing::HasSubstr("--layer 0 --op"));
+        }
+        EXPECT_TRUE(result.layer.steps.empty()) << "only what passed may be timed";
+    }
 }
 
 // The golden itself as the candidate: it never reaches a device, and that must show.

@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "harness/interrupt.hpp"
+#include "npu_impl/device.hpp"
 
 namespace harness {
 namespace {
@@ -65,9 +66,14 @@ Repeatability check_repeatability(datasets::PreparedLayer& prepared, const datas
     const ReversedSource reversed(upstream, context);
     BitSink last(nullptr);
     datasets::NullSink between;
-    prepared.compute(work, reversed, between);
-    prepared.compute(work, upstream, last);
     Repeatability out;
+    try {
+        prepared.compute(work, reversed, between);
+        prepared.compute(work, upstream, last);
+    } catch (const npu_impl::IntegrityError& error) {
+        out.guard_violation = error.what();
+        return out;
+    }
     for (const auto& [key, print] : first.prints()) {
         out.elements += print.elements;
         const auto again = last.prints().find(key);

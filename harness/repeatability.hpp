@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "datasets/path.hpp"
@@ -41,12 +42,14 @@ private:
 };
 
 struct Repeatability {
-    std::int64_t elements = 0;   // compared
-    std::int64_t differing = 0;  // elements in blocks whose bits differ
+    std::int64_t elements = 0;    // compared
+    std::int64_t differing = 0;   // elements in blocks whose bits differ
+    std::string guard_violation;  // of B or of the second A, which ended there; empty: guards intact
 };
 
 // `first` saw A. Computes B (every upstream tensor with its rows in reverse order) and A once more, and
-// compares. `upstream` serves what `work` reads from before its range; `context` is its number of rows.
+// compares, unless either writes where it must not. `upstream` serves what `work` reads from before its
+// range; `context` is its number of rows.
 Repeatability check_repeatability(datasets::PreparedLayer& prepared, const datasets::Source& upstream,
                                   std::int64_t context, datasets::Work work, const BitSink& first);
 
