@@ -141,7 +141,9 @@ void mistrust(CaseResult& result) {
     for (OpRow& row : result.rows) {
         row.judgement = {Verdict::mistrusted, reason};
     }
-    result.layer.headline = {Verdict::mistrusted, reason};
+    if (result.layer.output) {
+        result.layer.headline = {Verdict::mistrusted, reason};
+    }
 }
 
 // Whether anything was judged, and all of it passed.

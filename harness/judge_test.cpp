@@ -369,6 +369,7 @@ TEST(RunEnd, MistrustsAGoldenThatIsWrong) {
     const CaseResult result = run_end_of(fixture);
     EXPECT_EQ(result.rows[0].judgement.verdict, Verdict::mistrusted);
     EXPECT_THAT(result.rows[0].judgement.reason, testing::HasSubstr("golden encoder differs"));
+    EXPECT_EQ(result.layer.headline.verdict, Verdict::not_run) << "the end has no attention output";
 }
 
 }  // namespace

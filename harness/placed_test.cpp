@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "datasets/synthetic.hpp"
 #include "harness/experiment.hpp"
@@ -32,8 +33,9 @@ datasets::LayerCase whole_layer(std::int64_t context) {
 }
 
 CaseResult run(const datasets::LayerCase& layer, datasets::Path& candidate, const std::string& placement,
-               std::vector<Input> inputs = {Input::isolated, Input::chained}) {
+               std::vector<Input> inputs = {Input::isolated, Input::chained}, std::set<Op> ops = {}) {
     Selection selection;
+    selection.ops = std::move(ops);
     selection.placement = parse_placement(placement);
     selection.repetitions = 1;
     selection.inputs = std::move(inputs);
@@ -155,6 +157,41 @@ TEST(PlacedEnd, PassesOnTheDevice) {
         RecordProperty(std::string(name(row.input)), std::to_string(row.statistics->rho));
     }
     EXPECT_EQ(result.layer.steps.size(), 1U);
+}
+
+// A range that nobody asked for is neither repeated nor timed: its speedup would stand beside no verdict.
+TEST(PlacedSelection, RunsNoRangeWithoutASelectedOp) {
+    const auto device = npu_impl::open_device("emulated");
+    npu_impl::NpuPath candidate(*device, *npu_impl::find_design("fused"));
+    const CaseResult result =
+        run(whole_layer(65), candidate, "attention,mlp", {Input::isolated, Input::chained}, {Op::fc1});
+    ASSERT_EQ(result.rows.size(), 2U);
+    for (const OpRow& row : result.rows) {
+        EXPECT_EQ(row.op, Op::fc1);
+        EXPECT_EQ(row.judgement.verdict, Verdict::passed) << explain(result);
+    }
+    EXPECT_FALSE(result.layer.total.has_value()) << "no attention was judged";
+    EXPECT_FALSE(result.layer.steps.empty());
+    for (const StepTime& step : result.layer.steps) {
+        EXPECT_TRUE(datasets::mlp_ops.contains(step.ops.first)) << datasets::name(step.ops.first);
+    }
+    const std::int64_t mlp_elements = 65 * (4 * 64 * 8 * 2 + 64 * 8);
+    EXPECT_LE(result.layer.repeated_elements, mlp_elements + 65 * 64 * 8) << "fc1, gelu, fc2 and the norm";
+}
+
+// The headline is a statement about the attention's output: without it there is none to mistrust.
+TEST(PlacedSelection, MistrustsAHeadlineOnlyWhereTheOutputIsJudged) {
+    datasets::LayerCase layer = whole_layer(65);
+    layer.recorded[Op::key] = layer.recorded[Op::query];
+    const auto device = npu_impl::open_device("emulated");
+    npu_impl::NpuPath candidate(*device, *npu_impl::find_design("fused"));
+    const std::vector<Input> both{Input::isolated, Input::chained};
+    const CaseResult without = run(layer, candidate, "attention", both, {Op::query});
+    ASSERT_EQ(without.rows.size(), 2U);
+    EXPECT_EQ(without.rows[0].judgement.verdict, Verdict::mistrusted);
+    EXPECT_EQ(without.layer.headline.verdict, Verdict::not_run);
+    const CaseResult with = run(layer, candidate, "attention", both, {Op::output});
+    EXPECT_EQ(with.layer.headline.verdict, Verdict::mistrusted);
 }
 
 TEST(PlacedMlp, NeedsALayerThatHoldsIt) {
