@@ -24,7 +24,7 @@ struct Selection {
     std::uint64_t row_seed = 1;  // of the rows that certify the golden
 
     [[nodiscard]] bool judges(datasets::Op op) const { return ops.empty() || ops.contains(op); }
-    // What the candidate computes of a layer, range by range.
+    // What the candidate computes of a layer: the ranges with a judged op.
     [[nodiscard]] std::vector<datasets::Work> works() const;
 };
 

@@ -312,6 +312,19 @@ TEST(Experiment, RunsOnlyOpsWithHeadsOfASingleHead) {
     EXPECT_EQ(works[0].head, 3);
 }
 
+TEST(Experiment, LeavesOutRangesWithoutASelectedOp) {
+    Selection selection;
+    selection.placement = parse_placement("all");
+    selection.ops = {Op::fc1};
+    ASSERT_EQ(selection.works().size(), 1U);
+    EXPECT_EQ(selection.works()[0].ops, (datasets::OpRange{Op::mlp_norm, Op::fc2}));
+    selection.ops = {Op::key, Op::encoder};
+    ASSERT_EQ(selection.works().size(), 1U);
+    EXPECT_EQ(selection.works()[0].ops, (datasets::OpRange{Op::attention_norm, Op::output}));
+    selection.ops = {Op::encoder};
+    EXPECT_TRUE(selection.works().empty());
+}
+
 TEST(Experiment, SumsUpEveryOpThatHasARow) {
     const auto row = [](Op op, Verdict verdict, double rho) {
         OpStatistics statistics;
