@@ -208,5 +208,178 @@ class Cli(unittest.TestCase):
         self.assertEqual(done.stderr, "")
 
 
+class Encoder(Harness):
+    """A whole encoder, on random weights and generated speech: no file is needed."""
+
+    speech = ("--random-weights", "tiny", "--synthetic-speech", "1.9", "--context", "100")
+
+    def write_wav(self, name, seconds, rate=16000, channels=1):
+        path = self.path / name
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(channels)
+            file.setsampwidth(2)
+            file.setframerate(rate)
+            samples = array.array("h")
+            for i in range(int(seconds * rate)):
+                samples.extend([int(9000 * math.sin(i * i * 2e-6) + 4000 * math.sin(0.11 * i))] * channels)
+            file.writeframes(samples.tobytes())
+        return path
+
+    def test_encode_reports_times_placements_and_drift(self):
+        run = self.path / "encode.json"
+        done = self.run_harness("encode", *self.speech, "--npu", "all", "--compare-to", "note", "--json", run,
+                                expect=0)
+        for part in ("mel and encoder", "attention,mlp", "RTFx", "drift: all", "modelled", "1244 ms"):
+            self.assertIn(part, done.stdout)
+        record = json.loads(run.read_text())
+        encoder = record["encoders"][0]
+        self.assertEqual([p["placement"] for p in encoder["placements"]],
+                         ["cpu", "attention", "attention,mlp", "all"])
+        for placement in encoder["placements"]:
+            total = placement["window"]["processing"]["value"]
+            parts = sum(placement[part]["value"] for part in ("mel", "cpu", "npu"))
+            self.assertAlmostEqual(total, parts, places=9)
+            self.assertAlmostEqual(placement["audio"]["rtf"]["value"], total / 1.9, places=9)
+            self.assertAlmostEqual(placement["window"]["rtf"]["value"], total / 2.0, places=9)
+            kind = "none" if placement["placement"] == "cpu" else "modelled"
+            self.assertEqual(placement["npu"]["kind"], kind)
+        drift = encoder["candidate"]["drift"]
+        self.assertEqual([point["after"] for point in drift],
+                         ["layer 0", "layer 1", "layer 2", "layer 3", "end"])
+        for point in drift:
+            for kind in ("isolated", "chained"):
+                self.assertGreater(point[kind]["relative_error"]["value"], 1e-5)
+                self.assertLess(point[kind]["relative_error"]["value"], 0.2)
+        self.assertEqual(encoder["candidate"]["launches"]["value"],
+                         encoder["candidate"]["launches_planned"]["value"])
+        self.assertGreater(encoder["candidate"]["launches"]["value"], 0)
+
+    def test_record_hears_files_and_is_compared(self):
+        recording = self.path / "clips.h5"
+        mono = self.write_wav("mono.wav", 1.5)
+        stereo = self.write_wav("stereo.wav", 0.7, rate=44100, channels=2)
+        self.run_harness("record", "--random-weights", "tiny", "--audio", mono, stereo, "--context", "80",
+                         "--layers", "1-2", "--mlp", "--out", recording, expect=0)
+        with __import__("h5py").File(recording) as file:
+            self.assertEqual(sorted(file["clips"]), ["mono", "stereo"])
+            self.assertEqual(file["clips/mono"].attrs["valid_frames"], 75)
+            self.assertEqual(file["clips/stereo"].attrs["valid_frames"], 35)
+            self.assertEqual(file["clips/mono/mel"].shape, (80, 160))
+            self.assertEqual(file["clips/mono/encoder/layer_01/mlp/h"].shape, (80, 1536))
+            self.assertEqual(file["clips/mono/encoder/out"].shape, (80, 384))
+        run = self.path / "clips.json"
+        self.run_harness("--compare", "--dataset", recording, "--npu", "attention,mlp", "--clip", "mono",
+                         "--layer", "2", "--json", run, expect=0)
+        rows = json.loads(run.read_text())["rows"]
+        self.assertEqual({row["op"] for row in rows} & {"fc1", "gelu", "fc2"}, {"fc1", "gelu", "fc2"})
+        self.assertEqual({row["verdict"] for row in rows}, {"passed"})
+
+        # Only the MLP is asked for: no attention is timed beside it.
+        self.run_harness("--compare", "--dataset", recording, "--npu", "attention,mlp", "--clip", "mono",
+                         "--layer", "2", "--op", "fc1", "--json", run, expect=0)
+        record = json.loads(run.read_text())
+        self.assertEqual({row["op"] for row in record["rows"]}, {"fc1"})
+        self.assertNotIn("attention", record["layers"][0])
+        self.assertEqual(record["clips"], [])
+
+        # The last layer is not recorded, so the end behind it cannot be judged, and that is said.
+        everything = ("--compare", "--dataset", recording, "--npu", "all", "--clip", "mono", "--json", run)
+        self.one_line(self.run_harness(*everything, expect=3), "clips.h5", "layer 3", "--layer 1,2")
+        self.one_line(self.run_harness(*everything, "--op", "encoder", expect=2), "clips.h5", "layer 3")
+        self.run_harness(*everything, "--layer", "2", "--op", "fc1", expect=0)
+
+    def test_the_end_is_judged_behind_the_last_layer_only(self):
+        recording = self.path / "end.h5"
+        self.run_harness("record", *self.speech, "--mlp", "--out", recording, expect=0)
+        run = self.path / "end.json"
+        everything = ("--compare", "--dataset", recording, "--npu", "all", "--json", run)
+        done = self.run_harness(*everything, "--op", "encoder", "--layer", "0", expect=2)
+        self.one_line(done, "--op encoder", "behind layer 3", "--layer 0")
+        self.run_harness(*everything, "--op", "encoder", "--junit", self.path / "end.xml", expect=0)
+        record = json.loads(run.read_text())
+        self.assertEqual([(row["layer"], row["op"], row["input"]) for row in record["rows"]],
+                         [(-1, "encoder", "isolated"), (-1, "encoder", "chained")])
+        self.assertEqual([layer["layer"] for layer in record["layers"]], [-1])
+        suite = xml.etree.ElementTree.parse(self.path / "end.xml").getroot().find("testsuite")
+        self.assertEqual([case.get("name") for case in suite.iter("testcase")],
+                         ["encoder isolated", "encoder chained"])
+        self.run_harness(*everything, "--layer", "0", expect=0)
+        self.assertNotIn("encoder", {row["op"] for row in json.loads(run.read_text())["rows"]})
+
+    def test_an_interrupted_recording_is_continued(self):
+        whole, cut = self.path / "whole.h5", self.path / "cut.h5"
+        record = ["record", "--random-weights", "base", "--synthetic-speech", "40", "--quiet", "--out"]
+        self.run_harness(*record, whole, expect=0)
+        process = subprocess.Popen([HARNESS, *record, str(cut)])
+        deadline = time.monotonic() + 60
+        partial = pathlib.Path(f"{cut}.partial")
+        while not (partial.exists() and partial.stat().st_size > 40e6) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        self.assertFalse(cut.exists())
+        self.run_harness(*record, cut, "--resume", expect=0)
+        self.assertFalse(partial.exists())
+        sha = [self.run_harness("inspect", file, expect=0).stdout.split("content")[1].splitlines()[0]
+               for file in (whole, cut)]
+        self.assertEqual(*sha)
+
+    def test_ctrl_c_keeps_what_is_recorded_and_says_how_to_go_on(self):
+        out = self.path / "stopped.h5"
+        record = ["record", "--random-weights", "base", "--synthetic-speech", "60", "--quiet", "--out", str(out)]
+        process = subprocess.Popen([HARNESS, *record], stderr=subprocess.PIPE, text=True)
+        partial = pathlib.Path(f"{out}.partial")
+        deadline = time.monotonic() + 60
+        while not (partial.exists() and partial.stat().st_size > 30e6) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130)
+        self.assertIn("--resume", errors)
+        self.assertFalse(out.exists())
+        self.assertGreater(partial.stat().st_size, 30e6)
+        self.run_harness(*record, "--resume", expect=0)
+        self.assertFalse(partial.exists())
+
+    def test_no_input_is_overwritten(self):
+        wav = self.write_wav("keep.wav", 1)
+        before = wav.read_bytes()
+        done = self.run_harness("record", "--random-weights", "tiny", "--audio", wav, "--context", "60", "--out",
+                                wav, expect=2)
+        self.one_line(done, "keep.wav")
+        self.assertEqual(wav.read_bytes(), before)
+        fifo = self.path / "fifo"
+        os.mkfifo(fifo)
+        done = self.run_harness("record", *self.speech, "--out", fifo, expect=3)
+        self.one_line(done, "regular file")
+        self.one_line(self.run_harness("encode", *self.speech, "--json", fifo, expect=3), "regular file")
+        self.one_line(self.run_harness("encode", "--random-weights", "tiny", "--synthetic-speech", "nan", expect=2),
+                      "nan")
+
+    def test_a_full_disk_leaves_no_recording(self):
+        out = self.path / "full.h5"
+
+        def small_disk():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
+
+        done = self.run_harness("record", *self.speech, "--out", out, expect=3, preexec_fn=small_disk)
+        self.one_line(done, "full.h5")
+        self.assertFalse(out.exists())
+
+    def test_bad_weights_and_audio_exit_3_and_are_named(self):
+        bad = self.path / "bad.safetensors"
+        bad.write_bytes(b"\xff" * 100)
+        hears = ("--synthetic-speech", "1", "--context", "60")
+        self.one_line(self.run_harness("encode", "--weights", bad, *hears, expect=3), "bad.safetensors")
+        self.one_line(self.run_harness("encode", "--weights", self.path / "none", *hears, expect=3), "none")
+        silent = self.write_wav("empty.wav", 0)
+        done = self.run_harness("encode", "--random-weights", "tiny", "--audio", silent, expect=3)
+        self.one_line(done, "empty.wav")
+        long = self.write_wav("long.wav", 3)
+        done = self.run_harness("encode", "--random-weights", "tiny", "--audio", long, "--context", "100",
+                                expect=2)
+        self.one_line(done, "--context 150")
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -1,6 +1,6 @@
 // `harness --compare`: golden and NPU path side by side over the selected layers of a recording.
 #include <fmt/format.h>
-#include <unistd.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cctype>
@@ -80,39 +80,92 @@ void describe(RunRecord& record, const CompareOptions& options, const datasets::
     record.row_seed = options.selection.row_seed;
 }
 
-// The layer with all that the placement needs. Throws ReadError that says how to record the rest.
+// `missing`: what `object` of the recording lacks for `placement`; the error says how to record it.
+datasets::ReadError lacks(const datasets::Recording& recording, const std::string& object,
+                          std::string_view missing, const Placement& placement) {
+    return {recording.file(), object,
+            fmt::format(
+                "lacks {}, which --npu {} needs; record with weights: harness record --weights FILE --mlp",
+                missing, placement.name)};
+}
+
+// The layer with all that the placement needs. Throws ReadError.
 datasets::LayerCase load_layer(const datasets::Recording& recording, const std::string& clip, int layer,
                                const Placement& placement) {
     datasets::LayerCase one = recording.layer(clip, layer);
     if (const std::string missing = missing_for(placement, one); !missing.empty()) {
-        throw datasets::ReadError(
-            recording.file(), fmt::format("layer {}", layer),
-            fmt::format(
-                "lacks {}, which --npu {} needs; record with weights: harness record --weights FILE --mlp",
-                missing, placement.name));
+        throw lacks(recording, fmt::format("layer {}", layer), missing, placement);
     }
     return one;
 }
 
-// A recording does not hold the norm behind the last layer, so that nobody can run it.
-OpRow end_not_run(const std::string& clip) {
-    return {clip,
-            end_layer,
-            datasets::Op::encoder,
-            Input::chained,
-            {Verdict::not_run, "the weights of the encoder's end are not at hand"},
-            {},
-            {},
-            {}};
+// The end of the encoder behind the recorded block of the last layer.
+CaseResult run_recorded_end(const datasets::Recording& recording, const std::string& clip,
+                            datasets::Path& golden, datasets::Path& candidate, const Selection& selection,
+                            const std::string& command, const Progress& progress) {
+    const auto end = recording.end();
+    datasets::LayerCase last = recording.layer(clip, recording.info().layers - 1);
+    const auto block = last.recorded.find(datasets::Op::block);
+    if (!end || block == last.recorded.end()) {
+        throw lacks(recording, end ? fmt::format("layer {}", last.layer) : "/weights",
+                    end ? "the block that leaves it" : "the norm behind the last layer", selection.placement);
+    }
+    const reference::GoldenEndSource source(*end, std::move(block->second));
+    return run_end(*end, clip, source, golden, candidate, selection, command, progress);
 }
 
-bool wants_color(Color color) {
-    return color == Color::always || (color == Color::automatic && isatty(STDOUT_FILENO) == 1);
+// The layers that are recorded and asked for, where any of their ops is, and behind the last one the end,
+// where it is placed on the NPU.
+struct Pieces {
+    std::vector<int> layers;
+    bool end = false;
+
+    [[nodiscard]] std::size_t count() const { return layers.size() + (end ? 1 : 0); }
+};
+
+// Whether the end is asked for: by --op, or with the last layer. Throws UsageError or ReadError where it is
+// and the recording, or --layer, leaves the last layer out.
+bool selects_end(const CompareOptions& options, const datasets::Recording& recording,
+                 const std::vector<int>& layers) {
+    const Selection& selection = options.selection;
+    if (!selection.placement.end || !selection.judges(datasets::Op::encoder) || selection.head >= 0) {
+        return false;
+    }
+    const datasets::RecordingInfo& info = recording.info();
+    const int last = info.layers - 1;
+    if (layers.back() == last) {
+        return true;
+    }
+    const bool recorded = info.recorded_layers.back() == last;
+    if (selection.ops.contains(datasets::Op::encoder)) {
+        throw UsageError(fmt::format(
+            "--op encoder comes behind layer {}, which {}", last,
+            recorded ? fmt::format("--layer {} leaves out: add it", options.layers)
+                     : fmt::format("{} does not hold: leave out --op encoder, or record layer {} as well",
+                                   recording.file(), last)));
+    }
+    if (options.layers == "all") {
+        throw datasets::ReadError(
+            recording.file(), fmt::format("layer {}", last),
+            fmt::format("is not recorded, and --npu {} needs it for the norm behind it; record it as well, "
+                        "or name the layers to judge: --layer {}",
+                        selection.placement.name, fmt::join(layers, ",")));
+    }
+    return false;
+}
+
+Pieces selected_pieces(const CompareOptions& options, const datasets::Recording& recording) {
+    Pieces pieces{parse_layers(options.layers, recording.info().recorded_layers), false};
+    pieces.end = selects_end(options, recording, pieces.layers);
+    if (options.selection.works().empty()) {
+        pieces.layers.clear();
+    }
+    return pieces;
 }
 
 void run_cases(RunRecord& record, const CompareOptions& options, const datasets::Recording& recording,
                datasets::Path& candidate, const std::string& command) {
-    const auto layers = parse_layers(options.layers, recording.info().recorded_layers);
+    const Pieces pieces = selected_pieces(options, recording);
     const auto clips = selected_clips(recording.info(), options.clip);
     if (options.selection.head >= recording.info().heads) {
         throw UsageError(fmt::format("--head {}: the recording has no such head; valid: 0-{}",
