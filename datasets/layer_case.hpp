@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "datasets/arithmetic.hpp"
 #include "datasets/op.hpp"
 
 namespace datasets {
@@ -58,6 +59,7 @@ struct LayerCase {
     std::map<Op, std::vector<float>> recorded;  // tensors of the layer by op, [time, row], each optional
     std::vector<float> row_max;                 // of the scaled scores, [head, time], optional
     std::vector<float> row_log_sum_exp;         // of the scaled scores, [head, time], optional
+    DType stored = DType::f32;                  // of the recording that all of this comes from
 };
 
 // The stem: conv1 = gelu(conv(mel)), conv2 = gelu(conv(conv1)), embedding = conv2 + positions.
@@ -70,6 +72,8 @@ struct StemCase {
 struct EndCase {
     LayerShape shape;
     Norm norm;
+    std::vector<float> recorded = {};  // encoder: [time, width], optional
+    DType stored = DType::f32;         // of the recording that all of this comes from
 };
 
 // All weights of an encoder, and where they come from.

@@ -139,7 +139,8 @@ public:
     // Loads and verifies what the clip holds beside its layers.
     [[nodiscard]] ClipTensors clip_tensors(const std::string& clip) const;
 
-    // The end of the encoder, where the file holds the weights of all its parts.
+    // The end of the encoder, where the file holds the weights of all its parts; without the recorded
+    // `encoder`, which is a clip's.
     [[nodiscard]] std::optional<EndCase> end() const;
 
     // Loads and verifies every dataset, in name order.

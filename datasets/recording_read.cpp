@@ -85,6 +85,13 @@ struct Recording::State {
         }
     }
 
+    // f32 only where all that may be bf16 is f32.
+    DType stored() const {
+        const bool rounded = std::ranges::any_of(
+            datasets, [](const auto& entry) { return entry.second.dtype == DType::bf16; });
+        return rounded ? DType::bf16 : DType::f32;
+    }
+
     // The residual stream that enters a layer, empty where the file does not hold it.
     std::vector<float> stream(const std::string& clip, int layer) const {
         const auto object = layer == 0 ? clip_group(clip) + "/encoder/embed"
@@ -132,6 +139,7 @@ LayerCase Recording::layer(const std::string& clip, int layer) const {
     result.clip = clip;
     result.layer = layer;
     result.shape = state_->info.shape();
+    result.stored = state_->stored();
     result.stream = state_->stream(clip, layer);
     state_->load(activations_group(clip, layer), activation_specs(), result);
     state_->load(weights_group(layer), weight_specs(), result);
@@ -148,7 +156,7 @@ ClipTensors Recording::clip_tensors(const std::string& clip) const {
 
 std::optional<EndCase> Recording::end() const {
     const LibraryScope quiet;
-    EndCase end{state_->info.shape(), {}};
+    EndCase end{.shape = state_->info.shape(), .norm = {}, .stored = state_->stored()};
     state_->load("/weights", end_specs(), end.norm);
     return end.norm.gain.empty() ? std::nullopt : std::optional(std::move(end));
 }
