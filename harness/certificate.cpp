@@ -105,23 +105,39 @@ double relative_error(std::span<const float> got, std::span<const float> expecte
     return sum.relative();
 }
 
-void check_statistics(const datasets::LayerCase& layer, const reference::GoldenSource& golden,
-                      Certificate& out) {
-    const double allowed = limit(Quantity::recording_error).limit;
-    const auto check = [&](std::span<const float> got, const std::vector<float>& recorded,
-                           std::string_view what) {
-        if (recorded.empty() || !out.fault.empty()) {
+// What a recording holds must be what its input and weights give.
+class RecordingCheck {
+public:
+    RecordingCheck(datasets::DType stored, Certificate& out)
+        : allowed_(limit(stored == datasets::DType::bf16 ? Quantity::rounded_recording_error
+                                                         : Quantity::recording_error)
+                       .limit),
+          out_(out) {}
+
+    // Does nothing where nothing is recorded.
+    void check(Op op, const datasets::Source& golden, const datasets::LayerShape& shape,
+               const std::vector<float>& recorded) {
+        if (recorded.empty()) {
             return;
         }
+        std::vector<float> got(recorded.size());
+        golden.rows(op, {-1, 0, shape.context}, got);
+        out_.recording_error[op] = check(datasets::name(op), got, recorded);
+    }
+
+    double check(std::string_view what, std::span<const float> got, const std::vector<float>& recorded) {
         const double error = relative_error(got, recorded);
-        if (!(error <= allowed)) {
-            out.fault = fmt::format("golden {} differs from the recording by {:.3g} (limit {:.0e})", what,
-                                    error, allowed);
+        if (!(error <= allowed_) && out_.fault.empty()) {
+            out_.fault = fmt::format("golden {} differs from the recording by {:.3g} (limit {:.0e})", what,
+                                     error, allowed_);
         }
-    };
-    check(golden.row_statistics().max, layer.row_max, "row maximum");
-    check(golden.row_statistics().log_sum_exp, layer.row_log_sum_exp, "row log-sum-exp");
-}
+        return error;
+    }
+
+private:
+    double allowed_;
+    Certificate& out_;
+};
 
 }  // namespace
 
@@ -151,21 +167,21 @@ Certificate certify(const datasets::LayerCase& layer, const reference::GoldenSou
     for (const datasets::OpInfo& info : datasets::ops_in(ops)) {
         check_op(sampled(info.op, layer.shape, seed), golden, oracle_of(layer, golden), out);
     }
+    RecordingCheck recording(layer.stored, out);
+    if (golden.ops().contains(Op::attention_norm)) {
+        recording.check(Op::attention_norm, golden, layer.shape, layer.input);
+    }
     for (const auto& [op, recorded] : layer.recorded) {
-        if (!ops.contains(op)) {
-            continue;
-        }
-        std::vector<float> got(recorded.size());
-        golden.rows(op, {-1, 0, layer.shape.context}, got);
-        const double error = relative_error(got, recorded);
-        out.recording_error[op] = error;
-        const double allowed = limit(Quantity::recording_error).limit;
-        if (!(error <= allowed) && out.fault.empty()) {
-            out.fault = fmt::format("golden {} differs from the recording by {:.3g} (limit {:.0e})",
-                                    datasets::name(op), error, allowed);
+        if (ops.contains(op)) {
+            recording.check(op, golden, layer.shape, recorded);
         }
     }
-    check_statistics(layer, golden, out);
+    if (!layer.row_max.empty()) {
+        recording.check("row maximum", golden.row_statistics().max, layer.row_max);
+    }
+    if (!layer.row_log_sum_exp.empty()) {
+        recording.check("row log-sum-exp", golden.row_statistics().log_sum_exp, layer.row_log_sum_exp);
+    }
     return out;
 }
 
@@ -180,6 +196,7 @@ Certificate certify(const datasets::StemCase& stem, const datasets::Source& gold
 Certificate certify(const datasets::EndCase& end, const datasets::Source& golden, std::uint64_t seed) {
     Certificate out;
     check_op(sampled(Op::encoder, end.shape, seed), golden, oracle_of(end, golden), out);
+    RecordingCheck(end.stored, out).check(Op::encoder, golden, end.shape, end.recorded);
     return out;
 }
 

@@ -23,7 +23,9 @@ struct Certificate {
 std::vector<std::int64_t> certified_rows(std::int64_t context, std::uint64_t seed);
 
 // Checks every op of `ops`, a range of the layer, against the oracle fed with the golden's own upstream, on
-// at least 64 rows (of each head), and the tensors of these ops and row statistics that the recording holds.
+// at least 64 rows (of each head), and whole the row statistics and tensors of these ops that the recording
+// holds. A golden that begins with the stream has computed attention_norm itself: that must be the recorded
+// input, whatever `ops`. What differs from a bf16 recording by its rounding is allowed (gate.hpp).
 Certificate certify(const datasets::LayerCase& layer, const reference::GoldenSource& golden,
                     datasets::OpRange ops, std::uint64_t seed);
 
@@ -31,7 +33,8 @@ Certificate certify(const datasets::LayerCase& layer, const reference::GoldenSou
 // rows of each. `golden` serves mel to embedding, any rows.
 Certificate certify(const datasets::StemCase& stem, const datasets::Source& golden, std::uint64_t seed);
 
-// Checks `encoder` against the oracle on at least 64 rows. `golden` serves block and encoder.
+// Checks `encoder` against the oracle on at least 64 rows, and whole against what is recorded, if anything
+// is. `golden` serves block and encoder.
 Certificate certify(const datasets::EndCase& end, const datasets::Source& golden, std::uint64_t seed);
 
 }  // namespace harness

@@ -8,8 +8,12 @@
 #include <cmath>
 #include <map>
 
+#include "datasets/bf16.hpp"
 #include "datasets/random_weights.hpp"
+#include "datasets/synthetic.hpp"
+#include "reference/encoder_block.hpp"
 #include "reference/golden.hpp"
+#include "reference/golden_end_source.hpp"
 
 namespace harness {
 namespace {
@@ -116,6 +120,106 @@ TEST(CertificateOfTheStem, SeesPositionsAndAFrameOutOfPlace) {
     Stem nan(stem);
     nan.tensors().at(Op::conv2).front() = std::nanf("");
     EXPECT_THAT(certify(stem, nan, 1).fault, HasSubstr("golden conv2 differs"));
+}
+
+// A hard layer as a recording of a whole encoder holds it.
+datasets::LayerCase recorded_layer() {
+    datasets::SyntheticModel model;
+    model.shape.context = 130;
+    const auto stream = datasets::synthetic_embedding(model);
+    auto layer = reference::make_case(datasets::synthetic_block(model, 0), model.shape, stream, "clip", 0);
+    layer.stream = stream;
+    return layer;
+}
+
+void round_to_bf16(std::vector<float>& values) {
+    for (float& value : values) {
+        value = datasets::round_to_bf16(value, datasets::Rounding::nearest_even);
+    }
+}
+
+// What is left of a layer in a bf16 recording.
+datasets::LayerCase rounded(datasets::LayerCase layer) {
+    datasets::BlockWeights& weights = layer.weights;
+    for (datasets::Norm* norm : {&weights.attention_norm, &weights.mlp_norm}) {
+        round_to_bf16(norm->gain);
+        round_to_bf16(norm->bias);
+    }
+    for (datasets::Linear* linear :
+         {&weights.attention.query, &weights.attention.key, &weights.attention.value,
+          &weights.attention.output, &weights.fc1, &weights.fc2}) {
+        round_to_bf16(linear->weight);
+        round_to_bf16(linear->bias);
+    }
+    for (auto* tensor : {&layer.input, &layer.stream, &layer.row_max, &layer.row_log_sum_exp}) {
+        round_to_bf16(*tensor);
+    }
+    for (auto& [op, tensor] : layer.recorded) {
+        round_to_bf16(tensor);
+    }
+    layer.stored = datasets::DType::bf16;
+    return layer;
+}
+
+std::string fault_of(const datasets::LayerCase& layer) {
+    return certify(layer, reference::GoldenSource(layer), datasets::attention_ops, 1).fault;
+}
+
+TEST(CertificateOfALayer, HoldsTheRecordedInputToItsStream) {
+    datasets::LayerCase layer = recorded_layer();
+    const auto certificate = certify(layer, reference::GoldenSource(layer), datasets::attention_ops, 1);
+    EXPECT_EQ(certificate.fault, "");
+    EXPECT_LT(certificate.recording_error.at(Op::attention_norm), 1e-6);
+    for (float& value : layer.input) {
+        value += 0.01F;
+    }
+    EXPECT_THAT(fault_of(layer), HasSubstr("golden attention_norm differs from the recording"));
+}
+
+TEST(CertificateOfALayer, AllowsABf16RecordingItsRoundingAndNoMore) {
+    const datasets::LayerCase layer = rounded(recorded_layer());
+    EXPECT_EQ(fault_of(layer), "");
+    datasets::LayerCase claims_f32 = layer;
+    claims_f32.stored = datasets::DType::f32;
+    EXPECT_THAT(fault_of(claims_f32), HasSubstr("differs from the recording"));
+
+    datasets::LayerCase other = layer;
+    datasets::SyntheticModel model;
+    model.shape = layer.shape;
+    other.weights.attention = datasets::synthetic_block(model, 1).attention;
+    EXPECT_THAT(fault_of(other), HasSubstr("golden query differs from the recording"));
+}
+
+TEST(CertificateOfALayer, MistrustsADamagedTensorOfABf16Recording) {
+    const datasets::LayerCase layer = rounded(recorded_layer());
+    for (const auto& [op, tensor] : layer.recorded) {
+        datasets::LayerCase damaged = layer;
+        for (float& value : damaged.recorded.at(op)) {
+            value *= 1.1F;
+        }
+        EXPECT_THAT(fault_of(damaged), HasSubstr("golden " + std::string(datasets::name(op)) + " differs"));
+    }
+    datasets::LayerCase damaged = layer;
+    damaged.row_max.front() = std::nanf("");
+    EXPECT_THAT(fault_of(damaged), HasSubstr("golden row maximum differs"));
+}
+
+TEST(CertificateOfTheEnd, HoldsTheRecordedOutputToItsBlock) {
+    datasets::LayerCase layer = recorded_layer();
+    datasets::EndCase end{.shape = layer.shape, .norm = layer.weights.mlp_norm};
+    const reference::GoldenEndSource golden(end, layer.stream);
+    EXPECT_TRUE(certify(end, golden, 1).recording_error.empty());
+    end.recorded.resize(layer.stream.size());
+    golden.rows(Op::encoder, {-1, 0, layer.shape.context}, end.recorded);
+    EXPECT_EQ(certify(end, golden, 1).fault, "");
+    round_to_bf16(end.recorded);
+    EXPECT_THAT(certify(end, golden, 1).fault, HasSubstr("golden encoder differs from the recording"));
+    end.stored = datasets::DType::bf16;
+    EXPECT_EQ(certify(end, golden, 1).fault, "");
+    for (float& value : end.recorded) {
+        value *= 3;
+    }
+    EXPECT_THAT(certify(end, golden, 1).fault, HasSubstr("golden encoder differs from the recording"));
 }
 
 }  // namespace

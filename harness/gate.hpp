@@ -41,6 +41,10 @@ enum class Quantity : std::uint8_t {
     worst_tile,
     golden_error,
     recording_error,
+    rounded_recording_error,
+    encoder_match,
+    encoder_worst_row,
+    piece_match,
 };
 
 // One row of the gate. `limit` is the number in `formula`.

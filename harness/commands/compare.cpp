@@ -103,13 +103,14 @@ datasets::LayerCase load_layer(const datasets::Recording& recording, const std::
 CaseResult run_recorded_end(const datasets::Recording& recording, const std::string& clip,
                             datasets::Path& golden, datasets::Path& candidate, const Selection& selection,
                             const std::string& command, const Progress& progress) {
-    const auto end = recording.end();
+    auto end = recording.end();
     datasets::LayerCase last = recording.layer(clip, recording.info().layers - 1);
     const auto block = last.recorded.find(datasets::Op::block);
     if (!end || block == last.recorded.end()) {
         throw lacks(recording, end ? fmt::format("layer {}", last.layer) : "/weights",
                     end ? "the block that leaves it" : "the norm behind the last layer", selection.placement);
     }
+    end->recorded = recording.clip_tensors(clip).encoder;
     const reference::GoldenEndSource source(*end, std::move(block->second));
     return run_end(*end, clip, source, golden, candidate, selection, command, progress);
 }
