@@ -104,6 +104,7 @@ TEST_P(RoundTrip, KeepsEveryBit) {
             EXPECT_EQ(read.clip, written.clip);
             EXPECT_EQ(read.layer, layer);
             EXPECT_EQ(read.shape, info.shape());
+            EXPECT_EQ(read.stored, store);
             EXPECT_TRUE(read.weights.attention.key.bias.empty());
             EXPECT_EQ(read.recorded.size(), 5U);
             EXPECT_EQ(bits_of(read), bits_of(written, store));
