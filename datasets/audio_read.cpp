@@ -168,12 +168,11 @@ std::vector<float> decode(const std::string& file, OpenSound& opened) {
     return samples;
 }
 
-// The name of the file without its ending, as a name for a group of a recording.
-std::string clip_id(const std::string& file) {
-    std::string id = std::filesystem::path(file).stem().string();
+// Control characters of a file's name would break the line that it is printed in.
+std::string printable(std::string name) {
     std::ranges::replace_if(
-        id, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }, '_');
-    return id;
+        name, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; }, '_');
+    return name;
 }
 
 }  // namespace
@@ -185,10 +184,14 @@ AudioClip read_audio(const std::string& file) {
     if (clip.samples.empty()) {
         throw ReadError(file, "samples", "shorter than one sample at 16 kHz: record or export it again");
     }
-    clip.id = clip_id(file);
+    // The name of the file without its ending, as a name for a group of a recording.
+    clip.id = printable(std::filesystem::path(file).stem().string());
+    if (clip.id.empty() || clip.id == "." || clip.id == "..") {
+        clip.id = "clip";
+    }
     clip.seconds = static_cast<double>(opened.info.frames) / opened.info.samplerate;
     clip.sha256 = hash_file(file);
-    clip.origin = fmt::format("{}: {}, {}, {} Hz, {} channel{}", file,
+    clip.origin = fmt::format("{}: {}, {}, {} Hz, {} channel{}", printable(file),
                               format_name(opened.info.format & SF_FORMAT_TYPEMASK),
                               format_name(opened.info.format & SF_FORMAT_SUBMASK), opened.info.samplerate,
                               opened.info.channels, opened.info.channels == 1 ? "" : "s");

@@ -45,10 +45,11 @@ std::vector<float> positions_for(const EncoderWeights& weights, std::int64_t con
     std::vector<float> table = sinusoid_positions(context, width);
     double distance = 0;
     for (std::size_t index = 0; index < stored.size(); ++index) {
-        distance = std::max(distance,
-                            std::abs(static_cast<double>(stored[index]) - static_cast<double>(table[index])));
+        const double off =
+            std::abs(static_cast<double>(stored[index]) - static_cast<double>(table[index]));
+        distance = off <= distance ? distance : off;  // a NaN stays
     }
-    if (distance > position_tolerance) {
+    if (!(distance <= position_tolerance)) {
         throw std::invalid_argument(fmt::format(
             "the table of positions of {} has {} rows and is not the published sinusoid (it is {:.3g} away), "
             "so "

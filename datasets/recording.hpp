@@ -48,6 +48,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "datasets/arithmetic.hpp"
@@ -187,8 +188,10 @@ public:
     // Writes input, recorded tensors, row statistics and, unless they are in the file, the weights of one
     // layer. Layers may come in any order; the weights of a layer must be the same for every clip, and may be
     // left out (all of them) once they are in the file. `layer.stream` is not written: it is the embedding of
-    // the clip or the `block` of the layer before.
-    void write(LayerCase layer);
+    // the clip or the `block` of the layer before. What is shared must not change until the next call of
+    // `write` or `write_clip` returns.
+    void write(std::shared_ptr<const LayerCase> layer);
+    void write(LayerCase layer) { write(std::make_shared<const LayerCase>(std::move(layer))); }
 
     // Writes what is not empty; once per clip.
     void write_clip(const std::string& clip, ClipTensors tensors);

@@ -56,16 +56,18 @@ Handle creation_properties(const std::vector<hsize_t>& chunk) {
     return properties;
 }
 
-// Every chunk goes to the disk when it is written, so that a full disk shows there. The last one is filled up
-// with zeros, as HDF5 does it.
-void write_chunks(hid_t dataset, const std::vector<hsize_t>& chunk, std::span<const std::byte> bytes,
-                  std::size_t row_bytes) {
+// Returns the hash of `bytes`, taken while each chunk is in cache. Every chunk goes to the disk when it is
+// written, so that a full disk shows there. The last one is filled up with zeros, as HDF5 does it.
+std::string write_chunks(hid_t dataset, const std::vector<hsize_t>& chunk, std::span<const std::byte> bytes,
+                         std::size_t row_bytes) {
+    Sha256 hash;
     std::vector<std::byte> buffer(chunk[0] * row_bytes + sizeof(std::uint32_t));
     const auto values = std::span(buffer).first(chunk[0] * row_bytes);
     std::array<hsize_t, 2> offset{0, 0};
     while (!bytes.empty()) {
         const auto piece = bytes.first(std::min(bytes.size(), values.size()));
         std::ranges::copy(piece, values.begin());
+        hash.update(values.first(piece.size()));
         std::ranges::fill(values.subspan(piece.size()), std::byte{0});
         const std::uint32_t checksum = fletcher32(values);
         std::memcpy(buffer.data() + values.size(), &checksum, sizeof checksum);
@@ -74,6 +76,7 @@ void write_chunks(hid_t dataset, const std::vector<hsize_t>& chunk, std::span<co
         offset[0] += chunk[0];
         bytes = bytes.subspan(piece.size());
     }
+    return hash.finish();
 }
 
 // The length that the shape leaves open.
@@ -144,13 +147,12 @@ std::string write_values(hid_t group, const DatasetSpec& spec, const RecordingSh
     const Handle space(H5Screate_simple(static_cast<int>(extent.size()), extent.data(), nullptr), H5Sclose,
                        "prepare to create it");
     const StoredBits bits(spec, store, values);
-    const auto hash = bits.sha256();
     const auto chunk = chunk_dims(dims, bits.bytes().size() / values.size());
     const std::string name(spec.name);
     Handle dataset(H5Dcreate2(group, name.c_str(), stored_type(bits.dtype()).get(), space.get(), H5P_DEFAULT,
                               creation_properties(chunk).get(), H5P_DEFAULT),
                    H5Dclose, "create it");
-    write_chunks(dataset.get(), chunk, bits.bytes(), bits.bytes().size() / extent[0]);
+    const auto hash = write_chunks(dataset.get(), chunk, bits.bytes(), bits.bytes().size() / extent[0]);
     write_text(dataset.get(), "dims", dims_label(spec.extent));
     write_text(dataset.get(), "dtype_logical", dtype_label(bits.dtype()));
     write_text(dataset.get(), "rounding", bits.dtype() == DType::bf16 ? "rne" : "none");

@@ -112,8 +112,13 @@ PartialFile::PartialFile(const std::string& file) : name_(file + ".partial") {
     if (file.empty()) {
         throw Refusal("cannot write a recording without a file name");
     }
-    if (std::error_code ignored; std::filesystem::is_directory(file, ignored)) {
+    std::error_code ignored;
+    const auto type = std::filesystem::status(file, ignored).type();
+    if (type == std::filesystem::file_type::directory) {
         throw Refusal("is a folder; name a file");
+    }
+    if (type != std::filesystem::file_type::not_found && type != std::filesystem::file_type::regular) {
+        throw Refusal("is not a regular file, which a recording has to be");
     }
     descriptor_ = open_locked(name_);
     struct stat status {};
@@ -140,6 +145,10 @@ Handle PartialFile::reopen() const {
 
 void PartialFile::forget_lock() const {
     close(descriptor_);
+}
+
+void PartialFile::start_writing() const {
+    sync_file_range(descriptor_, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
 void PartialFile::publish(const std::string& file) {

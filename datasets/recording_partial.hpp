@@ -33,6 +33,10 @@ public:
     // In a child process: its parent may be killed, and then shall not live on as the holder of the lock.
     void forget_lock() const;
 
+    // Asks the system to begin writing to the disk what is in the file, so that publish() need not wait for
+    // all of it. A hint: nothing follows from it.
+    void start_writing() const;
+
     // Brings it to the disk and gives it the name of the recording. Throws Refusal.
     void publish(const std::string& file);
 

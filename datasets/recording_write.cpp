@@ -99,6 +99,7 @@ struct RecordingWriter::State {
             const auto held = hold_library();
             task();
             writing(file, "", [&] { flush(); });
+            partial.start_writing();
         });
     }
 
@@ -176,7 +177,8 @@ void RecordingWriter::State::resume() {
         });
         const auto layout = scan(name, seen.get(), Extant::partial);
         reading(name, "/", [&] { verify_same_recording(seen.get(), layout.info, info, options); });
-        for (const auto& [object, stored] : layout.datasets) {
+        for (const auto& [object, dataset] : layout.datasets) {
+            const StoredDataset& stored = dataset;
             reading(name, object, [&] { read_values(seen.get(), stored); });
         }
         recall(layout);
@@ -290,7 +292,8 @@ bool RecordingWriter::has_end() const {
     return state_->is_end_written;
 }
 
-void RecordingWriter::write(LayerCase layer) {
+void RecordingWriter::write(std::shared_ptr<const LayerCase> shared) {
+    const LayerCase& layer = *shared;
     State& state = *state_;
     state.verify_announced(layer);
     state.verify_tensors(activation_specs(), layer);
@@ -300,12 +303,12 @@ void RecordingWriter::write(LayerCase layer) {
         state.verify_weights(layer);
     }
     state.written.emplace(layer.clip, layer.layer);
-    state.in_background([&state, is_first, layer = std::move(layer)] {
-        const auto group = activations_group(layer.clip, layer.layer);
-        state.write_unit(group, group, activation_specs(), layer);
+    state.in_background([&state, is_first, shared = std::move(shared)] {
+        const auto group = activations_group(shared->clip, shared->layer);
+        state.write_unit(group, group, activation_specs(), *shared);
         if (is_first) {
-            const auto parent = weights_group(layer.layer);
-            state.weights[layer.layer] = state.write_unit(parent, parent, weight_specs(), layer);
+            const auto parent = weights_group(shared->layer);
+            state.weights[shared->layer] = state.write_unit(parent, parent, weight_specs(), *shared);
         }
     });
 }
