@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "reference/golden.hpp"
+#include "reference/golden_end_source.hpp"
 #include "reference/layers_for_tests.hpp"
 #include "reference/oracle.hpp"
 
@@ -290,6 +291,23 @@ TEST(GoldenEnd, IsTheNormOfTheLastBlock) {
     }
     datasets::EndCase broken{{5, 6}, {random_tensor(384, 1, 1), random_tensor(383, 1, 2)}};
     EXPECT_THROW(GoldenPath().prepare(broken), std::invalid_argument);
+}
+
+TEST(GoldenEndSource, ServesTheBlockAndWhatThePathMakesOfIt) {
+    const datasets::EndCase end{{130, 6}, {random_tensor(384, 1, 1), random_tensor(384, 1, 2)}};
+    const std::vector<float> block = random_tensor(130 * 384, 3, 3);
+    const GoldenEndSource source(end, block);
+    Collector got(end.shape, {datasets::end_ops, -1}, {Op::encoder});
+    GoldenPath().prepare(end)->compute({datasets::end_ops, -1}, source, got);
+    std::vector<float> rows(66 * 384);
+    source.rows(Op::encoder, {-1, 64, 66}, rows);
+    EXPECT_TRUE(std::equal(rows.begin(), rows.end(), got.tensor(Op::encoder).begin() + 64 * 384));
+    source.rows(Op::block, {-1, 64, 66}, rows);
+    EXPECT_TRUE(std::equal(rows.begin(), rows.end(), block.begin() + 64 * 384));
+    EXPECT_THROW(source.rows(Op::fc2, {-1, 64, 66}, rows), std::invalid_argument);
+    EXPECT_THROW(source.rows(Op::block, {-1, 65, 66}, rows), std::invalid_argument);
+    EXPECT_THROW(source.rows(Op::block, {-1, 64, 65}, rows), std::invalid_argument);
+    EXPECT_THROW(GoldenEndSource(end, random_tensor(384, 1, 1)), std::invalid_argument);
 }
 
 }  // namespace
