@@ -720,7 +720,7 @@ TEST_P(EveryDesign, ASilentCoreLeavesPoisonInWhatStaysOnTheDevice) {
     };
     EXPECT_FALSE(has_nan(output()));
     for (const OpRange step : path.steps()) {
-        if (step.last == Op::output) {
+        if (!datasets::has_heads(step.last)) {
             continue;
         }
         const std::string kernel = design(GetParam()).step_of(step.last).kernel.name;

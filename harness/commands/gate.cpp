@@ -43,7 +43,7 @@ struct Check {
 };
 
 // One isolated run of checks.
-struct Stage {
+struct CheckStage {
     std::vector<Check> checks;
     std::string text;     // of the report
     bool halted = false;  // by a crash or the limit
@@ -91,8 +91,9 @@ void require_readable(const std::string& file) {
 }
 
 // Runs `body` isolated and collects what it says.
-Stage run_stage(double limit_seconds, ProgressBar& bar, const std::function<void(const Reporter&)>& body) {
-    Stage stage;
+CheckStage run_stage(double limit_seconds, ProgressBar& bar,
+                     const std::function<void(const Reporter&)>& body) {
+    CheckStage stage;
     std::string hint;
     const Outcome outcome = run_isolated(limit_seconds, memory_bytes, body, [&](const Message& message) {
         switch (message.kind) {
@@ -174,7 +175,7 @@ void check_tiles(const GateOptions& options, const std::string& symbol, const st
     }
 }
 
-std::string lines_of(const Stage& stage, const Console& console) {
+std::string lines_of(const CheckStage& stage, const Console& console) {
     std::string out;
     for (const Check& check : stage.checks) {
         if (check.name == loading && check.findings.empty()) {
@@ -189,7 +190,7 @@ std::string lines_of(const Stage& stage, const Console& console) {
 }
 
 // The checks of a layer are stages of one run: its table, and what failed.
-std::string layer_lines(const Stage& stage) {
+std::string layer_lines(const CheckStage& stage) {
     std::string out = stage.text;
     std::size_t count = 0;
     for (const Check& check : stage.checks) {
@@ -205,10 +206,10 @@ std::string layer_lines(const Stage& stage) {
 }
 
 // One line about the first failure, and how many there are.
-std::string summary(const std::vector<Stage>& stages) {
+std::string summary(const std::vector<CheckStage>& stages) {
     std::string first;
     std::size_t failed = 0;
-    for (const Stage& stage : stages) {
+    for (const CheckStage& stage : stages) {
         for (const Check& check : stage.checks) {
             if (!check.findings.empty() && failed++ == 0) {
                 const std::string& finding = check.findings.front();
@@ -220,15 +221,15 @@ std::string summary(const std::vector<Stage>& stages) {
 }
 
 // Tile checks, then a layer. Prints what they find.
-std::vector<Stage> run_checks(const GateOptions& options, const std::string& symbol,
-                              const std::string& module, ProgressBar& bar, const Console& console) {
+std::vector<CheckStage> run_checks(const GateOptions& options, const std::string& symbol,
+                                   const std::string& module, ProgressBar& bar, const Console& console) {
     const auto start = Clock::now();
-    std::vector<Stage> stages;
+    std::vector<CheckStage> stages;
     stages.push_back(run_stage(options.limit_seconds, bar, [&](const Reporter& reporter) {
         check_tiles(options, symbol, module, reporter);
     }));
     bar.clear();
-    const Stage& tiles = stages.front();
+    const CheckStage& tiles = stages.front();
     console.print("\ntile checks\n" + lines_of(tiles, console) + tiles.text);
     if (tiles.halted) {
         console.print(fmt::format("  it was called as: {}\n", signature(options.role)));
@@ -297,8 +298,8 @@ ExitCode run(const GateOptions& options, const std::string&) {
         console.print(fmt::format("Remark     stack frame of {} bytes; a core has {}\n", compiled.frame_bytes,
                                   stack_bytes));
     }
-    const std::vector<Stage> stages = run_checks(options, symbol, compiled.module, bar, console);
-    const bool passed = std::ranges::all_of(stages, &Stage::passed);
+    const std::vector<CheckStage> stages = run_checks(options, symbol, compiled.module, bar, console);
+    const bool passed = std::ranges::all_of(stages, &CheckStage::passed);
     return conclude(passed ? "" : summary(stages));
 }
 

@@ -56,7 +56,7 @@ std::vector<std::string> command_line(const std::string& compiler, const Compile
                                    "-Wno-unknown-pragmas",
                                    "-Wl,-z,defs"};
     if (compiler == "g++") {
-        words.insert(words.end(), {"-fno-gnu-unique", "-fstack-usage"});
+        words.insert(words.end(), {"-fno-gnu-unique", "-fstack-usage", "-Wno-psabi"});
     }
     if (request.color) {
         words.emplace_back("-fdiagnostics-color=always");
