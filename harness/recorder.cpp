@@ -1,17 +1,21 @@
 #include "harness/recorder.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
+#include <utility>
 
+#include "datasets/whisper_size.hpp"
 #include "harness/build_info.hpp"
 #include "harness/environment.hpp"
 #include "harness/interrupt.hpp"
 #include "harness/progress.hpp"
+#include "harness/recorded_layer.hpp"
 #include "reference/blas.hpp"
-#include "reference/encoder_block.hpp"
 
 namespace harness {
 namespace {
@@ -91,20 +95,8 @@ double audio_seconds_of(std::int64_t context) {
 }
 
 std::string size_name(int heads) {
-    switch (heads) {
-        case 6:
-            return "tiny";
-        case 8:
-            return "base";
-        case 12:
-            return "small";
-        case 16:
-            return "medium";
-        case 20:
-            return "large";
-        default:
-            return fmt::format("{}-heads", heads);
-    }
+    const auto found = std::ranges::find(datasets::whisper_sizes, heads, &datasets::WhisperSize::heads);
+    return found != datasets::whisper_sizes.end() ? std::string(found->name) : fmt::format("{}-heads", heads);
 }
 
 void record_synthetic(const RecordRequest& request, const std::string& file, bool show_progress) {
@@ -112,18 +104,28 @@ void record_synthetic(const RecordRequest& request, const std::string& file, boo
     ProgressBar bar("recording " + model_id(model), model.layers + 1, show_progress);
     bar.step("describing the model");
     datasets::RecordingWriter writer(file, describe(request), {.store = request.store});
-    std::vector<float> residual = datasets::synthetic_embedding(model);
+    datasets::LayerCase held;
+    const EncoderPieces pieces{{},
+                               model.shape,
+                               model.layers,
+                               [&](int layer) -> const datasets::LayerCase& {
+                                   held.layer = layer;
+                                   held.shape = model.shape;
+                                   held.weights = datasets::synthetic_block(model, layer);
+                                   return held;
+                               },
+                               {model.shape, datasets::synthetic_final_norm(model)}};
+    StatisticsPath golden;
+    LayerRecorder recorder(model.shape, LayerRecorder::recorded_ops(false));
+    EncoderWalk walk(pieces, golden_route(golden), &recorder);
+    walk.start(datasets::synthetic_embedding(model));
     for (int layer = 0; layer < model.layers; ++layer) {
         throw_if_interrupted();
         bar.step(fmt::format("layer {}", layer));
-        const datasets::BlockWeights block = datasets::synthetic_block(model, layer);
-        const datasets::LayerCase made =
-            reference::make_case(block, model.shape, residual, clip_id(model), layer);
-        writer.write(made);
-        throw_if_interrupted();
-        if (layer + 1 < model.layers) {
-            reference::advance(block, made, residual);
-        }
+        recorder.listen(true);
+        walk.layer(layer);
+        writer.write(
+            recorder.take(clip_id(model), layer, golden.statistics(), std::exchange(held.weights, {})));
     }
     writer.finish();
 }
@@ -143,7 +145,10 @@ std::string default_recording(std::int64_t context, bool show_progress) {
                 fmt::format("{}: cannot create the cache folder: {}; name a recording with --dataset",
                             folder.string(), error.message()));
         }
-        record_synthetic(request, file.string(), show_progress);
+        // Two processes may find it missing at once: each makes its own, and the last one stays.
+        const std::string own = fmt::format("{}.{}", file.string(), getpid());
+        record_synthetic(request, own, show_progress);
+        std::filesystem::rename(own, file);
     }
     return file.string();
 }

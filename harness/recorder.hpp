@@ -1,11 +1,14 @@
-// Makes recordings: runs the fp32 encoder blocks over generated data, layer by layer, and writes what the
-// attention of each layer reads and yields. Memory is one layer's, whatever the number of layers.
+// Makes recordings: walks the golden encoder and writes, layer by layer, what each reads and yields.
+//
+// Memory is that of a few layers, whatever the number of layers and clips; the writer hashes and writes one
+// layer while the next is computed.
 #pragma once
 
 #include <string>
 
 #include "datasets/recording.hpp"
 #include "datasets/synthetic.hpp"
+#include "harness/options.hpp"
 
 namespace harness {
 
@@ -24,6 +27,11 @@ std::string size_name(int heads);
 
 // Writes `file` whole or not at all. Throws std::runtime_error that names the file.
 void record_synthetic(const RecordRequest& request, const std::string& file, bool show_progress);
+
+// Runs the encoder of `options` over every window of its audio. Clips and layers that an interrupted
+// recording left are not written again where `options.resume` is set, and whole clips not computed. Throws
+// std::runtime_error and datasets::ReadError that name the file, and UsageError.
+void record_encoder(const RecordOptions& options);
 
 // The default recording for this context, made on first use and kept under the user's cache folder
 // ($XDG_CACHE_HOME, else ~/.cache).

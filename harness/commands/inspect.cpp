@@ -2,12 +2,59 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <string_view>
+
+#include "datasets/checkpoint.hpp"
 #include "harness/commands/commands.hpp"
 #include "harness/recorder.hpp"
 
 namespace harness {
 
+namespace {
+
+// What is not HDF5 may be a checkpoint; what is not there is looked for as a recording.
+bool may_be_checkpoint(const std::string& file) {
+    constexpr std::string_view hdf5 = "\x89HDF\r\n\x1a\n";
+    if (std::filesystem::is_directory(file)) {
+        return true;
+    }
+    std::ifstream in(file, std::ios::binary);
+    std::string begin(hdf5.size(), '\0');
+    in.read(begin.data(), static_cast<std::streamsize>(begin.size()));
+    return in.gcount() > 0 && begin != hdf5;
+}
+
+void print_checkpoint(const std::string& file) {
+    const datasets::CheckpointSummary summary = datasets::inspect_checkpoint(file);
+    fmt::print("{}\n  encoder   {}: {} mels, {} heads x 64, {} layers, {} positions{}\n", file,
+               summary.model_id, summary.mels, summary.heads, summary.layers, summary.context,
+               summary.stores_positions ? "" : " (closed form)");
+    fmt::print("  format    {}, names of {}, {}\n", datasets::name(summary.format), summary.naming,
+               summary.dtypes);
+    fmt::print("  tensors   {} of the encoder, {} others; {:.1f} MB\n", summary.encoder_tensors,
+               summary.other_tensors, double(summary.file_bytes) / 1e6);
+    fmt::print("\nverified: structure, names, types and shapes; values are checked when they are read\n");
+}
+
+void print_clip(const datasets::ClipInfo& clip) {
+    fmt::print("  clip      {}: {:.2f} s of audio, {} valid frames{}\n", clip.id, clip.audio_seconds,
+               clip.valid_frames, clip.audio_origin.empty() ? "" : ", from " + clip.audio_origin);
+}
+
+}  // namespace
+
 ExitCode run(const InspectOptions& options, const std::string&) {
+    if (may_be_checkpoint(options.file)) {
+        if (options.common.quiet) {
+            (void)datasets::inspect_checkpoint(options.file);
+        } else {
+            print_checkpoint(options.file);
+        }
+        return ExitCode::passed;
+    }
     const datasets::Recording recording(options.file);
     const datasets::RecordingInfo& info = recording.info();
     const auto summaries = recording.summaries();
@@ -23,10 +70,10 @@ ExitCode run(const InspectOptions& options, const std::string&) {
     }
     fmt::print("  identity  content sha256 {}\n            model {}\n", recording.content_sha256(),
                info.model_sha256);
-    for (const datasets::ClipInfo& clip : info.clips) {
-        fmt::print("  clip      {}: {:.2f} s of audio, {} valid frames\n", clip.id, clip.audio_seconds,
-                   clip.valid_frames);
+    if (std::ssize(info.recorded_layers) < info.layers) {
+        fmt::print("  layers    {}\n", fmt::join(info.recorded_layers, ", "));
     }
+    std::ranges::for_each(info.clips, print_clip);
     fmt::print("\n{:<44} {:>12} {:<5} {:>10} {:>10} {:>10}  sha256\n", "dataset", "dims", "type", "min",
                "max", "rms");
     for (const datasets::DatasetSummary& summary : summaries) {
