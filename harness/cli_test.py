@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """The program from outside: what it prints, writes and exits with. Usage: cli_test.py PATH_TO_HARNESS"""
+import array
 import json
+import math
 import os
 import pathlib
 import pty
+import resource
 import shlex
 import signal
 import subprocess
@@ -11,18 +14,19 @@ import sys
 import tempfile
 import time
 import unittest
+import wave
 import xml.etree.ElementTree
 
 HARNESS = sys.argv.pop(1)
 
 
-class Cli(unittest.TestCase):
+class Harness(unittest.TestCase):
+    """Runs the program in a folder of its own."""
+
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         cls.path = pathlib.Path(cls.folder.name)
-        cls.recording = str(cls.path / "small.h5")
-        cls.run_harness("record", "--synthetic", "hard", "--context", "250", "--out", cls.recording, expect=0)
 
     @classmethod
     def tearDownClass(cls):
@@ -43,6 +47,14 @@ class Cli(unittest.TestCase):
         self.assertTrue(lines[0].startswith("harness: "), lines[0])
         for part in parts:
             self.assertIn(part, lines[0])
+
+
+class Cli(Harness):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.recording = str(cls.path / "small.h5")
+        cls.run_harness("record", "--synthetic", "hard", "--context", "250", "--out", cls.recording, expect=0)
 
     def test_compare_passes_and_records_the_run(self):
         for design in ("unfused", "fused"):
@@ -326,7 +338,8 @@ class Encoder(Harness):
 
     def test_ctrl_c_keeps_what_is_recorded_and_says_how_to_go_on(self):
         out = self.path / "stopped.h5"
-        record = ["record", "--random-weights", "base", "--synthetic-speech", "60", "--quiet", "--out", str(out)]
+        record = ["record", "--random-weights", "base", "--synthetic-speech", "60", "--quiet"]
+        record += ["--out", str(out)]
         process = subprocess.Popen([HARNESS, *record], stderr=subprocess.PIPE, text=True)
         partial = pathlib.Path(f"{out}.partial")
         deadline = time.monotonic() + 60
@@ -344,8 +357,8 @@ class Encoder(Harness):
     def test_no_input_is_overwritten(self):
         wav = self.write_wav("keep.wav", 1)
         before = wav.read_bytes()
-        done = self.run_harness("record", "--random-weights", "tiny", "--audio", wav, "--context", "60", "--out",
-                                wav, expect=2)
+        done = self.run_harness("record", "--random-weights", "tiny", "--audio", wav, "--context", "60",
+                                "--out", wav, expect=2)
         self.one_line(done, "keep.wav")
         self.assertEqual(wav.read_bytes(), before)
         fifo = self.path / "fifo"
@@ -353,8 +366,8 @@ class Encoder(Harness):
         done = self.run_harness("record", *self.speech, "--out", fifo, expect=3)
         self.one_line(done, "regular file")
         self.one_line(self.run_harness("encode", *self.speech, "--json", fifo, expect=3), "regular file")
-        self.one_line(self.run_harness("encode", "--random-weights", "tiny", "--synthetic-speech", "nan", expect=2),
-                      "nan")
+        endless = ("encode", "--random-weights", "tiny", "--synthetic-speech", "nan")
+        self.one_line(self.run_harness(*endless, expect=2), "nan")
 
     def test_a_full_disk_leaves_no_recording(self):
         out = self.path / "full.h5"

@@ -18,6 +18,7 @@ extern "C" void on_signal(int number) {
 void catch_interrupts() {
     std::signal(SIGINT, on_signal);
     std::signal(SIGTERM, on_signal);
+    std::signal(SIGXFSZ, SIG_IGN);  // a file that may grow no further is an error of its write
     // Unless it is started to outlive its terminal (nohup).
     if (std::signal(SIGHUP, on_signal) == SIG_IGN) {
         std::signal(SIGHUP, SIG_IGN);

@@ -44,7 +44,10 @@ int main(int argc, char** argv) {
     try {
         const std::vector<std::string> words(argv + 1, argv + argc);
         const Runner runner{fmt::format("harness {}", fmt::join(words, " "))};
-        return static_cast<int>(std::visit(runner, parse_command_line(argc, argv)));
+        const ExitCode code = std::visit(runner, parse_command_line(argc, argv));
+        return std::fflush(stdout) == 0
+                   ? static_cast<int>(code)
+                   : report("standard output cannot be written", ExitCode::could_not_run);
     } catch (const UsageError& error) {
         return report(error.what(), ExitCode::usage);
     } catch (const Interrupted& error) {

@@ -10,7 +10,8 @@
 #include <map>
 
 #include "harness/build_info.hpp"
-#include "npu_impl/design.hpp"
+#include "harness/options_encoder.hpp"
+#include "harness/options_parts.hpp"
 #include "npu_impl/kernel_device.hpp"
 
 namespace harness {
@@ -21,7 +22,8 @@ constexpr const char* description =
     "op by op and layer by layer, on recorded activations.\n\n"
     "  harness --layer all --compare                  compare both paths on the default recording\n"
     "  harness --layer 0 --op context --head 3 --compare --design fused\n"
-    "  harness record --synthetic hard --context 1500 --out hard.h5\n"
+    "  harness record --weights model.safetensors --audio clip.wav --out clip.h5\n"
+    "  harness encode --weights model.safetensors --audio clip.wav --npu attention,mlp\n"
     "  harness inspect hard.h5\n"
     "  harness gate --kernel my_matmul.cc --as matmul_tile\n"
     "  harness list";
@@ -35,7 +37,6 @@ constexpr const char* footer =
 struct Raw {
     CommonOptions common;
     CompareOptions compare;
-    RecordOptions record;
     InspectOptions inspect;
     ListOptions list;
     GateOptions gate;
@@ -43,20 +44,7 @@ struct Raw {
     std::vector<std::string> ops;
     std::string input = "both";
     std::string placement = "attention";
-    std::string profile = "hard";
-    std::string size = "base";
-    std::string store = "f32";
 };
-
-const std::map<std::string, datasets::Emulation> emulations{{"fast", datasets::Emulation::fast},
-                                                            {"exact", datasets::Emulation::exact}};
-
-const std::map<std::string, Color> colors{
-    {"auto", Color::automatic}, {"always", Color::always}, {"never", Color::never}};
-
-// Heads and layers of the published sizes.
-const std::map<std::string, std::pair<int, int>> sizes{
-    {"tiny", {6, 4}}, {"base", {8, 6}}, {"small", {12, 12}}, {"medium", {16, 24}}, {"large", {20, 32}}};
 
 std::vector<std::string> placeable_op_names() {
     std::vector<std::string> names;
@@ -64,49 +52,6 @@ std::vector<std::string> placeable_op_names() {
         names.emplace_back(datasets::name(op));
     }
     return names;
-}
-
-// A CLI11 check by a parser whose message lists what is valid.
-auto accepted_by(auto parse) {
-    return [parse](const std::string& text) {
-        try {
-            parse(text);
-            return std::string();
-        } catch (const std::invalid_argument& error) {
-            return std::string(error.what());
-        }
-    };
-}
-
-template <typename Map>
-std::vector<std::string> keys_of(const Map& map) {
-    std::vector<std::string> keys;
-    for (const auto& [key, value] : map) {
-        keys.push_back(key);
-    }
-    return keys;
-}
-
-// A CLI11 check that lists what is valid.
-CLI::Validator one_of(const std::string& what, std::vector<std::string> valid) {
-    const std::string list = fmt::format("{}", fmt::join(valid, ", "));
-    return CLI::Validator(
-        [what, valid, list](std::string& value) {
-            const bool known = std::ranges::find(valid, value) != valid.end();
-            return known ? std::string() : fmt::format("unknown {} '{}'; valid: {}", what, value, list);
-        },
-        list, what);
-}
-
-void add_common(CLI::App& app, CommonOptions& common) {
-    app.add_option("--threads", common.threads, "Tasks that run at once (default: all cores)")
-        ->check(CLI::Range(1, 4096))
-        ->type_name("N");
-    app.add_flag("--quiet", common.quiet, "No progress, no table: errors and the exit code only");
-    app.add_option("--color", common.color, "Colours: auto, always, never")
-        ->transform(CLI::CheckedTransformer(colors).description(""))
-        ->type_name("WHEN")
-        ->default_str("auto");
 }
 
 void add_compare(CLI::App& app, Raw& raw) {
@@ -127,11 +72,7 @@ void add_compare(CLI::App& app, Raw& raw) {
     app.add_option("--head", options.selection.head, "Only this head (leaves out the output projection)")
         ->check(CLI::Range(0, 63))
         ->type_name("N");
-    app.add_option("--design", options.design,
-                   "NPU designs, one per class of ops (others default), or a combination; see `harness list`")
-        ->check(accepted_by([](const std::string& designs) { return npu_impl::compose(designs); }))
-        ->type_name("NAME,...")
-        ->capture_default_str();
+    add_design(app, options.design);
     app.add_option("--npu", raw.placement,
                    "Ops on the NPU, the rest stays on the CPU: attention | attention,mlp | all")
         ->check(accepted_by(parse_placement))
@@ -140,16 +81,7 @@ void add_compare(CLI::App& app, Raw& raw) {
     app.add_option("--context", options.context, "Rows T of the default recording (default: 1500)")
         ->check(CLI::Range(1, 65536))
         ->type_name("T");
-    app.add_option("--device", options.device, "Device: emulated, xrt")
-        ->check(one_of("device", {"emulated", "xrt"}))
-        ->type_name("NAME")
-        ->capture_default_str();
-    app.add_option("--emulation", options.emulation,
-                   "Of the emulated device: fast (fp32 sums where results are stored as bf16) or exact "
-                   "(every bit as on the array)")
-        ->transform(CLI::CheckedTransformer(emulations).description(""))
-        ->type_name("KIND")
-        ->default_str("fast");
+    add_device(app, options.device, options.emulation);
     app.add_option("--input", raw.input, "What a step reads: isolated (golden), chained (its own), both")
         ->check(one_of("input", {"isolated", "chained", "both"}))
         ->type_name("KIND")
@@ -160,40 +92,6 @@ void add_compare(CLI::App& app, Raw& raw) {
         ->capture_default_str();
     app.add_option("--json", options.json, "Write the run record (run.json)")->type_name("FILE");
     app.add_option("--junit", options.junit, "Write the verdicts as JUnit XML")->type_name("FILE");
-}
-
-CLI::App* add_record(CLI::App& app, Raw& raw) {
-    RecordOptions& options = raw.record;
-    CLI::App* record = app.add_subcommand("record", "Make a recording");
-    record
-        ->add_option("--synthetic", raw.profile,
-                     "Generated data: hard (shows bugs), benign (hides most of them)")
-        ->check(one_of("profile", {"hard", "benign"}))
-        ->type_name("PROFILE")
-        ->capture_default_str();
-    record->add_option("--context", options.model.shape.context, "Rows T")
-        ->check(CLI::Range(1, 65536))
-        ->type_name("T")
-        ->capture_default_str();
-    record->add_option("--seed", options.model.seed, "Seed of the generator")
-        ->type_name("N")
-        ->capture_default_str();
-    record->add_option("--size", raw.size, "Whisper size: tiny, base, small, medium, large")
-        ->check(one_of("size", keys_of(sizes)))
-        ->type_name("SIZE")
-        ->capture_default_str();
-    record->add_option("--dtype", raw.store, "Of the stored tensors: f32, bf16")
-        ->check(one_of("dtype", {"f32", "bf16"}))
-        ->type_name("TYPE")
-        ->capture_default_str();
-    record
-        ->add_option("--audio-seconds", options.audio_seconds,
-                     "Audio that the clip stands for (default: from T)")
-        ->check(CLI::PositiveNumber)
-        ->type_name("S");
-    record->add_option("--out", options.out, "File to write")->required()->type_name("FILE");
-    add_common(*record, raw.common);
-    return record;
 }
 
 CLI::Validator is_macro() {
@@ -261,7 +159,8 @@ const CLI::App& named_command(const CLI::App& app) {
 CompareOptions finish_compare(Raw& raw) {
     if (!raw.wants_compare) {
         throw UsageError(
-            "nothing to do: add --compare, or use one of: record, inspect, gate, list (see harness --help)");
+            "nothing to do: add --compare, or use one of: record, encode, inspect, gate, list (see harness "
+            "--help)");
     }
     CompareOptions options = raw.compare;
     options.common = raw.common;
@@ -285,17 +184,6 @@ CompareOptions finish_compare(Raw& raw) {
     if (!options.dataset.empty() && options.context) {
         throw UsageError("--context belongs to the default recording: leave it out beside --dataset");
     }
-    return options;
-}
-
-RecordOptions finish_record(Raw& raw) {
-    RecordOptions options = raw.record;
-    options.common = raw.common;
-    options.model.profile = *datasets::parse_profile(raw.profile);
-    const auto& [heads, layers] = sizes.at(raw.size);
-    options.model.shape.heads = heads;
-    options.model.layers = layers;
-    options.store = raw.store == "bf16" ? datasets::DType::bf16 : datasets::DType::f32;
     return options;
 }
 
@@ -358,9 +246,12 @@ Command parse_command_line(int argc, const char* const* argv) {
     app.require_subcommand(0, 1);
     add_compare(app, raw);
     add_common(app, raw.common);
-    const CLI::App* record = add_record(app, raw);
-    CLI::App* inspect = app.add_subcommand("inspect", "Verify a recording and print what it holds");
-    inspect->add_option("file", raw.inspect.file, "The recording")->required()->type_name("FILE");
+    EncoderCommands encoder_commands(app, raw.common);
+    CLI::App* inspect =
+        app.add_subcommand("inspect", "Verify a recording or a checkpoint and print what it holds");
+    inspect->add_option("file", raw.inspect.file, "The recording or checkpoint")
+        ->required()
+        ->type_name("FILE");
     add_common(*inspect, raw.common);
     const CLI::App* gate = add_gate(app, raw);
     CLI::App* list = app.add_subcommand("list", "Show ops, designs and devices");
@@ -382,8 +273,8 @@ Command parse_command_line(int argc, const char* const* argv) {
     } catch (const CLI::ParseError& error) {
         throw UsageError(error.what());
     }
-    if (record->parsed()) {
-        return finish_record(raw);
+    if (auto command = encoder_commands.finish()) {
+        return *std::move(command);
     }
     if (inspect->parsed()) {
         raw.inspect.common = raw.common;

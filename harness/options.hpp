@@ -43,13 +43,40 @@ struct CompareOptions {
     Selection selection;
 };
 
-// `harness record`
+// Which encoder, and what it hears: a checkpoint or random weights, audio files or synthetic speech.
+struct EncoderOptions {
+    std::string weights;      // checkpoint; empty: random weights
+    std::string random_size;  // Whisper size of the random weights
+    std::uint64_t seed = datasets::frozen_seed;
+    std::vector<std::string> audio;
+    double synthetic_speech_seconds = 0;  // 0: none
+    std::int64_t context = 1500;
+};
+
+// `harness record`: the activations of an encoder, or of generated data where no encoder is named.
 struct RecordOptions {
     CommonOptions common;
+    std::optional<EncoderOptions> encoder;
     datasets::SyntheticModel model;
+    double audio_seconds = 0;  // of generated data; 0: what the context stands for
     datasets::DType store = datasets::DType::f32;
-    double audio_seconds = 0;
+    std::string layers = "all";
+    bool mlp = false;  // the tensors and weights of the MLP as well
+    bool resume = false;
     std::string out;
+};
+
+// `harness encode`: the whole encoder, timed and with some of its ops on the NPU.
+struct EncodeOptions {
+    CommonOptions common;
+    EncoderOptions encoder;
+    std::string placement = "attention";
+    std::string design = "unfused";
+    std::string device = "emulated";
+    datasets::Emulation emulation = datasets::Emulation::fast;
+    int repetitions = 3;
+    bool compare_to_note = false;
+    std::string json;  // empty: none
 };
 
 // `harness inspect FILE`
@@ -81,8 +108,8 @@ struct PrintText {
     std::string text;
 };
 
-using Command =
-    std::variant<PrintText, CompareOptions, RecordOptions, InspectOptions, ListOptions, GateOptions>;
+using Command = std::variant<PrintText, CompareOptions, RecordOptions, EncodeOptions, InspectOptions,
+                             ListOptions, GateOptions>;
 
 // Throws UsageError, whose one line lists what is valid.
 Command parse_command_line(int argc, const char* const* argv);

@@ -67,6 +67,52 @@ TEST(Options, RecordTakesProfileSizeAndSeed) {
     EXPECT_EQ(options.out, "x.h5");
 }
 
+TEST(Options, RecordTakesAnEncoderAndItsAudio) {
+    const auto options = std::get<RecordOptions>(
+        parse({"record", "--weights", "m.safetensors", "--audio", "a.wav", "b.flac", "--layers", "0,2",
+               "--mlp", "--resume", "--context", "700", "--dtype", "bf16", "--out", "x.h5"}));
+    ASSERT_TRUE(options.encoder);
+    EXPECT_EQ(options.encoder->weights, "m.safetensors");
+    EXPECT_THAT(options.encoder->audio, ElementsAre("a.wav", "b.flac"));
+    EXPECT_EQ(options.encoder->context, 700);
+    EXPECT_EQ(options.layers, "0,2");
+    EXPECT_TRUE(options.mlp);
+    EXPECT_TRUE(options.resume);
+    EXPECT_FALSE(std::get<RecordOptions>(parse({"record", "--out", "x.h5"})).encoder);
+}
+
+TEST(Options, EncodeTakesPlacementDesignAndBaseline) {
+    const auto options = std::get<EncodeOptions>(parse(
+        {"encode", "--random-weights", "tiny", "--synthetic-speech", "5", "--npu", "attention,mlp",
+         "--design", "fused", "--context", "3001", "--compare-to", "note", "--repeat", "5", "--seed", "9"}));
+    EXPECT_EQ(options.encoder.random_size, "tiny");
+    EXPECT_EQ(options.encoder.seed, 9U);
+    EXPECT_DOUBLE_EQ(options.encoder.synthetic_speech_seconds, 5);
+    EXPECT_EQ(options.encoder.context, 3001);
+    EXPECT_EQ(options.placement, "attention,mlp");
+    EXPECT_EQ(options.design, "fused");
+    EXPECT_EQ(options.repetitions, 5);
+    EXPECT_TRUE(options.compare_to_note);
+}
+
+TEST(Options, AnEncoderNeedsWeightsAndSomethingToHear) {
+    EXPECT_THAT(refusal({"encode", "--synthetic-speech", "5"}), HasSubstr("--weights"));
+    EXPECT_THAT(refusal({"encode", "--random-weights", "tiny"}), HasSubstr("--audio"));
+    EXPECT_THAT(refusal({"encode", "--random-weights", "tiny", "--weights", "w", "--audio", "a"}),
+                HasSubstr("--weights FILE, or"));
+    EXPECT_THAT(refusal({"encode", "--random-weights", "giant"}), HasSubstr("tiny, base, small"));
+    EXPECT_THAT(refusal({"encode", "--random-weights", "tiny", "--audio", "a", "--context", "2000"}),
+                HasSubstr("1 to 1500"));
+    EXPECT_THAT(refusal({"encode", "--random-weights", "tiny", "--audio", "a", "--npu", "mlp"}),
+                HasSubstr("attention,mlp"));
+    EXPECT_THAT(refusal({"record", "--weights", "w", "--audio", "a", "--synthetic", "hard", "--out", "x"}),
+                HasSubstr("--synthetic"));
+    EXPECT_THAT(refusal({"record", "--weights", "w", "--audio", "a", "--context", "1501", "--out", "x"}),
+                HasSubstr("1 to 1500"));
+    EXPECT_THAT(refusal({"record", "--resume", "--out", "x"}), HasSubstr("--weights"));
+    EXPECT_THAT(refusal({"record", "--audio", "a", "--out", "x"}), HasSubstr("--weights"));
+}
+
 TEST(Options, ListsWhatIsValid) {
     EXPECT_THAT(refusal({"--compare", "--op", "softmax"}),
                 HasSubstr("query, key, value, scores, probabilities"));
@@ -76,7 +122,7 @@ TEST(Options, ListsWhatIsValid) {
     EXPECT_THAT(refusal({"--compare", "--lair", "0"}), HasSubstr("--layer"));
     EXPECT_THAT(refusal({"record", "--out", "x", "--synthetic", "easy"}), HasSubstr("hard, benign"));
     EXPECT_THAT(refusal({"record", "--out", "x", "--size", "huge"}),
-                HasSubstr("base, large, medium, small, tiny"));
+                HasSubstr("tiny, base, small, medium, large"));
     EXPECT_THAT(refusal({"recrod"}), HasSubstr("record"));
 }
 

@@ -10,6 +10,7 @@ namespace harness {
 // `invocation` is the command line as typed, for the record.
 ExitCode run(const CompareOptions& options, const std::string& invocation);
 ExitCode run(const RecordOptions& options, const std::string& invocation);
+ExitCode run(const EncodeOptions& options, const std::string& invocation);
 ExitCode run(const InspectOptions& options, const std::string& invocation);
 ExitCode run(const ListOptions& options, const std::string& invocation);
 ExitCode run(const GateOptions& options, const std::string& invocation);

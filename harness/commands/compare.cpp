@@ -3,10 +3,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cctype>
-#include <string_view>
 
 #include "harness/commands/commands.hpp"
+#include "harness/commands/parts.hpp"
 #include "harness/interrupt.hpp"
 #include "harness/progress.hpp"
 #include "harness/recorder.hpp"
@@ -16,6 +15,7 @@
 #include "npu_impl/emulated_device.hpp"
 #include "npu_impl/npu_path.hpp"
 #include "reference/golden.hpp"
+#include "reference/golden_end_source.hpp"
 #include "reports/junit.hpp"
 #include "reports/terminal.hpp"
 
@@ -39,21 +39,6 @@ std::vector<std::string> selected_clips(const datasets::RecordingInfo& info, con
     return clips;
 }
 
-// `text` as one word of a POSIX shell.
-std::string shell_word(const std::string& text) {
-    const bool plain = std::ranges::all_of(text, [](unsigned char c) {
-        return std::isalnum(c) != 0 || std::string_view("_./-+=:@%,").find(char(c)) != std::string_view::npos;
-    });
-    if (plain && !text.empty()) {
-        return text;
-    }
-    std::string quoted = "'";
-    for (const char c : text) {
-        quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    }
-    return quoted + "'";
-}
-
 // What agreement with this recording proves.
 std::string provenance_note(const datasets::RecordingInfo& info) {
     if (info.producer == "harness record") {
@@ -70,13 +55,7 @@ void describe(RunRecord& record, const CompareOptions& options, const datasets::
     record.recording_sha256 = recording.content_sha256();
     record.recording = recording.info();
     record.provenance_note = provenance_note(recording.info());
-    record.design = options.design;
-    record.device = device.name();
-    record.emulation = datasets::name(device.emulation());
-    record.cost_model = fmt::format("modelled for {}", model.spec.name);
-    record.speedup_label =
-        fmt::format("projected, cross-machine: {} tasks of this host's CPU against a modelled {}",
-                    record.environment.threads, model.spec.name);
+    describe_npu(record, options.design, device, model);
     record.row_seed = options.selection.row_seed;
 }
 
@@ -84,9 +63,9 @@ void describe(RunRecord& record, const CompareOptions& options, const datasets::
 datasets::ReadError lacks(const datasets::Recording& recording, const std::string& object,
                           std::string_view missing, const Placement& placement) {
     return {recording.file(), object,
-            fmt::format(
-                "lacks {}, which --npu {} needs; record with weights: harness record --weights FILE --mlp",
-                missing, placement.name)};
+            fmt::format("lacks {}, which --npu {} needs; record with weights, this layer and the one before: "
+                        "harness record --weights FILE --mlp",
+                        missing, placement.name)};
 }
 
 // The layer with all that the placement needs. Throws ReadError.
@@ -168,26 +147,31 @@ void run_cases(RunRecord& record, const CompareOptions& options, const datasets:
                datasets::Path& candidate, const std::string& command) {
     const Pieces pieces = selected_pieces(options, recording);
     const auto clips = selected_clips(recording.info(), options.clip);
-    if (options.selection.head >= recording.info().heads) {
-        throw UsageError(fmt::format("--head {}: the recording has no such head; valid: 0-{}",
-                                     options.selection.head, recording.info().heads - 1));
+    const Selection& selection = options.selection;
+    if (selection.head >= recording.info().heads) {
+        throw UsageError(fmt::format("--head {}: the recording has no such head; valid: 0-{}", selection.head,
+                                     recording.info().heads - 1));
     }
-    ProgressBar bar("comparing", stages_of(options.selection) * int(layers.size() * clips.size()),
+    ProgressBar bar("comparing", stages_of(selection) * int(pieces.count() * clips.size()),
                     !options.common.quiet);
     reference::GoldenPath golden;
+    const auto keep = [&](CaseResult result) {
+        record.rows.insert(record.rows.end(), result.rows.begin(), result.rows.end());
+        record.layers.push_back(std::move(result.layer));
+    };
     for (const std::string& clip : clips) {
-        for (const int layer : layers) {
-            const datasets::LayerCase one = load_layer(recording, clip, layer, options.selection.placement);
-            CaseResult result =
-                run_case(one, golden, candidate, options.selection, command, [&](std::string_view stage) {
-                    throw_if_interrupted();
-                    bar.step(fmt::format("{} layer {}: {}", clip, layer, stage));
-                });
-            record.rows.insert(record.rows.end(), result.rows.begin(), result.rows.end());
-            record.layers.push_back(std::move(result.layer));
+        const auto show = [&](const std::string& piece) -> Progress {
+            return [&bar, &clip, piece](std::string_view stage) {
+                throw_if_interrupted();
+                bar.step(fmt::format("{} {}: {}", clip, piece, stage));
+            };
+        };
+        for (const int layer : pieces.layers) {
+            const datasets::LayerCase one = load_layer(recording, clip, layer, selection.placement);
+            keep(run_case(one, golden, candidate, selection, command, show(fmt::format("layer {}", layer))));
         }
-        if (options.selection.placement.end && options.selection.judges(datasets::Op::encoder)) {
-            record.rows.push_back(end_not_run(clip));
+        if (pieces.end) {
+            keep(run_recorded_end(recording, clip, golden, candidate, selection, command, show("end")));
         }
     }
 }
@@ -195,6 +179,7 @@ void run_cases(RunRecord& record, const CompareOptions& options, const datasets:
 }  // namespace
 
 ExitCode run(const CompareOptions& options, const std::string& invocation) {
+    refuse_shared_files({options.dataset}, {options.json, options.junit});
     const auto device = npu_impl::open_device(options.device, options.emulation);
     const std::string file = options.dataset.empty()
                                  ? default_recording(options.context.value_or(1500), !options.common.quiet)

@@ -1,0 +1,28 @@
+// What several commands say or ask.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "harness/options.hpp"
+#include "harness/run_record.hpp"
+#include "npu_impl/cost_model.hpp"
+#include "npu_impl/device.hpp"
+
+namespace harness {
+
+// `text` as one word of a POSIX shell.
+std::string shell_word(const std::string& text);
+
+// Throws UsageError where an output is one of the inputs, or two outputs are the same file. Empty names are
+// none.
+void refuse_shared_files(const std::vector<std::string>& inputs, const std::vector<std::string>& outputs);
+
+// Whether standard output takes colours.
+bool wants_color(Color color);
+
+// Design, device and cost model, and what a speedup against them is. The environment must be in `record`.
+void describe_npu(RunRecord& record, const std::string& design, const npu_impl::Device& device,
+                  const npu_impl::CostModel& model);
+
+}  // namespace harness
