@@ -10,7 +10,7 @@
 namespace harness {
 namespace {
 
-constexpr std::array<Limit, 13> table{{
+constexpr std::array<Limit, 17> table{{
     {Quantity::nonfinite, "non-finite elements", "L0", "count = 0", 0, "0", "one NaN",
      "no healthy op yields NaN or Inf from finite operands", true, false},
     {Quantity::unwritten, "unwritten elements", "L0", "count = 0", 0, "0", "one element",
@@ -78,13 +78,20 @@ Judgement failed(std::string reason) {
     return {Verdict::failed, std::move(reason)};
 }
 
-std::string integrity_fault(const OpStatistics& s, const DeviceCheck& device) {
+std::string device_fault(const DeviceCheck& device) {
     if (!device.guard_violation.empty()) {
         return device.guard_violation;
     }
     if (device.on_device && (device.launches == 0 || device.launches != device.launches_planned)) {
         return fmt::format("the device counted {} launches, the plan promised {}", device.launches,
                            device.launches_planned);
+    }
+    return {};
+}
+
+std::string integrity_fault(const OpStatistics& s, const DeviceCheck& device) {
+    if (const std::string fault = device_fault(device); !fault.empty()) {
+        return fault;
     }
     if (s.blocks_seen != s.blocks_expected || s.blocks_repeated > 0) {
         return fmt::format("{} of {} blocks delivered, {} of them more than once", s.blocks_seen,
@@ -97,6 +104,21 @@ std::string integrity_fault(const OpStatistics& s, const DeviceCheck& device) {
         return fmt::format("{} of {} elements are NaN or infinite", s.nonfinite, s.elements);
     }
     return {};
+}
+
+bool says_something(const Deviation& d) {
+    return d.rows >= datasets::block_rows && d.centred_energy >= least_centred_energy;
+}
+
+// What no rounding explains.
+std::string drift_fault(const Deviation& d) {
+    if (d.nonfinite > 0) {
+        return fmt::format("holds {} elements that are NaN or infinite", d.nonfinite);
+    }
+    const double least = limit(Quantity::piece_match).limit;
+    return !says_something(d) || d.match_percent >= least
+               ? std::string()
+               : fmt::format("matches {:.4f}%, under {}%", d.match_percent, least);
 }
 
 // Empty when the signs of the rounding errors are those of the declared rounding.
@@ -190,6 +212,38 @@ Judgement judge_headline(const OpStatistics& output, const datasets::LayerShape&
         return failed(fmt::format("worst 64x64 tile ({}, {}) errs by {:.4f} of its norm, over {}",
                                   output.worst_tile_row, output.worst_tile_column, output.worst_tile,
                                   limit(Quantity::worst_tile).limit));
+    }
+    return {Verdict::passed, ""};
+}
+
+Judgement judge_encoder(std::span<const Deviation> isolated, const Deviation& output, bool only_attention,
+                        const DeviceCheck& device) {
+    if (const std::string fault = device_fault(device); !fault.empty()) {
+        return failed(fault);
+    }
+    for (std::size_t piece = 0; piece < isolated.size(); ++piece) {
+        const std::string fault = drift_fault(isolated[piece]);
+        if (!fault.empty()) {
+            return failed(fmt::format("piece {}, alone, {}", piece, fault));
+        }
+    }
+    if (const std::string fault = drift_fault(output); !fault.empty()) {
+        return failed("the encoder's output " + fault);
+    }
+    if (!says_something(output)) {
+        return {Verdict::passed, "match not applicable (T < 64 or nearly constant output)"};
+    }
+    if (!only_attention) {
+        return {Verdict::passed, "the limits of 99.9% and of the worst row hold for the attention alone"};
+    }
+    if (!(output.match_percent >= limit(Quantity::encoder_match).limit)) {
+        return failed(fmt::format("encoder match {:.4f}% is under {}%", output.match_percent,
+                                  limit(Quantity::encoder_match).limit));
+    }
+    if (!(output.worst_row <= limit(Quantity::encoder_worst_row).limit)) {
+        return failed(fmt::format("worst row {} of the encoder's output errs by {:.4f} of its norm, over {}",
+                                  output.worst_row_index, output.worst_row,
+                                  limit(Quantity::encoder_worst_row).limit));
     }
     return {Verdict::passed, ""};
 }

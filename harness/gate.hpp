@@ -8,6 +8,7 @@
 
 #include "datasets/path.hpp"
 #include "harness/comparison.hpp"
+#include "harness/drift.hpp"
 
 namespace harness {
 
@@ -78,6 +79,12 @@ Judgement judge_op(const OpStatistics& statistics, const datasets::Arithmetic& a
 
 // The headline of one layer, from the chained attention output.
 Judgement judge_headline(const OpStatistics& output, const datasets::LayerShape& shape);
+
+// The whole encoder. `isolated`: each piece alone on the golden's stream; `output`: the chained output, whose
+// own limits decide where only the attention ran on the NPU. Match says nothing below T = 64 or 1% centred
+// energy; there the device and finite values decide.
+Judgement judge_encoder(std::span<const Deviation> isolated, const Deviation& output, bool only_attention,
+                        const DeviceCheck& device);
 
 // Below this share of centred energy a match says nothing.
 inline constexpr double least_centred_energy = 0.01;

@@ -142,5 +142,58 @@ TEST(Gate, EveryLimitHasAFormulaAnEnvelopeAFaultAndAReason) {
     }
 }
 
+// The encoder as a whole: what decides, and where it only reports.
+class EncoderGate : public testing::Test {
+protected:
+    static Verdict judge(const Deviation& alone, const Deviation& output, bool only_attention,
+                         const DeviceCheck& device = {true, 40, 40, ""}) {
+        const std::vector<Deviation> isolated{Deviation{100, 1, 0, 0, 0, 1500, 0}, alone};
+        return judge_encoder(isolated, output, only_attention, device).verdict;
+    }
+    const Deviation good_{99.95, 1, 0.02, 0.03, 0, 1500, 0};
+};
+
+TEST_F(EncoderGate, HoldsTheAttentionToTheMatchAndTheWorstRow) {
+    EXPECT_EQ(judge(good_, good_, true), Verdict::passed);
+    Deviation low = good_;
+    low.match_percent = 99.8999;
+    EXPECT_EQ(judge(good_, low, true), Verdict::failed);
+    EXPECT_EQ(judge(good_, low, false), Verdict::passed);
+    Deviation row = good_;
+    row.worst_row = 0.051;
+    EXPECT_EQ(judge(good_, row, true), Verdict::failed);
+    Deviation nan = good_;
+    nan.match_percent = std::nan("");
+    EXPECT_EQ(judge(good_, nan, true), Verdict::failed);
+}
+
+// What no rounding explains fails under every placement, at a piece alone and at the output.
+TEST_F(EncoderGate, HoldsEveryPlacementToWhatRoundingExplains) {
+    Deviation wrong = good_;
+    wrong.match_percent = 98.9;
+    for (const bool only_attention : {true, false}) {
+        EXPECT_EQ(judge(wrong, good_, only_attention), Verdict::failed);
+        EXPECT_EQ(judge(good_, wrong, only_attention), Verdict::failed);
+    }
+    wrong.rows = 63;  // the match says nothing there
+    EXPECT_EQ(judge(wrong, wrong, false), Verdict::passed);
+    wrong.rows = 1500;
+    wrong.centred_energy = 0.009;
+    EXPECT_EQ(judge(wrong, wrong, true), Verdict::passed);
+}
+
+TEST_F(EncoderGate, NeverPassesWhatTheDeviceDidNotRun) {
+    for (const bool only_attention : {true, false}) {
+        EXPECT_EQ(judge(good_, good_, only_attention, {true, 0, 0, ""}), Verdict::failed);
+        EXPECT_EQ(judge(good_, good_, only_attention, {true, 39, 40, ""}), Verdict::failed);
+        EXPECT_EQ(judge(good_, good_, only_attention, {true, 40, 40, "wrote 2 bytes past"}), Verdict::failed);
+        Deviation infinite = good_;
+        infinite.nonfinite = 1;
+        infinite.rows = 1;
+        EXPECT_EQ(judge(infinite, good_, only_attention), Verdict::failed);
+        EXPECT_EQ(judge(good_, infinite, only_attention), Verdict::failed);
+    }
+}
+
 }  // namespace
 }  // namespace harness

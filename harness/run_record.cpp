@@ -9,50 +9,13 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
+
+#include "harness/run_record_json.hpp"
 
 namespace harness {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-// JSON has no NaN and no infinity: both become null, and the verdict beside them says why.
-Json finite(double value) {
-    return std::isfinite(value) ? Json(value) : Json(nullptr);
-}
-
-Json number(double value, std::string_view unit, std::string_view kind) {
-    return {{"value", finite(value)}, {"unit", unit}, {"kind", kind}};
-}
-
-Json counted(std::int64_t value, std::string_view unit) {
-    return {{"value", value}, {"unit", unit}, {"kind", "counted"}};
-}
-
-std::string_view kind_of(datasets::Clock clock) {
-    switch (clock) {
-        case datasets::Clock::modelled:
-            return "modelled";
-        case datasets::Clock::none:
-            return "none";
-        default:
-            return "measured";
-    }
-}
-
-Json to_json(const Duration& duration) {
-    Json out = number(duration.seconds, "s", kind_of(duration.clock));
-    out["clock"] = datasets::name(duration.clock);
-    if (!duration.samples_seconds.empty()) {
-        out["statistic"] = "median";
-        out["samples"] = duration.samples_seconds;
-    }
-    return out;
-}
-
-Json to_json(datasets::OpRange range) {
-    return {{"first", datasets::name(range.first)}, {"last", datasets::name(range.last)}};
-}
+using harness::to_json;
 
 // A speedup is as good as its weaker side.
 std::string_view speedup_kind(const Duration& cpu, const Duration& npu) {
@@ -131,21 +94,6 @@ Json to_json(const OpRow& row) {
     return out;
 }
 
-Json to_json(const Certificate& certificate) {
-    Json oracle = Json::object();
-    for (const auto& [op, error] : certificate.oracle_error) {
-        oracle[std::string(datasets::name(op))] = number(error, "ratio", "measured");
-    }
-    Json recorded = Json::object();
-    for (const auto& [op, error] : certificate.recording_error) {
-        recorded[std::string(datasets::name(op))] = number(error, "ratio", "measured");
-    }
-    return {{"golden_against_oracle", oracle},
-            {"golden_against_recording", recorded},
-            {"certified", certificate.fault.empty()},
-            {"fault", certificate.fault}};
-}
-
 Json to_json(const LayerRow& layer) {
     Json steps = Json::array();
     for (const StepTime& step : layer.steps) {
@@ -187,13 +135,6 @@ Json to_json(const OpSummary& summary) {
             {"isolated", to_json(summary.isolated)},
             {"chained", to_json(summary.chained)},
             {"mean_time_per_layer", summary.time ? to_json(*summary.time) : Json(nullptr)}};
-}
-
-Json to_json(const RealTime& time) {
-    const std::string_view kind = kind_of(time.processing.clock);
-    return {{"processing", to_json(time.processing)},
-            {"rtf", number(time.rtf, "processing/audio", kind)},
-            {"rtfx", number(time.rtfx, "audio/processing", kind)}};
 }
 
 Json to_json(const ClipRow& clip) {
@@ -258,6 +199,9 @@ Verdict worst_verdict(const std::vector<Verdict>& verdicts) {
 Verdict overall_verdict(const RunRecord& record) {
     std::vector<Verdict> seen;
     for (const OpRow& row : record.rows) {
+        seen.push_back(row.judgement.verdict);
+    }
+    for (const EncoderRow& row : record.encoders) {
         seen.push_back(row.judgement.verdict);
     }
     for (const LayerRow& layer : record.layers) {
@@ -327,8 +271,11 @@ std::string to_json(const RunRecord& record) {
                    {"clips", clips},
                    {"ops", ops},
                    {"layers", layers},
-                   {"rows", rows}};
-    return out.dump(2) + "\n";
+                   {"rows", rows},
+                   {"encoders", to_json(record.encoders)},
+                   {"baseline", record.baseline ? to_json(*record.baseline) : Json(nullptr)}};
+    // Names of files may hold bytes that are not UTF-8.
+    return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 void write_atomically(const std::string& file, const std::string& text) {
@@ -338,6 +285,11 @@ void write_atomically(const std::string& file, const std::string& text) {
         std::filesystem::remove(temporary, ignored);
         throw std::runtime_error(fmt::format("{}: cannot write: {}", file, reason));
     };
+    std::error_code ignored;
+    const auto type = std::filesystem::status(file, ignored).type();
+    if (type != std::filesystem::file_type::not_found && type != std::filesystem::file_type::regular) {
+        throw std::runtime_error(fmt::format("{}: cannot write: it is there, and no regular file", file));
+    }
     errno = 0;
     std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
     out.write(text.data(), static_cast<std::streamsize>(text.size()));

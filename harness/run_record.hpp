@@ -11,8 +11,10 @@
 
 #include "datasets/path.hpp"
 #include "datasets/recording.hpp"
+#include "harness/baseline.hpp"
 #include "harness/certificate.hpp"
 #include "harness/comparison.hpp"
+#include "harness/encoder_record.hpp"
 #include "harness/environment.hpp"
 #include "harness/gate.hpp"
 #include "harness/judge.hpp"
@@ -21,13 +23,6 @@ namespace harness {
 
 inline constexpr int run_schema_major = 1;
 inline constexpr int run_schema_minor = 0;
-
-// A duration with its origin. Measured: median and all samples.
-struct Duration {
-    double seconds = 0;
-    datasets::Clock clock = datasets::Clock::none;
-    std::vector<double> samples_seconds;
-};
 
 // Both sides of one piece of identical work: the smallest range of ops that both paths resolve.
 struct StepTime {
@@ -81,13 +76,6 @@ struct OpSummary {
     std::optional<StepTime> time;  // mean per layer of the step that ends with the op
 };
 
-// Processing time against audio: RTF = processing / audio (lower is better), RTFx = audio / processing.
-struct RealTime {
-    Duration processing;
-    double rtf = 0;
-    double rtfx = 0;
-};
-
 // The encoder's attention over one clip, all selected layers.
 struct ClipRow {
     std::string clip;
@@ -117,6 +105,8 @@ struct RunRecord {
     std::vector<LayerRow> layers;
     std::vector<OpSummary> ops;
     std::vector<ClipRow> clips;
+    std::vector<EncoderRow> encoders;  // of a run over whole encoders
+    std::optional<PublishedBaseline> baseline;
     Verdict verdict = Verdict::not_run;
     int exit_code = 0;
 };

@@ -33,7 +33,80 @@ StepTime step(datasets::OpRange ops) {
         2.82};
 }
 
+Duration measured(double seconds) {
+    return {seconds, Clock::host_wall, {seconds}};
+}
+
+Duration modelled(double seconds) {
+    return {seconds, Clock::modelled, {}};
+}
+
+PlacementTime example_placement(bool on_npu) {
+    PlacementTime out;
+    out.placement = on_npu ? "attention" : "cpu";
+    out.mel = measured(0.012);
+    out.cpu = measured(on_npu ? 0.2 : 0.4);
+    for (int layer = 0; layer < 2; ++layer) {
+        PieceTime& piece = out.pieces.emplace_back();
+        piece.stage = {Piece::layer, layer};
+        piece.cpu = measured(0.08);
+        piece.total = measured(0.08);
+        if (on_npu) {
+            piece.npu = modelled(0.023);
+            piece.total = modelled(0.103);
+            out.steps.push_back({{Piece::layer, layer}, datasets::attention_ops, modelled(0.023), 40});
+        }
+    }
+    out.npu = on_npu ? modelled(0.046) : Duration{};
+    out.launches = on_npu ? 80 : 0;
+    const Duration all = on_npu ? modelled(0.258) : measured(0.412);
+    out.window = real_time(all, 30);
+    out.audio = real_time(all, 5);
+    return out;
+}
+
 }  // namespace
+
+RunRecord example_encoder_record() {
+    RunRecord record;
+    record.command = "harness encode --random-weights base --synthetic-speech 5";
+    record.environment.cpu = "Some Processor with a Rather Long Name";
+    record.environment.threads = 2;
+    record.recording.model_id = "random-base";
+    record.provenance_note = "random weights";
+    record.design = "fused";
+    record.device = "emulated";
+    record.emulation = "fast";
+    record.cost_model = "modelled for hawk_point";
+    EncoderRow row;
+    row.clip = "speech";
+    row.audio_seconds = 5;
+    row.window_seconds = 30;
+    row.context = 1500;
+    row.layers = 2;
+    row.mel = measured(0.012);
+    row.cold = measured(0.5);
+    row.warm = measured(0.4);
+    row.between = measured(0.001);
+    for (int layer = 0; layer < 2; ++layer) {
+        row.stages.push_back({{Piece::layer, layer}, {Op::query, Op::query}, measured(0.004)});
+    }
+    row.ops.push_back({{Op::conv1, Op::conv1}, measured(0.014), {}, 0});
+    row.ops.push_back({{Op::scores, Op::context}, measured(0.2), modelled(0.04), 24});
+    row.placements = {example_placement(false), example_placement(true)};
+    row.placement = "attention";
+    const Deviation near{99.98, 1, 1.4e-2, 0.021, 7, 1500, 0};
+    row.drift.push_back({{Piece::layer, 0}, near, near});
+    row.drift.push_back({{Piece::end, -1}, near, {99.87, 1, 3.6e-2, 0.05, 9, 1500, 0}});
+    row.launches = row.launches_planned = 80;
+    row.judgement = {Verdict::failed, "encoder match 99.8700% is under 99.9%"};
+    row.reproduce = "harness encode --random-weights base --synthetic-speech 5 --npu attention";
+    record.baseline = design_note(row);
+    record.encoders.push_back(std::move(row));
+    record.verdict = overall_verdict(record);
+    record.exit_code = static_cast<int>(exit_code(record.verdict));
+    return record;
+}
 
 RunRecord example_record() {
     RunRecord record;

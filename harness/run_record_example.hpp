@@ -7,4 +7,7 @@ namespace harness {
 
 RunRecord example_record();
 
+// The record of a whole encoder: two layers, nothing and the attention on the NPU, the design note beside it.
+RunRecord example_encoder_record();
+
 }  // namespace harness

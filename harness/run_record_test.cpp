@@ -34,6 +34,25 @@ TEST(RunRecord, EveryDurationCarriesItsKindAndClock) {
     EXPECT_THAT(json.substr(at, 160), HasSubstr("\"kind\": \"modelled\""));
 }
 
+TEST(RunRecord, AnEncoderKeepsTheKindsOfItsTimesApart) {
+    const std::string json = to_json(example_encoder_record());
+    const auto placement = json.find("\"placement\": \"attention\"");
+    ASSERT_NE(placement, std::string::npos);
+    const std::string rest = json.substr(placement, 1200);
+    EXPECT_THAT(rest, HasSubstr("\"kind\": \"measured\""));
+    EXPECT_THAT(rest, HasSubstr("\"kind\": \"modelled\""));
+    EXPECT_THAT(rest, HasSubstr("\"kind\": \"planned\""));
+    EXPECT_THAT(json, HasSubstr("\"kind\": \"published\""));
+    EXPECT_THAT(json, HasSubstr("\"after\": \"layer 0\""));
+}
+
+TEST(RunRecord, AFailedEncoderFailsTheRun) {
+    RunRecord record = example_encoder_record();
+    EXPECT_EQ(overall_verdict(record), Verdict::failed);
+    record.encoders[0].judgement.verdict = Verdict::passed;
+    EXPECT_EQ(overall_verdict(record), Verdict::passed);
+}
+
 TEST(RunRecord, NotANumberBecomesNull) {
     const std::string json = to_json(example_record());
     EXPECT_EQ(json.find(": nan"), std::string::npos);

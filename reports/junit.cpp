@@ -51,6 +51,12 @@ void add_case(pugi::xml_node suite, Counts& counts, const std::string& classname
     }
 }
 
+// Of the test cases of one layer, or of the encoder's end.
+std::string group_name(const harness::RunRecord& record, std::string_view clip, int layer) {
+    return layer < 0 ? fmt::format("{}.{}.end", record.design, clip)
+                     : fmt::format("{}.{}.layer_{:02}", record.design, clip, layer);
+}
+
 }  // namespace
 
 std::string junit_report(const harness::RunRecord& record) {
@@ -69,18 +75,17 @@ std::string junit_report(const harness::RunRecord& record) {
     }
     Counts counts;
     for (const harness::OpRow& row : record.rows) {
-        add_case(suite, counts, fmt::format("{}.{}.layer_{:02}", record.design, row.clip, row.layer),
+        add_case(suite, counts, group_name(record, row.clip, row.layer),
                  fmt::format("{} {}", datasets::name(row.op), harness::name(row.input)), row.judgement,
                  row.reproduce);
     }
     for (const harness::LayerRow& layer : record.layers) {
         if (layer.headline.verdict != Verdict::not_run) {
-            add_case(suite, counts, fmt::format("{}.{}.layer_{:02}", record.design, layer.clip, layer.layer),
+            add_case(suite, counts, group_name(record, layer.clip, layer.layer),
                      "match of the attention output", layer.headline, layer.reproduce);
         }
         if (layer.differing_elements > 0) {
-            add_case(suite, counts, fmt::format("{}.{}.layer_{:02}", record.design, layer.clip, layer.layer),
-                     "repeatability",
+            add_case(suite, counts, group_name(record, layer.clip, layer.layer), "repeatability",
                      {Verdict::unstable, fmt::format("{} of {} elements in blocks that differ after A, B, A",
                                                      layer.differing_elements, layer.repeated_elements)},
                      "");

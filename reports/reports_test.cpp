@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "harness/run_record_example.hpp"
+#include "reports/encoder.hpp"
 #include "reports/junit.hpp"
 #include "reports/terminal.hpp"
 
@@ -50,6 +51,40 @@ TEST(TerminalReport, ColoursOnlyWhenAsked) {
     EXPECT_THAT(terminal_report(harness::example_record(), true), HasSubstr("\033["));
 }
 
+TEST(EncoderReport, FitsIntoAHundredColumns) {
+    std::istringstream text(encoder_report(harness::example_encoder_record(), false));
+    std::string line;
+    while (std::getline(text, line)) {
+        if (!line.starts_with("  - ")) {  // sentences
+            EXPECT_LE(line.size(), 110U) << line;
+        }
+    }
+}
+
+TEST(EncoderReport, NamesTheKindOfEveryTimeAndBothReadingsOfTheRealTimeFactor) {
+    const std::string text = encoder_report(harness::example_encoder_record(), false);
+    EXPECT_THAT(text, HasSubstr("5.00 s of audio in a window of 30.00 s, T = 1500, 2 layers"));
+    EXPECT_THAT(text, HasSubstr("30.00 s window"));
+    EXPECT_THAT(text, HasSubstr("5.00 s audio"));
+    EXPECT_THAT(text, HasSubstr("measured"));
+    EXPECT_THAT(text, HasSubstr("modelled"));
+    EXPECT_THAT(text, HasSubstr("projected, cross-machine"));
+    EXPECT_THAT(text, HasSubstr("the first, cold: 500.00 ms"));
+    EXPECT_THAT(text, HasSubstr("scores..context"));
+    EXPECT_THAT(text, HasSubstr("80.00 + 23.00"));  // CPU + NPU of a layer
+    EXPECT_THAT(text, HasSubstr("72.8"));           // 30 s / 412 ms
+    EXPECT_THAT(text, HasSubstr("12.1"));           // 5 s / 412 ms
+}
+
+TEST(EncoderReport, SaysTheVerdictTheDriftAndHowToSeeItAgain) {
+    const std::string text = encoder_report(harness::example_encoder_record(), false);
+    EXPECT_THAT(text, HasSubstr("failed 80 launches counted, 80 planned; encoder match 99.8700% is under"));
+    EXPECT_THAT(text, HasSubstr("reproduce: harness encode --random-weights base"));
+    EXPECT_THAT(text, HasSubstr("99.9800"));
+    EXPECT_THAT(text, HasSubstr("1 clips, exit code 1"));
+    EXPECT_THAT(text, HasSubstr("1244 ms of its encoder lie outside the layers"));
+}
+
 // Results of fast and of exact emulation must never be taken for each other.
 TEST(EveryReport, SaysHowTheDevicesResultsCameAbout) {
     harness::RunRecord record = harness::example_record();
@@ -57,6 +92,9 @@ TEST(EveryReport, SaysHowTheDevicesResultsCameAbout) {
         record.emulation = emulation;
         const std::string word = std::string(emulation) + " emulation";
         EXPECT_THAT(terminal_report(record, false), HasSubstr(word));
+        harness::RunRecord encoder = harness::example_encoder_record();
+        encoder.emulation = emulation;
+        EXPECT_THAT(encoder_report(encoder, false), HasSubstr(word));
         const std::string value = "name=\"emulation\" value=\"" + std::string(emulation) + "\"";
         EXPECT_THAT(junit_report(record), HasSubstr(value));
     }

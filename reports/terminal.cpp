@@ -1,10 +1,11 @@
 #include "reports/terminal.hpp"
 
-#include <fmt/color.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+
+#include "reports/words.hpp"
 
 namespace reports {
 namespace {
@@ -17,31 +18,6 @@ using harness::Verdict;
 // Failed rows beyond this many are counted, not printed.
 constexpr std::size_t failures_shown = 12;
 
-fmt::text_style style_of(Verdict verdict) {
-    switch (verdict) {
-        case Verdict::passed:
-            return fg(fmt::terminal_color::green);
-        case Verdict::covered:
-            return {};
-        default:
-            return fg(fmt::terminal_color::red) | fmt::emphasis::bold;
-    }
-}
-
-std::string painted(Verdict verdict, int width, bool color) {
-    const std::string text = fmt::format("{:<{}}", harness::name(verdict), width);
-    return color ? fmt::format(style_of(verdict), "{}", text) : text;
-}
-
-std::string milliseconds(double seconds) {
-    const double ms = seconds * 1e3;
-    return ms >= 1000 ? fmt::format("{:.0f}", ms) : fmt::format("{:.2f}", ms);
-}
-
-std::string ratio(double value) {
-    return fmt::format("{:.2f}x", value);
-}
-
 // A figure that is 1 within its digits but not in truth is printed so that it does not look like 1.
 std::string rho(double value) {
     if (std::isinf(value) || std::isnan(value)) {
@@ -50,29 +26,6 @@ std::string rho(double value) {
     return value < 10     ? fmt::format("{:.3f}", value)
            : value < 1000 ? fmt::format("{:.1f}", value)
                           : fmt::format("{:.0e}", value);
-}
-
-std::string error(double value) {
-    return value < 10 ? fmt::format("{:.4f}", value) : fmt::format("{:.0e}", value);
-}
-
-std::string percent(double value) {
-    if (!std::isfinite(value)) {
-        return "-";
-    }
-    const double cut = std::floor(value * 1e4) / 1e4;
-    return cut <= -100 ? fmt::format("{:.1e}", cut) : fmt::format("{:.4f}", cut);
-}
-
-std::string kind(datasets::Clock clock) {
-    switch (clock) {
-        case datasets::Clock::modelled:
-            return "modelled";
-        case datasets::Clock::none:
-            return "no clock";
-        default:
-            return "measured";
-    }
 }
 
 std::string heading(const RunRecord& r) {
@@ -137,6 +90,9 @@ std::string layer_table(const RunRecord& record, bool color) {
         fmt::format("{:<22} {:>5}  {:<10} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}\n", "clip", "layer", "headline",
                     "match %", "worst row", "w. tile", "CPU ms", "NPU ms", "speedup");
     for (const harness::LayerRow& layer : record.layers) {
+        if (layer.layer < 0) {
+            continue;  // the end has no attention to sum up
+        }
         const auto output = [&](auto text) { return layer.output ? text(*layer.output) : std::string("-"); };
         const auto total = [&](auto text) { return layer.total ? text(*layer.total) : std::string("-"); };
         const Verdict verdict = layer.differing_elements > 0 ? Verdict::unstable : layer.headline.verdict;
@@ -207,8 +163,9 @@ std::string failures(const RunRecord& record, bool color) {
         if (++count > failures_shown) {
             continue;
         }
-        out += fmt::format("{} {} layer {} {} ({}): {}\n", painted(row.judgement.verdict, 0, color), row.clip,
-                           row.layer, datasets::name(row.op), harness::name(row.input), row.judgement.reason);
+        out += fmt::format("{} {} {} {} ({}): {}\n", painted(row.judgement.verdict, 0, color), row.clip,
+                           piece_name(row.layer), datasets::name(row.op), harness::name(row.input),
+                           row.judgement.reason);
         out += damage_text(row);
         if (!row.reproduce.empty()) {
             out += fmt::format("    reproduce: {}\n", row.reproduce);
@@ -219,8 +176,8 @@ std::string failures(const RunRecord& record, bool color) {
     }
     for (const harness::LayerRow& layer : record.layers) {
         if (layer.differing_elements > 0) {
-            out += fmt::format("{} {} layer {}: {} of {} elements lie in blocks that differ after A, B, A\n",
-                               painted(Verdict::unstable, 0, color), layer.clip, layer.layer,
+            out += fmt::format("{} {} {}: {} of {} elements lie in blocks that differ after A, B, A\n",
+                               painted(Verdict::unstable, 0, color), layer.clip, piece_name(layer.layer),
                                layer.differing_elements, layer.repeated_elements);
         }
     }

@@ -1,0 +1,31 @@
+// The words of run.json that its serialisers share: numbers with unit and kind, durations, ranges of ops.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string_view>
+#include <vector>
+
+#include "harness/baseline.hpp"
+
+namespace harness {
+
+using Json = nlohmann::ordered_json;
+
+// JSON has no NaN and no infinity: both become null, and the verdict beside them says why.
+Json finite(double value);
+
+Json number(double value, std::string_view unit, std::string_view kind);
+Json counted(std::int64_t value, std::string_view unit);
+
+// measured | modelled | none
+std::string_view kind_of(datasets::Clock clock);
+
+Json to_json(const Duration& duration);
+Json to_json(datasets::OpRange range);
+Json to_json(const RealTime& time);
+Json to_json(const Certificate& certificate);
+Json to_json(const std::vector<EncoderRow>& rows);
+Json to_json(const PublishedBaseline& baseline);
+
+}  // namespace harness

@@ -1,0 +1,67 @@
+#include "reports/words.hpp"
+
+#include <fmt/color.h>
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace reports {
+namespace {
+
+using harness::Verdict;
+
+fmt::text_style style_of(Verdict verdict) {
+    switch (verdict) {
+        case Verdict::passed:
+            return fg(fmt::terminal_color::green);
+        case Verdict::covered:
+            return {};
+        default:
+            return fg(fmt::terminal_color::red) | fmt::emphasis::bold;
+    }
+}
+
+}  // namespace
+
+std::string painted(Verdict verdict, int width, bool color) {
+    const std::string text = fmt::format("{:<{}}", harness::name(verdict), width);
+    return color ? fmt::format(style_of(verdict), "{}", text) : text;
+}
+
+std::string milliseconds(double seconds) {
+    const double ms = seconds * 1e3;
+    return ms >= 1000 ? fmt::format("{:.0f}", ms) : fmt::format("{:.2f}", ms);
+}
+
+std::string ratio(double value) {
+    return fmt::format("{:.2f}x", value);
+}
+
+std::string error(double value) {
+    return value < 10 ? fmt::format("{:.4f}", value) : fmt::format("{:.0e}", value);
+}
+
+std::string percent(double value) {
+    if (!std::isfinite(value)) {
+        return "-";
+    }
+    const double cut = std::floor(value * 1e4) / 1e4;
+    return cut <= -100 ? fmt::format("{:.1e}", cut) : fmt::format("{:.4f}", cut);
+}
+
+std::string piece_name(int layer) {
+    return layer < 0 ? "end" : fmt::format("layer {}", layer);
+}
+
+std::string kind(datasets::Clock clock) {
+    switch (clock) {
+        case datasets::Clock::modelled:
+            return "modelled";
+        case datasets::Clock::none:
+            return "no clock";
+        default:
+            return "measured";
+    }
+}
+
+}  // namespace reports

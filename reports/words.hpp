@@ -1,0 +1,30 @@
+// How figures are written on a terminal.
+#pragma once
+
+#include <string>
+
+#include "harness/run_record.hpp"
+
+namespace reports {
+
+// The verdict, padded to `width`, coloured where colours are wanted.
+std::string painted(harness::Verdict verdict, int width, bool color);
+
+// "12.34", from a second on "1234".
+std::string milliseconds(double seconds);
+
+std::string ratio(double value);  // "1.85x"
+
+// A relative error: "0.0123".
+std::string error(double value);
+
+// Cut, not rounded, so that 99.89999 never reads 99.9. "-" where it is not a number.
+std::string percent(double value);
+
+// "layer 3"; "end" for the piece behind the last layer, whose number is negative.
+std::string piece_name(int layer);
+
+// "measured", "modelled" or "no clock"
+std::string kind(datasets::Clock clock);
+
+}  // namespace reports
