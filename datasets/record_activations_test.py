@@ -321,7 +321,8 @@ class Recorded(unittest.TestCase):
                 self.assertEqual(len(layers), 2 * LAYERS)
                 for layer in layers:
                     errors = found_errors(layer)
-                    self.assertEqual(sorted(errors), ["context", "key", "output", "query", "value"])
+                    ops = ["attention_norm", "context", "key", "output", "query", "value"]
+                    self.assertEqual(sorted(errors), ops)
                     for op, error in errors.items():
                         self.assertLess(error, RELATIVE, (layout, op))
 
