@@ -77,7 +77,7 @@ Json to_json(const EncoderRow& row) {
              {"audio_origin", row.audio_origin},
              {"scope", "mel and encoder"},
              {"audio", number(row.audio_seconds, "s", "recorded")},
-             {"window", number(row.window_seconds, "s", "recorded")},
+             {"window", number(row.window_seconds, "s", "defined")},
              {"context", row.context},
              {"heads", row.heads},
              {"layers", row.layers},
