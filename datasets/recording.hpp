@@ -188,9 +188,11 @@ public:
     // Writes input, recorded tensors, row statistics and, unless they are in the file, the weights of one
     // layer. Layers may come in any order; the weights of a layer must be the same for every clip, and may be
     // left out (all of them) once they are in the file. `layer.stream` is not written: it is the embedding of
-    // the clip or the `block` of the layer before. What is shared must not change until the next call of
-    // `write` or `write_clip` returns.
-    void write(std::shared_ptr<const LayerCase> layer);
+    // the clip or the `block` of the layer before. `weights` is the case that holds the weights, where
+    // `layer` does not. What is shared must not change until the next call of `write` or `write_clip`
+    // returns.
+    void write(std::shared_ptr<const LayerCase> layer, std::shared_ptr<const LayerCase> weights);
+    void write(std::shared_ptr<const LayerCase> layer) { write(layer, layer); }
     void write(LayerCase layer) { write(std::make_shared<const LayerCase>(std::move(layer))); }
 
     // Writes what is not empty; once per clip.

@@ -42,24 +42,28 @@ std::string content_hash(const std::map<std::string, std::string>& hashes);
 std::string tensor_objection(const DatasetSpec& spec, const RecordingShape& shape, DType store,
                              const std::vector<float>* values);
 
-// What is stored of values: themselves, or their bf16 by rounding to nearest even.
+// What is stored of values, themselves or their bf16 by rounding to nearest even, and its SHA-256. Refers to
+// the values that it was made of.
 class StoredBits {
 public:
+    StoredBits() = default;
     StoredBits(const DatasetSpec& spec, DType store, std::span<const float> values);
+    StoredBits(StoredBits&&) = default;
+    StoredBits& operator=(StoredBits&&) = default;
 
     [[nodiscard]] DType dtype() const { return dtype_; }
     [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
-    [[nodiscard]] std::string sha256() const;
+    [[nodiscard]] const std::string& sha256() const { return sha256_; }
 
 private:
-    DType dtype_;
+    DType dtype_ = DType::f32;
     std::vector<bf16> rounded_;
     std::span<const std::byte> bytes_;
+    std::string sha256_;
 };
 
-// Writes a dataset that passes `tensor_objection` into an open group, with its checksums and labels, and
-// returns its SHA-256. Throws Refusal.
-std::string write_values(hid_t group, const DatasetSpec& spec, const RecordingShape& shape, DType store,
-                         std::span<const float> values);
+// Writes a dataset whose values pass `tensor_objection` into an open group, with its checksums and labels.
+// Throws Refusal.
+void write_values(hid_t group, const DatasetSpec& spec, const RecordingShape& shape, const StoredBits& bits);
 
 }  // namespace datasets

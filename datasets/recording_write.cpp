@@ -2,11 +2,12 @@
 // renamed when it is complete.
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <tbb/task_group.h>
 
 #include <algorithm>
 #include <chrono>
 #include <exception>
-#include <future>
+#include <functional>
 #include <map>
 #include <set>
 #include <span>
@@ -19,11 +20,10 @@
 #include "datasets/recording_partial.hpp"
 #include "datasets/recording_scan.hpp"
 #include "datasets/recording_schema.hpp"
+#include "datasets/recording_unit.hpp"
 
 namespace datasets {
 namespace {
-
-using Hashes = std::map<std::string, std::string>;  // SHA-256 by path below the parent
 
 // Runs `write`, and lets what HDF5 refuses be a runtime_error that names the file and the object.
 template <typename Write>
@@ -55,7 +55,8 @@ struct RecordingWriter::State {
     std::set<std::pair<std::string, int>> written;  // (clip, layer)
     std::set<std::string> written_clips;
     bool is_end_written = false;
-    std::future<void> pending;  // what is being written in the background
+    std::vector<std::function<void()>> steps;  // what is being written in the background
+    tbb::task_group background;
     std::exception_ptr failure;
 
     State(std::string target, RecordingInfo what, WriterOptions how)
@@ -78,29 +79,43 @@ struct RecordingWriter::State {
 
     // Returns when nothing is being written; throws what went wrong there, now and ever after.
     void wait() {
-        if (pending.valid()) {
-            try {
-                pending.get();
-            } catch (...) {
-                failure = std::current_exception();
-            }
+        try {
+            background.wait();
+        } catch (...) {
+            failure = std::current_exception();
         }
         if (failure) {
             std::rethrow_exception(failure);
         }
     }
 
-    // One task at a time, so that memory and disk keep up with each other.
-    template <typename Task>
-    void in_background(Task task) {
+    // Writes units one after another, and then all of it to the disk. Each tensor is a task among those that
+    // compute: a thread beside them would take their cores from them in the middle of what others wait for.
+    void in_background(std::shared_ptr<const std::vector<Unit>> units) {
         wait();
-        pending = std::async(std::launch::async, [this, task = std::move(task)] {
-            const LibraryScope quiet;
-            const auto held = hold_library();
-            task();
+        steps.clear();
+        for (const Unit& unit : *units) {
+            for (const Unit::Tensor& tensor : unit.tensors) {
+                steps.emplace_back([this, units, &unit, &tensor] { write_tensor(unit, tensor); });
+            }
+            steps.emplace_back([this, units, &unit] { mark(unit); });
+        }
+        steps.emplace_back([this] {
             writing(file, "", [&] { flush(); });
             partial.start_writing();
         });
+        background.run([this] { take_step(0); });
+    }
+
+    void take_step(std::size_t index) {
+        {
+            const LibraryScope quiet;
+            const auto held = hold_library();
+            std::exchange(steps[index], {})();  // whoever reads what is written sees it let go
+        }
+        if (index + 1 < steps.size()) {
+            background.run([this, index] { take_step(index + 1); });
+        }
     }
 
     void flush() const { require(H5Fflush(handle.get(), H5F_SCOPE_GLOBAL), "write its last blocks"); }
@@ -117,50 +132,30 @@ struct RecordingWriter::State {
     void resume();
     void recall(const Layout& layout);
 
-    bool is_stored(const DatasetSpec& spec) const {
-        return spec.presence != Presence::all_or_none || options.whole_weights;
-    }
-
     void verify_announced(const LayerCase& layer) const;
-    void verify_weights(const LayerCase& layer) const;
+    void verify_weights(int index, const LayerCase& layer, const Hashes& hashes) const;
 
     template <typename Holder>
-    void verify_tensors(std::span<const TensorSpec<Holder>> specs, const Holder& holder) const {
-        for (const auto& spec : specs) {
-            if (!is_stored(spec)) {
-                continue;
-            }
-            const auto* values = spec.find(holder);
-            if (values == nullptr && spec.presence == Presence::all_or_none) {
-                throw std::invalid_argument(fmt::format("whole weights without {}", spec.role));
-            }
-            if (const auto objection = tensor_objection(spec, shape(), options.store, values);
-                !objection.empty()) {
-                throw std::invalid_argument(objection);
-            }
-        }
+    Unit unit(std::string parent, std::string marked, std::span<const TensorSpec<Holder>> specs,
+              std::shared_ptr<const Holder> holder) const {
+        return make_unit(std::move(parent), std::move(marked), specs, std::move(holder), shape(), options);
     }
 
-    // Writes what belongs together below `parent`; then, as its mark in the group `marked`, the hash of it.
-    template <typename Holder>
-    Hashes write_unit(const std::string& parent, const std::string& marked,
-                      std::span<const TensorSpec<Holder>> specs, const Holder& holder) const {
-        Hashes hashes;
-        for (const auto& spec : specs) {
-            const auto* values = is_stored(spec) ? spec.find(holder) : nullptr;
-            if (values == nullptr) {
-                continue;
-            }
-            writing(file, fmt::format("{}/{}", parent, spec.path()), [&] {
-                const auto path = spec.group.empty() ? parent : fmt::format("{}/{}", parent, spec.group);
-                const auto group = ensure_group(handle.get(), path);
-                hashes[spec.path()] = write_values(group.get(), spec, shape(), options.store, *values);
-            });
-        }
-        writing(file, marked, [&] {
-            write_text(open_group(handle.get(), marked).get(), "content_sha256", content_hash(hashes));
+    void write_tensor(const Unit& unit, const Unit::Tensor& tensor) const {
+        const DatasetSpec& spec = *tensor.spec;
+        writing(file, fmt::format("{}/{}", unit.parent, spec.path()), [&] {
+            const auto path =
+                spec.group.empty() ? unit.parent : fmt::format("{}/{}", unit.parent, spec.group);
+            const auto group = ensure_group(handle.get(), path);
+            write_values(group.get(), spec, shape(), tensor.bits);
         });
-        return hashes;
+    }
+
+    void mark(const Unit& unit) const {
+        writing(file, unit.marked, [&] {
+            write_text(open_group(handle.get(), unit.marked).get(), "content_sha256",
+                       content_hash(unit.hashes()));
+        });
     }
 };
 
@@ -237,23 +232,21 @@ void RecordingWriter::State::verify_announced(const LayerCase& layer) const {
             throw std::invalid_argument(fmt::format("{} has no place in a recording", name(op)));
         }
     }
-    if (!layer.weights.attention.key.bias.empty()) {
-        throw std::invalid_argument("Whisper's key projection has no bias");
-    }
 }
 
 // Weights that are in the file already must be the same.
-void RecordingWriter::State::verify_weights(const LayerCase& layer) const {
-    verify_tensors(weight_specs(), layer);
-    const auto known = weights.find(layer.layer);
+void RecordingWriter::State::verify_weights(int index, const LayerCase& layer, const Hashes& hashes) const {
+    if (!layer.weights.attention.key.bias.empty()) {
+        throw std::invalid_argument("Whisper's key projection has no bias");
+    }
+    const auto known = weights.find(index);
     if (known == weights.end()) {
         return;
     }
-    for (const auto& spec : weight_specs()) {
-        if (is_stored(spec) &&
-            known->second.at(spec.path()) != StoredBits(spec, options.store, *spec.find(layer)).sha256()) {
-            throw std::invalid_argument(fmt::format("clip {} layer {} has another {} than an earlier clip",
-                                                    layer.clip, layer.layer, spec.role));
+    for (const auto& [path, hash] : known->second) {
+        if (hashes.at(path) != hash) {
+            throw std::invalid_argument(
+                fmt::format("layer {} has another {} than in an earlier clip", index, path));
         }
     }
 }
@@ -292,25 +285,28 @@ bool RecordingWriter::has_end() const {
     return state_->is_end_written;
 }
 
-void RecordingWriter::write(std::shared_ptr<const LayerCase> shared) {
-    const LayerCase& layer = *shared;
+void RecordingWriter::write(std::shared_ptr<const LayerCase> layer,
+                            std::shared_ptr<const LayerCase> weights) {
     State& state = *state_;
-    state.verify_announced(layer);
-    state.verify_tensors(activation_specs(), layer);
-    state.wait();
-    const bool is_first = !state.weights.contains(layer.layer);
-    if (is_first || holds_any(weight_specs(), layer)) {
-        state.verify_weights(layer);
-    }
-    state.written.emplace(layer.clip, layer.layer);
-    state.in_background([&state, is_first, shared = std::move(shared)] {
-        const auto group = activations_group(shared->clip, shared->layer);
-        state.write_unit(group, group, activation_specs(), *shared);
+    state.verify_announced(*layer);
+    const int index = layer->layer;
+    const auto units = std::make_shared<std::vector<Unit>>();
+    const std::string group = activations_group(layer->clip, index);
+    units->push_back(state.unit(group, group, activation_specs(), layer));
+    const bool is_first = !state.weights.contains(index);
+    if (is_first || holds_any(weight_specs(), *weights)) {
+        const std::string parent = weights_group(index);
+        Unit unit = state.unit(parent, parent, weight_specs(), weights);
+        state.verify_weights(index, *weights, unit.hashes());
         if (is_first) {
-            const auto parent = weights_group(shared->layer);
-            state.weights[shared->layer] = state.write_unit(parent, parent, weight_specs(), *shared);
+            units->push_back(std::move(unit));
         }
-    });
+    }
+    state.in_background(units);
+    state.written.emplace(layer->clip, index);
+    if (is_first) {
+        state.weights[index] = units->back().hashes();
+    }
 }
 
 void RecordingWriter::write_clip(const std::string& clip, ClipTensors tensors) {
@@ -321,10 +317,11 @@ void RecordingWriter::write_clip(const std::string& clip, ClipTensors tensors) {
     if (!holds_any(clip_specs(), tensors) || state.written_clips.contains(clip)) {
         throw std::invalid_argument(fmt::format("clip {} has nothing to write, or has it already", clip));
     }
-    state.verify_tensors(clip_specs(), tensors);
-    state.in_background([&state, clip, tensors = std::move(tensors)] {
-        state.write_unit(clip_group(clip), clip_group(clip), clip_specs(), tensors);
-    });
+    const auto group = clip_group(clip);
+    const auto units = std::make_shared<std::vector<Unit>>();
+    units->push_back(
+        state.unit(group, group, clip_specs(), std::make_shared<const ClipTensors>(std::move(tensors))));
+    state.in_background(units);
     state.written_clips.insert(clip);
 }
 
@@ -333,10 +330,10 @@ void RecordingWriter::write_end(Norm norm) {
     if (!state.options.whole_weights || state.is_end_written) {
         throw std::invalid_argument("the end is written once, and among whole weights only");
     }
-    state.verify_tensors(end_specs(), norm);
-    state.in_background([&state, norm = std::move(norm)] {
-        state.write_unit("/weights", "/weights/end", end_specs(), norm);
-    });
+    const auto units = std::make_shared<std::vector<Unit>>();
+    units->push_back(
+        state.unit("/weights", "/weights/end", end_specs(), std::make_shared<const Norm>(std::move(norm))));
+    state.in_background(units);
     state.is_end_written = true;
 }
 

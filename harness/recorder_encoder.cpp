@@ -133,11 +133,16 @@ private:
     }
 
     void write(const ClipWindow& window, int layer) {
+        std::shared_ptr<const datasets::LayerCase> made =
+            recorder_.take(window.id, layer, golden_.statistics(), {});
         // Weights are the same for every clip, and written with the first.
         const bool written = std::ranges::any_of(
             clips_.windows(), [&](const ClipWindow& other) { return writer_.has(other.id, layer); });
-        writer_.write(recorder_.take(window.id, layer, golden_.statistics(),
-                                     written ? datasets::BlockWeights{} : pieces_.layer(layer).weights));
+        // The pieces outlive the writer's use of them: nobody has to own them.
+        auto weights = written ? made
+                               : std::shared_ptr<const datasets::LayerCase>(std::shared_ptr<const void>(),
+                                                                            &pieces_.layer(layer));
+        writer_.write(std::move(made), std::move(weights));
     }
 
     const RecordOptions& options_;
