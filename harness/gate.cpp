@@ -74,36 +74,29 @@ constexpr bool table_is_in_enum_order() {
 }
 static_assert(table_is_in_enum_order());
 
-Judgement failed(std::string reason) {
-    return {Verdict::failed, std::move(reason)};
-}
+using Findings = std::vector<Finding>;
 
-std::string device_fault(const DeviceCheck& device) {
+Findings device_findings(const DeviceCheck& device) {
+    Findings out;
     if (!device.guard_violation.empty()) {
-        return device.guard_violation;
+        out.push_back({Quantity::guards, device.guard_violation});
     }
     if (device.on_device && (device.launches == 0 || device.launches != device.launches_planned)) {
-        return fmt::format("the device counted {} launches, the plan promised {}", device.launches,
-                           device.launches_planned);
+        out.push_back({Quantity::launches, fmt::format("the device counted {} launches, the plan promised {}",
+                                                       device.launches, device.launches_planned)});
     }
-    return {};
+    return out;
 }
 
-std::string integrity_fault(const OpStatistics& s, const DeviceCheck& device) {
-    if (const std::string fault = device_fault(device); !fault.empty()) {
-        return fault;
-    }
-    if (s.blocks_seen != s.blocks_expected || s.blocks_repeated > 0) {
-        return fmt::format("{} of {} blocks delivered, {} of them more than once", s.blocks_seen,
-                           s.blocks_expected, s.blocks_repeated);
-    }
+void add_integrity(Findings& out, const OpStatistics& s) {
     if (s.poisoned > 0) {
-        return fmt::format("{} of {} elements were never written by the device", s.poisoned, s.elements);
+        out.push_back({Quantity::unwritten, fmt::format("{} of {} elements were never written by the device",
+                                                        s.poisoned, s.elements)});
     }
-    if (s.nonfinite > 0) {
-        return fmt::format("{} of {} elements are NaN or infinite", s.nonfinite, s.elements);
+    if (s.nonfinite > s.poisoned) {
+        out.push_back({Quantity::nonfinite, fmt::format("{} of {} elements are NaN or infinite",
+                                                        s.nonfinite - s.poisoned, s.elements)});
     }
-    return {};
 }
 
 bool says_something(const Deviation& d) {
@@ -111,14 +104,15 @@ bool says_something(const Deviation& d) {
 }
 
 // What no rounding explains.
-std::string drift_fault(const Deviation& d) {
-    if (d.nonfinite > 0) {
-        return fmt::format("holds {} elements that are NaN or infinite", d.nonfinite);
-    }
+void add_drift(Findings& out, const std::string& what, const Deviation& d) {
     const double least = limit(Quantity::piece_match).limit;
-    return !says_something(d) || d.match_percent >= least
-               ? std::string()
-               : fmt::format("matches {:.4f}%, under {}%", d.match_percent, least);
+    if (d.nonfinite > 0) {
+        out.push_back({Quantity::nonfinite,
+                       fmt::format("{} holds {} elements that are NaN or infinite", what, d.nonfinite)});
+    } else if (says_something(d) && !(d.match_percent >= least)) {
+        out.push_back({Quantity::piece_match,
+                       fmt::format("{} matches {:.4f}%, under {}%", what, d.match_percent, least)});
+    }
 }
 
 // Empty when the signs of the rounding errors are those of the declared rounding.
@@ -177,19 +171,35 @@ const Limit& limit(Quantity quantity) {
     return table[static_cast<std::size_t>(quantity)];
 }
 
+Judgement judged(std::vector<Finding> findings, std::string remark) {
+    if (findings.empty()) {
+        return {Verdict::passed, std::move(remark), {}};
+    }
+    std::string reason = findings.front().text;
+    for (const Finding& finding : std::span(findings).subspan(1)) {
+        reason += "; " + finding.text;
+    }
+    return {Verdict::failed, std::move(reason), std::move(findings)};
+}
+
 Judgement judge_op(const OpStatistics& statistics, const datasets::Arithmetic& arithmetic,
                    const DeviceCheck& device) {
-    if (std::string fault = integrity_fault(statistics, device); !fault.empty()) {
-        return failed(std::move(fault));
+    const OpStatistics& s = statistics;
+    Findings out = device_findings(device);
+    if (s.blocks_seen != s.blocks_expected || s.blocks_repeated > 0) {
+        out.push_back({Quantity::coverage, fmt::format("{} of {} blocks delivered, {} of them more than once",
+                                                       s.blocks_seen, s.blocks_expected, s.blocks_repeated)});
+        return judged(std::move(out));
     }
-    if (!(statistics.rho <= limit(Quantity::bound).limit) || statistics.outside > 0) {
-        return failed(fmt::format("{} of {} elements outside their bound, rho {:.3g}", statistics.outside,
-                                  statistics.elements, statistics.rho));
+    add_integrity(out, s);
+    if (s.outside > s.nonfinite || (s.nonfinite == 0 && !(s.rho <= limit(Quantity::bound).limit))) {
+        out.push_back({Quantity::bound, fmt::format("{} of {} elements outside their bound, rho {:.3g}",
+                                                    s.outside - s.nonfinite, s.elements, s.rho)});
     }
-    if (std::string fault = direction_fault(statistics, arithmetic); !fault.empty()) {
-        return failed(std::move(fault));
+    if (std::string fault = direction_fault(s, arithmetic); !fault.empty()) {
+        out.push_back({Quantity::store_direction, std::move(fault)});
     }
-    return {Verdict::passed, ""};
+    return judged(std::move(out));
 }
 
 bool headline_applies(const OpStatistics& output, const datasets::LayerShape& shape) {
@@ -198,54 +208,53 @@ bool headline_applies(const OpStatistics& output, const datasets::LayerShape& sh
 
 Judgement judge_headline(const OpStatistics& output, const datasets::LayerShape& shape) {
     if (!headline_applies(output, shape)) {
-        return {Verdict::passed, "match not applicable (T < 64 or nearly constant output): level 1 decides"};
+        return judged({}, "match not applicable (T < 64 or nearly constant output): level 1 decides");
     }
+    Findings out;
     if (!(output.match_percent >= limit(Quantity::match).limit)) {
-        return failed(
-            fmt::format("match {:.4f}% is under {}%", output.match_percent, limit(Quantity::match).limit));
+        out.push_back({Quantity::match, fmt::format("match {:.4f}% is under {}%", output.match_percent,
+                                                    limit(Quantity::match).limit)});
     }
     if (!(output.worst_row <= limit(Quantity::worst_row).limit)) {
-        return failed(fmt::format("worst row {} errs by {:.4f} of its norm, over {}", output.worst_row_index,
-                                  output.worst_row, limit(Quantity::worst_row).limit));
+        out.push_back({Quantity::worst_row,
+                       fmt::format("worst row {} errs by {:.4f} of its norm, over {}", output.worst_row_index,
+                                   output.worst_row, limit(Quantity::worst_row).limit)});
     }
     if (!(output.worst_tile <= limit(Quantity::worst_tile).limit)) {
-        return failed(fmt::format("worst 64x64 tile ({}, {}) errs by {:.4f} of its norm, over {}",
-                                  output.worst_tile_row, output.worst_tile_column, output.worst_tile,
-                                  limit(Quantity::worst_tile).limit));
+        out.push_back({Quantity::worst_tile,
+                       fmt::format("worst 64x64 tile ({}, {}) errs by {:.4f} of its norm, over {}",
+                                   output.worst_tile_row, output.worst_tile_column, output.worst_tile,
+                                   limit(Quantity::worst_tile).limit)});
     }
-    return {Verdict::passed, ""};
+    return judged(std::move(out));
 }
 
 Judgement judge_encoder(std::span<const Deviation> isolated, const Deviation& output, bool only_attention,
                         const DeviceCheck& device) {
-    if (const std::string fault = device_fault(device); !fault.empty()) {
-        return failed(fault);
-    }
+    Findings out = device_findings(device);
     for (std::size_t piece = 0; piece < isolated.size(); ++piece) {
-        const std::string fault = drift_fault(isolated[piece]);
-        if (!fault.empty()) {
-            return failed(fmt::format("piece {}, alone, {}", piece, fault));
-        }
+        add_drift(out, fmt::format("piece {}, alone,", piece), isolated[piece]);
     }
-    if (const std::string fault = drift_fault(output); !fault.empty()) {
-        return failed("the encoder's output " + fault);
-    }
+    add_drift(out, "the encoder's output", output);
     if (!says_something(output)) {
-        return {Verdict::passed, "match not applicable (T < 64 or nearly constant output)"};
+        return judged(std::move(out), "match not applicable (T < 64 or nearly constant output)");
     }
     if (!only_attention) {
-        return {Verdict::passed, "the limits of 99.9% and of the worst row hold for the attention alone"};
+        return judged(std::move(out),
+                      "the limits of 99.9% and of the worst row hold for the attention alone");
     }
     if (!(output.match_percent >= limit(Quantity::encoder_match).limit)) {
-        return failed(fmt::format("encoder match {:.4f}% is under {}%", output.match_percent,
-                                  limit(Quantity::encoder_match).limit));
+        out.push_back(
+            {Quantity::encoder_match, fmt::format("encoder match {:.4f}% is under {}%", output.match_percent,
+                                                  limit(Quantity::encoder_match).limit)});
     }
     if (!(output.worst_row <= limit(Quantity::encoder_worst_row).limit)) {
-        return failed(fmt::format("worst row {} of the encoder's output errs by {:.4f} of its norm, over {}",
-                                  output.worst_row_index, output.worst_row,
-                                  limit(Quantity::encoder_worst_row).limit));
+        out.push_back({Quantity::encoder_worst_row,
+                       fmt::format("worst row {} of the encoder's output errs by {:.4f} of its norm, over {}",
+                                   output.worst_row_index, output.worst_row,
+                                   limit(Quantity::encoder_worst_row).limit)});
     }
-    return {Verdict::passed, ""};
+    return judged(std::move(out));
 }
 
 }  // namespace harness

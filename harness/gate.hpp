@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "datasets/path.hpp"
 #include "harness/comparison.hpp"
@@ -22,11 +23,6 @@ enum class Verdict : std::uint8_t {
 };
 
 std::string_view name(Verdict verdict);
-
-struct Judgement {
-    Verdict verdict = Verdict::not_run;
-    std::string reason;  // never empty unless passed
-};
 
 enum class Quantity : std::uint8_t {
     nonfinite,
@@ -46,6 +42,18 @@ enum class Quantity : std::uint8_t {
     encoder_match,
     encoder_worst_row,
     piece_match,
+};
+
+// One limit that a quantity went beyond.
+struct Finding {
+    Quantity quantity{};
+    std::string text;
+};
+
+struct Judgement {
+    Verdict verdict = Verdict::not_run;
+    std::string reason;               // never empty unless passed
+    std::vector<Finding> findings{};  // every limit that failed, not only the first; empty unless failed
 };
 
 // One row of the gate. `limit` is the number in `formula`.
@@ -73,7 +81,10 @@ struct DeviceCheck {
     std::string guard_violation;  // empty: guards intact
 };
 
-// L0 and L1 of one op.
+// Failed by the first of the findings and those behind it; passed, with `remark`, where there are none.
+Judgement judged(std::vector<Finding> findings, std::string remark = "");
+
+// L0 and L1 of one op. Where blocks are missing, nothing is said of their values.
 Judgement judge_op(const OpStatistics& statistics, const datasets::Arithmetic& arithmetic,
                    const DeviceCheck& device);
 

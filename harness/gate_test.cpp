@@ -11,6 +11,7 @@ namespace {
 
 using datasets::DType;
 using datasets::Rounding;
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 OpStatistics healthy() {
@@ -64,6 +65,42 @@ TEST(Gate, FailsEveryBrokenQuantityWithItsReason) {
     EXPECT_THAT(reason(nothing, {true, 0, 0, ""}), HasSubstr("counted 0 launches"));
     EXPECT_THAT(reason(nothing, {true, 3, 4, ""}), HasSubstr("counted 3 launches, the plan promised 4"));
     EXPECT_THAT(reason(nothing, {true, 4, 4, "guard broken"}), HasSubstr("guard broken"));
+}
+
+// A check that hides behind another cannot be proven to work.
+TEST(Gate, NamesEveryLimitThatFailedAndNoOther) {
+    const auto findings = [](auto break_it, DeviceCheck device = ran) {
+        OpStatistics s = healthy();
+        break_it(s);
+        std::vector<Quantity> out;
+        for (const Finding& finding : judge_op(s, nearest, device).findings) {
+            out.push_back(finding.quantity);
+        }
+        return out;
+    };
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    using enum Quantity;
+    EXPECT_THAT(findings([](auto&) {}), ElementsAre());
+    EXPECT_THAT(findings([](auto& s) {
+                    s.nonfinite = s.outside = 3;
+                    s.poisoned = 1;
+                    s.rho = infinity;
+                }),
+                ElementsAre(unwritten, nonfinite));
+    EXPECT_THAT(findings([](auto& s) {
+                    s.nonfinite = s.poisoned = s.outside = 3;
+                    s.rho = infinity;
+                }),
+                ElementsAre(unwritten));
+    EXPECT_THAT(findings(
+                    [](auto& s) {
+                        s.nonfinite = s.outside = 3;
+                        s.outside += 2;
+                        s.lowered = 59990;
+                    },
+                    {true, 3, 4, "guard broken"}),
+                ElementsAre(guards, launches, nonfinite, bound, store_direction));
+    EXPECT_THAT(findings([](auto& s) { s.blocks_seen = 9; }), ElementsAre(coverage));
 }
 
 TEST(Gate, JudgesTheDirectionOfTheStoreByItsDeclaration) {
