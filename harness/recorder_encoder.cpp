@@ -63,13 +63,13 @@ public:
           clips_(*options.encoder),
           weights_(load_encoder(*options.encoder, !options.common.quiet)),
           info_(describe(options, weights_, clips_.windows())),
+          hearing_(hearing(options.encoder->context)),
+          pieces_(make_pieces(std::move(weights_), hearing_.frames, hearing_.stride)),
           writer_(options.out, info_,
                   {.store = options.store,
                    .whole_weights = options.mlp,
                    .keep_partial = true,
                    .resume = options.resume}),
-          hearing_(hearing(options.encoder->context)),
-          pieces_(make_pieces(std::move(weights_), hearing_.frames, hearing_.stride)),
           recorder_(pieces_.shape, LayerRecorder::recorded_ops(options.mlp)),
           bar_(fmt::format("recording {}", info_.model_id),
                static_cast<int>(clips_.windows().size()) * (pieces_.layers + 1), !options.common.quiet) {}
@@ -149,9 +149,9 @@ private:
     Clips clips_;
     datasets::EncoderWeights weights_;
     datasets::RecordingInfo info_;
-    datasets::RecordingWriter writer_;
     Hearing hearing_;
     EncoderPieces pieces_;
+    datasets::RecordingWriter writer_;  // goes before the pieces, whose weights it writes
     StatisticsPath golden_;
     LayerRecorder recorder_;
     ProgressBar bar_;
