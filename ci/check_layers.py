@@ -27,7 +27,7 @@ ROOF = ["harness/main.cpp", "harness/commands/*"]
 
 # Third-party headers with one home. A file's test shares its home.
 HOMES = [
-    ("HDF5", ["hdf5.h", "hdf5_hl.h", "H5*.h", "highfive/*"], ["datasets/recording*"]),
+    ("HDF5", ["hdf5.h", "hdf5_hl.h", "H5*.h", "highfive/*"], ["datasets/recording*", "datasets/candidate*"]),
     ("libsndfile", ["sndfile.h", "sndfile.hh"], ["datasets/audio*"]),
     ("libsoxr", ["soxr.h", "soxr-lsr.h"], ["datasets/resampler.cpp"]),
     ("OpenSSL", ["openssl/*"], ["datasets/sha256.cpp"]),
@@ -138,6 +138,8 @@ PLANTED = [
     ("datasets/op.cpp", '"hdf5.h"', True),
     ("datasets/recording_read.cpp", "<hdf5.h>", False),
     ("datasets/recording_test.cpp", "<hdf5.h>", False),
+    ("datasets/candidate_dataset.cpp", "<hdf5.h>", False),
+    ("harness/candidate_path.cpp", "<hdf5.h>", True),
     ("datasets/audio_read.cpp", "<sndfile.h>", False),
     ("datasets/audio_test.cpp", "<sndfile.h>", False),
     ("datasets/resampler.cpp", "<sndfile.h>", True),
