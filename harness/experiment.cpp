@@ -11,7 +11,7 @@
 
 #include "harness/repeatability.hpp"
 #include "harness/step_timer.hpp"
-#include "npu_impl/device.hpp"
+#include "harness/trial.hpp"
 #include "reference/golden_source.hpp"
 
 namespace harness {
@@ -23,139 +23,6 @@ using datasets::Part;
 using datasets::Path;
 using datasets::PreparedLayer;
 using datasets::Work;
-
-// One judged run of a range of steps.
-struct JudgedRun {
-    std::vector<Part> parts;
-    std::vector<Part> planned;
-    std::string guard_violation;
-
-    [[nodiscard]] DeviceCheck device_check(OpRange step) const {
-        DeviceCheck out{true, 0, 0, guard_violation};
-        for (const Part& part : parts) {
-            out.launches += part.ops == step ? part.launches : 0;
-        }
-        for (const Part& part : planned) {
-            out.launches_planned += part.ops == step ? part.launches : 0;
-        }
-        return out;
-    }
-};
-
-JudgedRun run_judged(PreparedLayer& prepared, Work work, const datasets::Source& source,
-                     datasets::Sink& sink) {
-    JudgedRun run;
-    run.planned = prepared.planned(work);
-    try {
-        run.parts = prepared.compute(work, source, sink);
-    } catch (const npu_impl::IntegrityError& error) {
-        run.guard_violation = error.what();
-    }
-    return run;
-}
-
-// The piece under judgement, and what its runs take. Everything outlives it.
-struct Trial {
-    const std::string& clip;
-    int layer;  // or end_layer
-    datasets::LayerShape shape;
-    const Path& candidate;
-    PreparedLayer& prepared;
-    const datasets::Source& source;  // golden
-    const Selection& selection;
-    const std::string& command;
-    std::function<std::unique_ptr<Judge>(OpRange, Input)> judge_of;
-
-    [[nodiscard]] std::string reproduce() const {
-        return layer == end_layer ? fmt::format("{} --clip {}", command, clip)
-                                  : fmt::format("{} --clip {} --layer {}", command, clip, layer);
-    }
-};
-
-std::string reproduce_command(const Trial& trial, Input input, const OpStatistics& statistics, Op op) {
-    std::string out =
-        fmt::format("{} --op {} --input {}", trial.reproduce(), datasets::name(op), name(input));
-    // A single damaged head is enough to see the damage; the headless output needs them all.
-    if (datasets::has_heads(op) && statistics.damage && !statistics.damage->heads.empty()) {
-        out += fmt::format(" --head {}", statistics.damage->worst.head);
-    }
-    return out;
-}
-
-OpRow judged_row(const Trial& trial, Input input, OpRange step, const Judge& judge, const JudgedRun& run) {
-    const Op op = step.last;
-    OpRow row{trial.clip, trial.layer, op, input, {}, judge.statistics(op), {}, {}};
-    row.judgement = judge_op(*row.statistics, trial.candidate.arithmetic(op), run.device_check(step));
-    if (row.judgement.verdict == Verdict::failed) {
-        row.reproduce = reproduce_command(trial, input, *row.statistics, op);
-        if (row.statistics->damage) {
-            const Element& worst = row.statistics->damage->worst;
-            row.site = trial.prepared.locate(op, worst.head, worst.row, worst.column);
-        }
-    }
-    return row;
-}
-
-OpRow covered_row(const Trial& trial, Input input, Op op, OpRange step) {
-    return {trial.clip,
-            trial.layer,
-            op,
-            input,
-            {Verdict::covered,
-             fmt::format("covered by {}..{}", datasets::name(step.first), datasets::name(step.last))},
-            {},
-            {},
-            {}};
-}
-
-// Rows of every op of `step` that was asked for; ops inside a fused step are covered by its last one.
-void add_rows(std::vector<OpRow>& rows, const Trial& trial, Input input, OpRange step, const Judge& judge,
-              const JudgedRun& run) {
-    for (const datasets::OpInfo& info : datasets::ops_in(step)) {
-        if (trial.selection.judges(info.op)) {
-            rows.push_back(info.op == step.last ? judged_row(trial, input, step, judge, run)
-                                                : covered_row(trial, input, info.op, step));
-        }
-    }
-}
-
-// The candidate's steps within a range, in order.
-std::vector<OpRange> steps_in(const Path& candidate, OpRange range) {
-    std::vector<OpRange> steps;
-    for (const OpRange step : candidate.steps()) {
-        if (range.contains(step.first) && range.contains(step.last)) {
-            steps.push_back(step);
-        }
-    }
-    return steps;
-}
-
-// Whether any row of the step was asked for.
-bool selected(const Selection& selection, OpRange step) {
-    return std::ranges::any_of(datasets::ops_in(step),
-                               [&](const datasets::OpInfo& info) { return selection.judges(info.op); });
-}
-
-void mistrust(CaseResult& result) {
-    const std::string reason = "the golden is not certified: " + result.layer.certificate.fault;
-    for (OpRow& row : result.rows) {
-        row.judgement = {Verdict::mistrusted, reason};
-    }
-    if (result.layer.output) {
-        result.layer.headline = {Verdict::mistrusted, reason};
-    }
-}
-
-// Whether anything was judged, and all of it passed.
-bool passed(const CaseResult& result) {
-    std::vector<Verdict> verdicts;
-    for (const OpRow& row : result.rows) {
-        if (row.judgement.verdict != Verdict::covered) {
-            verdicts.push_back(row.judgement.verdict);
-        }
-    }
-    return worst_verdict(verdicts) == Verdict::passed;
-}
 
 // Each step alone, on golden upstream. Returns what the device counted.
 std::vector<Part> judge_isolated(CaseResult& result, const Trial& trial, Work work) {
@@ -170,19 +37,6 @@ std::vector<Part> judge_isolated(CaseResult& result, const Trial& trial, Work wo
         add_rows(result.rows, trial, Input::isolated, step, *judge, run);
     }
     return counted;
-}
-
-// Judges the headline, if the chain ends with the attention's output.
-void judge_output(CaseResult& result, const Trial& trial, Work work, const Judge& judge) {
-    if (work.ops.last != Op::output || !trial.selection.judges(Op::output)) {
-        return;
-    }
-    result.layer.output = judge.statistics(Op::output);
-    result.layer.headline = judge_headline(*result.layer.output, trial.shape);
-    if (result.layer.headline.verdict == Verdict::failed && passed(result)) {
-        result.layer.headline.reason +=
-            "; every op lies within its derived bound: the declared arithmetic costs this, not a fault";
-    }
 }
 
 // A run that wrote where it must not fails every row that it was to confirm.
@@ -287,11 +141,6 @@ void require_steps(const Path& candidate, const std::vector<Work>& works, const 
             }
         }
     }
-}
-
-// From the first op of the placement to its last: also what the CPU computes in between.
-OpRange span_of(const Placement& placement) {
-    return {placement.layer.front().first, placement.layer.back().last};
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
+#include <limits>
 #include <stdexcept>
 
 #include "harness/interrupt.hpp"
@@ -23,6 +25,26 @@ bool is_square(Op op) {
 
 std::string name_of(datasets::OpRange range) {
     return fmt::format("{}..{}", datasets::name(range.first), datasets::name(range.last));
+}
+
+// What a step reads from before it.
+std::vector<Op> operands_of(datasets::OpRange step) {
+    std::vector<Op> operands;
+    for (const datasets::OpInfo& info : datasets::ops_in(step)) {
+        std::ranges::copy_if(info.inputs, std::back_inserter(operands),
+                             [&](Op input) { return !step.contains(input); });
+    }
+    return operands;
+}
+
+// In the place of bounds that cannot be told: every finite value lies within.
+void unbounded(const datasets::TensorView& values, Bounded& into) {
+    const std::size_t elements = index(values.rows * values.columns);
+    into.rows = values.rows;
+    into.columns = values.columns;
+    into.value.assign(elements, 0);
+    into.bound.assign(elements, std::numeric_limits<double>::max());
+    into.store_dominates.assign(elements, 0);
 }
 
 }  // namespace
@@ -102,7 +124,7 @@ void EmittedSource::rows(Op op, Rows rows, std::span<float> out) const {
 template <typename Piece>
 void Judge::open_courts(const Piece& rounded, datasets::OpRange range, const datasets::Path& path,
                         int only_head) {
-    const datasets::Source& upstream = emitted_ ? static_cast<const datasets::Source&>(*emitted_) : golden_;
+    const datasets::Source& upstream = emitted_ ? static_cast<const datasets::Source&>(*emitted_) : supplied_;
     for (const datasets::OpRange step : path.steps()) {
         const bool inside = range.contains(step.first) && range.contains(step.last);
         if (!inside && step.first <= range.last && range.first <= step.last) {
@@ -116,23 +138,31 @@ void Judge::open_courts(const Piece& rounded, datasets::OpRange range, const dat
             throw std::invalid_argument(
                 fmt::format("no bound is known for the fused step {}", name_of(step)));
         }
-        courts_[step.last] =
-            std::make_unique<Court>(rounded, step, upstream, path.arithmetic(step.last), only_head);
+        auto& court = courts_[step.last];
+        court = std::make_unique<Court>(rounded, step, upstream, path.arithmetic(step.last), only_head);
+        const auto operands = operands_of(step);
+        const auto missing = std::ranges::find_if(
+            operands, [&](Op input) { return range.contains(input) && !path.emits(input); });
+        if (emitted_ && missing != operands.end()) {
+            court->missing = *missing;
+        } else {
+            consumed_.insert(operands.begin(), operands.end());
+        }
     }
 }
 
 Judge::Judge(const datasets::LayerCase& rounded, datasets::OpRange range, const datasets::Path& path,
-             const datasets::Source& golden, Input input, int only_head)
-    : golden_(golden) {
+             const datasets::Source& golden, Input input, int only_head, const datasets::Source* supplied)
+    : golden_(golden), supplied_(supplied == nullptr ? golden : *supplied) {
     if (input == Input::chained) {
-        emitted_.emplace(rounded.shape, range, golden);
+        emitted_.emplace(rounded.shape, range, supplied_);
     }
     open_courts(rounded, range, path, only_head);
 }
 
 Judge::Judge(const datasets::EndCase& rounded, const datasets::Path& path, const datasets::Source& golden,
              Input input)
-    : golden_(golden) {
+    : golden_(golden), supplied_(golden) {
     if (input == Input::chained) {
         emitted_.emplace(rounded.shape, datasets::end_ops, golden);
     }
@@ -146,11 +176,15 @@ void Judge::accept(Op op, Rows rows, const datasets::TensorView& values) {
         throw std::logic_error("a path pushed an op that it does not declare to emit");
     }
     Court& court = *found->second;
-    if (emitted_) {
+    if (emitted_ && consumed_.contains(op)) {
         emitted_->keep(op, rows, values);
     }
     Scratch& scratch = scratch_.local();
-    court.bounds.of(op, rows, court.arithmetic, court.fused, scratch.bounded);
+    if (court.missing) {
+        unbounded(values, scratch.bounded);
+    } else {
+        court.bounds.of(op, rows, court.arithmetic, court.fused, scratch.bounded);
+    }
     scratch.golden.resize(scratch.bounded.value.size());
     golden_.rows(op, rows, scratch.golden);
     court.comparison.add(rows, values, scratch.bounded, scratch.golden);
@@ -165,6 +199,10 @@ void Judge::accept(Op op, Rows rows, const datasets::TensorView& values) {
 
 OpStatistics Judge::statistics(Op op) const {
     return courts_.at(op)->comparison.finish();
+}
+
+std::optional<Op> Judge::missing_operand(Op op) const {
+    return courts_.at(op)->missing;
 }
 
 }  // namespace harness

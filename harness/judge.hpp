@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "datasets/path.hpp"
@@ -53,9 +54,11 @@ private:
 // path's steps, and for a fused step whose bound nobody has derived (known: scores..context).
 class Judge final : public datasets::Sink {
 public:
-    // `only_head`: the head of a run of a single head, else -1.
+    // `only_head`: the head of a run of a single head, else -1. `supplied`: what the path was due to read
+    // from before the range, where that is not `golden` itself.
     Judge(const datasets::LayerCase& rounded, datasets::OpRange range, const datasets::Path& path,
-          const datasets::Source& golden, Input input, int only_head);
+          const datasets::Source& golden, Input input, int only_head,
+          const datasets::Source* supplied = nullptr);
     // Of the end of the encoder, whose one op is `encoder`.
     Judge(const datasets::EndCase& rounded, const datasets::Path& path, const datasets::Source& golden,
           Input input);
@@ -64,6 +67,10 @@ public:
     void accept(datasets::Op op, datasets::Rows rows, const datasets::TensorView& values) override;
 
     [[nodiscard]] OpStatistics statistics(datasets::Op op) const;
+
+    // Of an op in a chain: what it reads of the path's own results and the path does not emit. The bound of
+    // such an op cannot be told: its statistics hold no `rho`, and nothing but NaN and infinities is outside.
+    [[nodiscard]] std::optional<datasets::Op> missing_operand(datasets::Op op) const;
 
 private:
     // Where one op is judged.
@@ -79,6 +86,7 @@ private:
 
         datasets::Arithmetic arithmetic;
         bool fused;
+        std::optional<datasets::Op> missing;
         RoundedSource operands;
         Bounds bounds;
         Comparison comparison;
@@ -95,8 +103,10 @@ private:
                      int only_head);
 
     const datasets::Source& golden_;
+    const datasets::Source& supplied_;
     std::optional<EmittedSource> emitted_;  // of a chained run
     std::map<datasets::Op, std::unique_ptr<Court>> courts_;
+    std::set<datasets::Op> consumed_;  // by those of them that have bounds
     tbb::enumerable_thread_specific<Scratch> scratch_;
 };
 

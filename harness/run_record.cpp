@@ -163,6 +163,19 @@ Json to_json(const Environment& e) {
             {"system", e.system}};
 }
 
+Json to_json(const std::optional<CandidateFile>& candidate) {
+    if (!candidate) {
+        return nullptr;
+    }
+    return {{"file", candidate->file},
+            {"runner", candidate->runner},
+            {"input", name(candidate->input)},
+            {"device", candidate->device},
+            {"launches", candidate->launches ? number(double(*candidate->launches), "launches", "stated")
+                                             : Json(nullptr)},
+            {"not_checked", candidate->not_checked}};
+}
+
 Json identities(const RunRecord& record) {
     return {{"recording",
              {{"file", record.recording_file},
@@ -180,6 +193,7 @@ Json identities(const RunRecord& record) {
             {"design", record.design},
             {"device", record.device},
             {"emulation", record.emulation},
+            {"candidate", to_json(record.candidate)},
             {"cost_model", record.cost_model},
             {"row_seed", record.row_seed}};
 }

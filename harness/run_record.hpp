@@ -87,6 +87,17 @@ struct ClipRow {
     double speedup = 0;
 };
 
+// Where the judged numbers come from, if not from a device of this program. What the runner says of itself is
+// repeated, not believed.
+struct CandidateFile {
+    std::string file;
+    std::string runner;
+    Input input{};
+    std::string device;                    // or empty
+    std::optional<std::int64_t> launches;  // as stated
+    std::vector<std::string> not_checked;  // what a file cannot show, and what it does not hold
+};
+
 struct RunRecord {
     std::string command;
     std::string created_utc;
@@ -97,7 +108,8 @@ struct RunRecord {
     std::string provenance_note;  // what the recording can and cannot prove
     std::string design;
     std::string device;
-    std::string emulation;   // exact or fast: how the device's results came about
+    std::string emulation;  // exact or fast: how the device's results came about
+    std::optional<CandidateFile> candidate;
     std::string cost_model;  // device specification behind the modelled times
     std::string speedup_label;
     std::uint64_t row_seed = 0;  // of the rows that certify the golden

@@ -28,18 +28,36 @@ std::string rho(double value) {
                           : fmt::format("{:.0e}", value);
 }
 
+// Of numbers that another program computed.
+std::string candidate_heading(const RunRecord& r, const harness::CandidateFile& candidate) {
+    std::string out = fmt::format("NPU        numbers from {}\n", candidate.file);
+    out += fmt::format("           {}, computed by {}{}\n", harness::name(candidate.input), candidate.runner,
+                       candidate.device.empty() ? "" : " on " + candidate.device);
+    if (candidate.launches) {
+        out += fmt::format("           {} launches, as the runner states\n", *candidate.launches);
+    }
+    out += fmt::format("           judged by the arithmetic of design {}\n", r.design);
+    for (const std::string& what : candidate.not_checked) {
+        out += fmt::format("           not checked: {}\n", what);
+    }
+    return out;
+}
+
 std::string heading(const RunRecord& r) {
     const harness::Environment& e = r.environment;
     std::string out = fmt::format("Recording  {}\n", r.recording_file);
     out += fmt::format("           {}, T = {}, sha256 {:.16}\n", r.recording.model_id, r.recording.context,
                        r.recording_sha256);
     out += fmt::format("           {}\n", r.provenance_note);
-    out += fmt::format("CPU        golden fp32, {} tasks, {}; times measured\n", e.threads, e.cpu);
+    out += fmt::format("CPU        golden fp32, {} tasks, {}; {}\n", e.threads, e.cpu,
+                       r.candidate ? "not timed" : "times measured");
     out +=
         fmt::format("           {} with {} kernels\n", e.blas.substr(0, e.blas.find(' ')), e.blas_core_type);
-    out += fmt::format("NPU        design {} on the {} device, {} emulation; times {}\n\n", r.design,
-                       r.device, r.emulation, r.cost_model);
-    return out;
+    return out +
+           (r.candidate ? candidate_heading(r, *r.candidate)
+                        : fmt::format("NPU        design {} on the {} device, {} emulation; times {}\n",
+                                      r.design, r.device, r.emulation, r.cost_model)) +
+           "\n";
 }
 
 // Kind of the times of one side; all ops of a run share it.
