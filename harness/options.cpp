@@ -11,6 +11,7 @@
 
 #include "harness/build_info.hpp"
 #include "harness/options_encoder.hpp"
+#include "harness/options_judge.hpp"
 #include "harness/options_parts.hpp"
 #include "npu_impl/kernel_device.hpp"
 
@@ -24,6 +25,7 @@ constexpr const char* description =
     "  harness --layer 0 --op context --head 3 --compare --design fused\n"
     "  harness record --weights model.safetensors --audio clip.wav --out clip.h5\n"
     "  harness encode --weights model.safetensors --audio clip.wav --npu attention,mlp\n"
+    "  harness judge --recording clip.h5 --candidate npu.h5 --arithmetic fused\n"
     "  harness inspect hard.h5\n"
     "  harness gate --kernel my_matmul.cc --as matmul_tile\n"
     "  harness list";
@@ -159,8 +161,8 @@ const CLI::App& named_command(const CLI::App& app) {
 CompareOptions finish_compare(Raw& raw) {
     if (!raw.wants_compare) {
         throw UsageError(
-            "nothing to do: add --compare, or use one of: record, encode, inspect, gate, list (see harness "
-            "--help)");
+            "nothing to do: add --compare, or use one of: record, encode, judge, inspect, gate, list (see "
+            "harness --help)");
     }
     CompareOptions options = raw.compare;
     options.common = raw.common;
@@ -247,6 +249,7 @@ Command parse_command_line(int argc, const char* const* argv) {
     add_compare(app, raw);
     add_common(app, raw.common);
     EncoderCommands encoder_commands(app, raw.common);
+    JudgeCommand judge_command(app, raw.common);
     CLI::App* inspect =
         app.add_subcommand("inspect", "Verify a recording or a checkpoint and print what it holds");
     inspect->add_option("file", raw.inspect.file, "The recording or checkpoint")
@@ -274,6 +277,9 @@ Command parse_command_line(int argc, const char* const* argv) {
         throw UsageError(error.what());
     }
     if (auto command = encoder_commands.finish()) {
+        return *std::move(command);
+    }
+    if (auto command = judge_command.finish()) {
         return *std::move(command);
     }
     if (inspect->parsed()) {

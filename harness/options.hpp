@@ -79,6 +79,19 @@ struct EncodeOptions {
     std::string json;  // empty: none
 };
 
+// `harness judge --recording FILE --candidate FILE`: numbers that another program computed.
+struct JudgeOptions {
+    CommonOptions common;
+    std::string recording;
+    std::string candidate;
+    std::string arithmetic;  // a design; empty: as the candidate says
+    std::string layers = "all";
+    std::string clip;  // empty: all
+    std::string json;  // empty: none
+    std::string junit;
+    Selection selection;
+};
+
 // `harness inspect FILE`
 struct InspectOptions {
     CommonOptions common;
@@ -108,8 +121,8 @@ struct PrintText {
     std::string text;
 };
 
-using Command = std::variant<PrintText, CompareOptions, RecordOptions, EncodeOptions, InspectOptions,
-                             ListOptions, GateOptions>;
+using Command = std::variant<PrintText, CompareOptions, RecordOptions, EncodeOptions, JudgeOptions,
+                             InspectOptions, ListOptions, GateOptions>;
 
 // Throws UsageError, whose one line lists what is valid.
 Command parse_command_line(int argc, const char* const* argv);

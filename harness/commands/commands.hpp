@@ -11,6 +11,7 @@ namespace harness {
 ExitCode run(const CompareOptions& options, const std::string& invocation);
 ExitCode run(const RecordOptions& options, const std::string& invocation);
 ExitCode run(const EncodeOptions& options, const std::string& invocation);
+ExitCode run(const JudgeOptions& options, const std::string& invocation);
 ExitCode run(const InspectOptions& options, const std::string& invocation);
 ExitCode run(const ListOptions& options, const std::string& invocation);
 ExitCode run(const GateOptions& options, const std::string& invocation);

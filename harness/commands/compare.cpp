@@ -9,52 +9,19 @@
 #include "harness/interrupt.hpp"
 #include "harness/progress.hpp"
 #include "harness/recorder.hpp"
-#include "harness/summary.hpp"
 #include "npu_impl/design.hpp"
 #include "npu_impl/device.hpp"
 #include "npu_impl/emulated_device.hpp"
 #include "npu_impl/npu_path.hpp"
 #include "reference/golden.hpp"
 #include "reference/golden_end_source.hpp"
-#include "reports/junit.hpp"
-#include "reports/terminal.hpp"
 
 namespace harness {
 namespace {
 
-std::vector<std::string> selected_clips(const datasets::RecordingInfo& info, const std::string& wanted) {
-    std::vector<std::string> clips;
-    for (const datasets::ClipInfo& clip : info.clips) {
-        if (wanted.empty() || clip.id == wanted) {
-            clips.push_back(clip.id);
-        }
-    }
-    if (clips.empty()) {
-        std::string valid;
-        for (const datasets::ClipInfo& clip : info.clips) {
-            valid += (valid.empty() ? "" : ", ") + clip.id;
-        }
-        throw UsageError(fmt::format("--clip {}: the recording has no such clip; valid: {}", wanted, valid));
-    }
-    return clips;
-}
-
-// What agreement with this recording proves.
-std::string provenance_note(const datasets::RecordingInfo& info) {
-    if (info.producer == "harness record") {
-        return "its activations come from this project's golden: agreement with them proves storage only";
-    }
-    return fmt::format("recorded by {} {}", info.producer, info.producer_version);
-}
-
 void describe(RunRecord& record, const CompareOptions& options, const datasets::Recording& recording,
               const npu_impl::CostModel& model, const npu_impl::Device& device) {
-    record.created_utc = utc_now();
-    record.environment = environment(options.common.threads);
-    record.recording_file = recording.file();
-    record.recording_sha256 = recording.content_sha256();
-    record.recording = recording.info();
-    record.provenance_note = provenance_note(recording.info());
+    describe_recording(record, recording, options.common);
     describe_npu(record, options.design, device, model);
     record.row_seed = options.selection.row_seed;
 }
@@ -194,21 +161,7 @@ ExitCode run(const CompareOptions& options, const std::string& invocation) {
         "harness --compare --dataset {} --design {} --device {} --emulation {} --npu {}", shell_word(file),
         options.design, options.device, datasets::name(options.emulation), options.selection.placement.name);
     run_cases(record, options, recording, candidate, command);
-    record.ops = sum_ops(record.rows, record.layers);
-    record.clips = sum_clips(record.layers, record.recording);
-    record.verdict = overall_verdict(record);
-    const ExitCode code = exit_code(record.verdict);
-    record.exit_code = static_cast<int>(code);
-    if (!options.json.empty()) {
-        write_atomically(options.json, to_json(record));
-    }
-    if (!options.junit.empty()) {
-        write_atomically(options.junit, reports::junit_report(record));
-    }
-    if (!options.common.quiet) {
-        fmt::print("{}", reports::terminal_report(record, wants_color(options.common.color)));
-    }
-    return code;
+    return conclude(record, options.common, options.json, options.junit);
 }
 
 }  // namespace harness

@@ -8,6 +8,11 @@
 #include <filesystem>
 #include <string_view>
 
+#include "harness/recorder.hpp"
+#include "harness/summary.hpp"
+#include "reports/junit.hpp"
+#include "reports/terminal.hpp"
+
 namespace harness {
 
 std::string shell_word(const std::string& text) {
@@ -57,6 +62,64 @@ void describe_npu(RunRecord& record, const std::string& design, const npu_impl::
     record.speedup_label =
         fmt::format("projected, cross-machine: {} tasks of this host's CPU against a modelled {}",
                     record.environment.threads, model.spec.name);
+}
+
+std::vector<std::string> selected_clips(const datasets::RecordingInfo& info, const std::string& wanted) {
+    std::vector<std::string> clips;
+    for (const datasets::ClipInfo& clip : info.clips) {
+        if (wanted.empty() || clip.id == wanted) {
+            clips.push_back(clip.id);
+        }
+    }
+    if (clips.empty()) {
+        std::string valid;
+        for (const datasets::ClipInfo& clip : info.clips) {
+            valid += (valid.empty() ? "" : ", ") + clip.id;
+        }
+        throw UsageError(fmt::format("--clip {}: the recording has no such clip; valid: {}", wanted, valid));
+    }
+    return clips;
+}
+
+namespace {
+
+// What agreement with this recording proves.
+std::string provenance_note(const datasets::RecordingInfo& info) {
+    if (info.producer == "harness record") {
+        return "its activations come from this project's golden: agreement with them proves storage only";
+    }
+    return fmt::format("recorded by {} {}", info.producer, info.producer_version);
+}
+
+}  // namespace
+
+void describe_recording(RunRecord& record, const datasets::Recording& recording,
+                        const CommonOptions& common) {
+    record.created_utc = utc_now();
+    record.environment = environment(common.threads);
+    record.recording_file = recording.file();
+    record.recording_sha256 = recording.content_sha256();
+    record.recording = recording.info();
+    record.provenance_note = provenance_note(recording.info());
+}
+
+ExitCode conclude(RunRecord& record, const CommonOptions& common, const std::string& json,
+                  const std::string& junit) {
+    record.ops = sum_ops(record.rows, record.layers);
+    record.clips = sum_clips(record.layers, record.recording);
+    record.verdict = overall_verdict(record);
+    const ExitCode code = exit_code(record.verdict);
+    record.exit_code = static_cast<int>(code);
+    if (!json.empty()) {
+        write_atomically(json, to_json(record));
+    }
+    if (!junit.empty()) {
+        write_atomically(junit, reports::junit_report(record));
+    }
+    if (!common.quiet) {
+        fmt::print("{}", reports::terminal_report(record, wants_color(common.color)));
+    }
+    return code;
 }
 
 }  // namespace harness

@@ -25,4 +25,14 @@ bool wants_color(Color color);
 void describe_npu(RunRecord& record, const std::string& design, const npu_impl::Device& device,
                   const npu_impl::CostModel& model);
 
+// Time, environment and the recording, with what agreement with it proves.
+void describe_recording(RunRecord& record, const datasets::Recording& recording, const CommonOptions& common);
+
+// The clip that is wanted (empty: all). Throws UsageError where the recording has no such clip.
+std::vector<std::string> selected_clips(const datasets::RecordingInfo& info, const std::string& wanted);
+
+// From rows and layers to the verdict, the files (empty: none) and the printed report.
+ExitCode conclude(RunRecord& record, const CommonOptions& common, const std::string& json,
+                  const std::string& junit);
+
 }  // namespace harness
