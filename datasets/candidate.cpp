@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string_view>
@@ -200,27 +201,38 @@ private:
     const std::string& recording_sha256_;
 };
 
-// Reads every deflated dataset: a chunk that inflates to another size than a chunk's makes HDF5 read beyond
-// its buffer.
-void try_values(hid_t file, const Contents& contents, const LayerShape& shape) {
+bool is_deflated(const std::pair<const Op, DumpedDataset>& entry) {
+    return entry.second.deflated;
+}
+
+// Reads the deflated datasets of one layer: a chunk that inflates to another size than a chunk's makes HDF5
+// read beyond its buffer.
+void try_values(hid_t file, const std::map<Op, DumpedDataset>& ops, const LayerShape& shape) {
     std::vector<float> slab;
-    for (const auto& [id, layers] : contents.clips) {
-        for (const auto& [layer, ops] : layers) {
-            for (const auto& [op, dumped] : ops) {
-                if (!dumped.deflated) {
-                    continue;
-                }
-                const DumpedReader reader(file, dumped);
-                const bool square = dumped.dims.size() == 3;
-                for (std::int64_t begin = 0; begin < shape.context; begin += block_rows) {
-                    const std::int64_t count = std::min(block_rows, shape.context - begin);
-                    slab.resize(static_cast<std::size_t>(count * dumped.dims.back()));
-                    for (int head = square ? 0 : -1; head < (square ? shape.heads : 0); ++head) {
-                        reader.read({head, begin, count}, slab);
-                    }
-                }
+    for (const auto& [op, dumped] : ops) {
+        if (!dumped.deflated) {
+            continue;
+        }
+        const DumpedReader reader(file, dumped);
+        const bool square = info(op).form == Form::square;
+        for (std::int64_t begin = 0; begin < shape.context; begin += block_rows) {
+            const std::int64_t count = std::min(block_rows, shape.context - begin);
+            slab.resize(static_cast<std::size_t>(count * dumped.dims.back()));
+            for (int head = square ? 0 : -1; head < (square ? shape.heads : 0); ++head) {
+                reader.read({head, begin, count}, slab);
             }
         }
+    }
+}
+
+// Runs `action` on the file, opened anew, in a child process, which may crash. Throws Refusal if it does.
+void try_on(const std::string& file, const std::function<void(hid_t)>& action) {
+    const auto death = died_in_trial([&] {
+        const auto handle = open_file(file);
+        action(handle.get());
+    });
+    if (!death.empty()) {
+        throw Refusal(fmt::format("is damaged, HDF5 {} on it: copy or dump it again", death));
     }
 }
 
@@ -273,16 +285,19 @@ Candidate::Candidate(std::string file, const Recording& recording) : state_(std:
     };
     reading(state_->file, "", [&] {
         verify_is_readable_file(state_->file, std::string(mend));
-        const auto death = died_in_trial([&] {
-            const auto handle = open_file(state_->file);
-            try_values(handle.get(), scan(handle.get()), state_->shape);
-        });
-        if (!death.empty()) {
-            throw Refusal(fmt::format("is damaged, HDF5 {} on it: copy or dump it again", death));
-        }
+        try_on(state_->file, scan);
         state_->handle = open_file(state_->file);
     });
     state_->contents = scan(state_->handle.get());
+    // One trial a layer: each has its limit of time.
+    for (const auto& [clip, layers] : state_->contents.clips) {
+        for (const auto& [layer, ops] : layers) {
+            if (std::ranges::any_of(ops, is_deflated)) {
+                reading(state_->file, fmt::format("{}/layer_{}", clip_group(clip), layer),
+                        [&] { try_on(state_->file, [&](hid_t id) { try_values(id, ops, state_->shape); }); });
+            }
+        }
+    }
 }
 
 Candidate::~Candidate() = default;
