@@ -72,12 +72,22 @@ private:
     std::mutex mutex_;
 };
 
-// A hard layer with the stream that enters it, of which a recording holds the input and all weights.
-datasets::LayerCase hard_layer(std::int64_t context) {
+datasets::SyntheticModel hard_model(std::int64_t context) {
     datasets::SyntheticModel model;
     model.shape.context = context;
-    const auto residual = datasets::synthetic_embedding(model);
-    auto layer = reference::make_case(datasets::synthetic_block(model, 0), model.shape, residual, "a", 0);
+    return model;
+}
+
+// What enters the first layer.
+std::vector<float> residual(std::int64_t context) {
+    return datasets::synthetic_embedding(hard_model(context));
+}
+
+// A hard layer, of which a recording holds the input and all weights.
+datasets::LayerCase hard_layer(std::int64_t context) {
+    const datasets::SyntheticModel model = hard_model(context);
+    auto layer =
+        reference::make_case(datasets::synthetic_block(model, 0), model.shape, residual(context), "a", 0);
     layer.recorded.clear();
     return layer;
 }
@@ -420,6 +430,54 @@ TEST(CandidateUpstream, IsWhatWasRecorded) {
     const CaseResult other = dumped.judge(ours, Input::isolated, "fused");
     EXPECT_EQ(row_of(other, Op::output).judgement.verdict, Verdict::failed)
         << "so small a difference of what is read shows: rho " << row_of(other, Op::output).statistics->rho;
+}
+
+// Norms and MLP: the attention begins at its norm, the MLP behind the recording's residual.
+TEST(CandidateWholeLayer, PassesAsTheDirectRunDoes) {
+    const datasets::LayerCase whole = hard_layer(65);
+    const datasets::TemporaryFolder folder;
+    const auto info = datasets::example_info(whole.shape, 1, 1);
+    datasets::RecordingWriter writer(folder.file("recording.h5"), info, {.whole_weights = true});
+    writer.write(whole);
+    datasets::ClipTensors tensors;
+    tensors.embedding = residual(65);
+    writer.write_clip("a", tensors);
+    writer.write_end(datasets::example_end(info));
+    writer.finish();
+    const datasets::Recording recording(folder.file("recording.h5"));
+    const datasets::LayerCase layer = recording.layer("a", 0);
+    const npu_impl::Design& design = *npu_impl::find_design("fused");
+    const auto device = npu_impl::open_device("emulated", datasets::Emulation::exact);
+    npu_impl::NpuPath path(*device, design);
+    const auto prepared = path.prepare(layer);
+    const reference::GoldenSource golden(layer);
+    const RecordedSource recorded(layer, golden);
+    const Placement all = parse_placement("all");
+    for (const bool with_norms : {true, false}) {
+        Dump dump(layer.shape);
+        for (datasets::OpRange range : all.layer) {
+            range.first = with_norms ? range.first : datasets::ops_in(range)[1].op;
+            prepared->compute({range, -1}, recorded, dump);
+        }
+        datasets::ExampleCandidate example(folder.file("candidate.h5"), recording.content_sha256(), "chained",
+                                           "fused");
+        for (const auto& [op, values] : dump.tensors) {
+            example.add("/clips/a/layer_0/" + std::string(datasets::name(op)), dims_of(op, layer.shape),
+                        values, datasets::ExampleStore::checked);
+        }
+        example.close();
+        const datasets::Candidate candidate(example.name(), recording);
+        const auto held = held_ops(candidate, info);
+        EXPECT_EQ(held.size(), with_norms ? 10U : 8U);
+        Selection selection;
+        selection.placement = placement_of(held);
+        EXPECT_EQ(selection.placement.name, with_norms ? "all" : "attention,mlp");
+        const CaseResult result = judge_candidate(layer, candidate, design, held, selection, "harness judge",
+                                                  [](std::string_view) {});
+        EXPECT_EQ(verdict_of(result), Verdict::passed) << result.layer.certificate.fault << explain(result);
+        EXPECT_EQ(row_of(result, Op::fc2).judgement.verdict, Verdict::passed);
+        EXPECT_LE(row_of(result, Op::fc1).statistics->rho, 1.0);
+    }
 }
 
 TEST(CandidateGolden, ThatIsNotCertifiedMakesEveryRowMistrusted) {

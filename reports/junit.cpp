@@ -91,7 +91,7 @@ std::string junit_report(const harness::RunRecord& record) {
                      "");
         }
     }
-    suite.append_attribute("name") = "harness compare";
+    suite.append_attribute("name") = record.candidate ? "harness judge" : "harness compare";
     suite.append_attribute("timestamp") = record.created_utc.c_str();
     suite.append_attribute("tests") = counts.tests;
     suite.append_attribute("failures") = counts.failures;
