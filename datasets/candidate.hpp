@@ -16,8 +16,8 @@
 // and infinities are results like others: the judge finds them.
 //
 // `input` says what each step of the runner read:
-//   isolated   the tensors of the recording (x, q, k, v, ctx, mlp/x, mlp/h), bit for bit; for what it does not
-//              hold (scores, probabilities, fc1) the golden's, whose last bits differ between machines
+//   isolated   the tensors of the recording (x, q, k, v, ctx, mlp/x, mlp/h), bit for bit; for what it does
+//              not hold (scores, probabilities, fc1) the golden's, whose last bits differ between machines
 //   chained    what the runner's own steps before it yielded, within the attention and within the MLP; what
 //              comes before the first op in the file, the recording's: x for query, key and value, mlp/x for
 //              fc1, and for a norm the residual stream

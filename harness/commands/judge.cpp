@@ -118,6 +118,8 @@ std::vector<std::string> not_checked(const datasets::Candidate& candidate, const
         out.emplace_back("match of the attention output (headline): isolated steps make no chain");
     } else if (std::ranges::find(expected, Op::output) == expected.end()) {
         out.emplace_back("match of the attention output (headline): output is not in the file");
+    } else if (!selection.judges(Op::output) || selection.head >= 0) {
+        out.emplace_back("match of the attention output (headline): output was not asked for");
     }
     return out;
 }
