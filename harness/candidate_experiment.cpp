@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "harness/candidate_path.hpp"
+#include "harness/error_models.hpp"
 #include "harness/trial.hpp"
 #include "reference/golden_source.hpp"
 
@@ -49,6 +50,7 @@ void add_remark(OpRow& row, const RecordedSource& recorded, OpRange step) {
 void judge_range(CaseResult& result, const Trial& trial, const RecordedSource& recorded, Input input,
                  Work work) {
     const auto judge = trial.judge_of(work.ops, input);
+    judge->prepare(work.ops);
     const JudgedRun run = run_judged(trial.prepared, work, trial.source, *judge);
     const std::size_t first = result.rows.size();
     for (const OpRange step : steps_in(trial.candidate, work.ops)) {
@@ -145,6 +147,7 @@ CaseResult judge_candidate(const datasets::LayerCase& layer, const datasets::Can
     const RecordedSource recorded(layer, golden);
     const datasets::LayerCase rounded = rounded_weights(layer, path);
     const auto prepared = path.prepare(layer);
+    ErrorModels models(layer, golden, path, selection);
     const Trial trial{layer.clip,
                       layer.layer,
                       layer.shape,
@@ -154,8 +157,10 @@ CaseResult judge_candidate(const datasets::LayerCase& layer, const datasets::Can
                       selection,
                       command,
                       [&](OpRange range, Input of) {
-                          return std::make_unique<Judge>(rounded, range, path, golden, of, selection.head,
-                                                         &recorded);
+                          // A chain with gaps carries errors that nobody predicts.
+                          return std::make_unique<Judge>(
+                              rounded, range, path, golden, of, selection.head,
+                              of == Input::isolated ? models.of(range) : nullptr, &recorded);
                       },
                       Origin::file};
     for (const Work& work : works_of(selection, path)) {

@@ -97,7 +97,7 @@ void Comparison::add_row(Block& block, datasets::Rows rows, std::int64_t row, st
 }
 
 void Comparison::add(datasets::Rows rows, const datasets::TensorView& got, const Bounded& expected,
-                     std::span<const float> golden) {
+                     std::span<const float> golden, const Predicted* predicted) {
     Block& block = blocks_[slot(rows)];
     if (++block.seen > 1) {
         return;
@@ -108,6 +108,9 @@ void Comparison::add(datasets::Rows rows, const datasets::TensorView& got, const
     block.elements = rows.count * expected.columns;
     for (std::int64_t row = 0; row < rows.count; ++row) {
         add_row(block, rows, row, got.row(row), expected, golden);
+    }
+    if (predicted != nullptr) {
+        block.z.emplace().add(got, golden, *predicted);
     }
 }
 
@@ -201,6 +204,19 @@ void Comparison::locate_damage(OpStatistics& out) const {
     }
 }
 
+void Comparison::sum_z(OpStatistics& out) const {
+    static const ZBlock missing;
+    std::vector<const ZBlock*> parts;
+    bool any = false;
+    for (const Block& block : blocks_) {
+        any = any || block.z;
+        parts.push_back(block.z ? &*block.z : &missing);
+    }
+    if (any) {
+        out.z = sum_blocks(parts, shape_.blocks(), headed_ ? first_head_ : -1, out.centred_energy);
+    }
+}
+
 OpStatistics Comparison::finish() const {
     OpStatistics out;
     out.blocks_expected = std::int64_t(blocks_.size());
@@ -226,6 +242,7 @@ OpStatistics Comparison::finish() const {
     }
     sum_energies(out);
     find_worst(out, mean(energy, rows), mean(energy, tiles));
+    sum_z(out);
     return out;
 }
 

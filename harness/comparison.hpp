@@ -13,6 +13,7 @@
 
 #include "datasets/path.hpp"
 #include "harness/bounds.hpp"
+#include "harness/z_statistics.hpp"
 
 namespace harness {
 
@@ -67,6 +68,7 @@ struct OpStatistics {
     std::int64_t worst_tile_column = 0;  // in tiles
 
     std::optional<Damage> damage;
+    std::optional<ZStatistics> z;  // where an error model was asked
 };
 
 // Collects one op. `add` may be called concurrently for different blocks.
@@ -74,9 +76,10 @@ class Comparison {
 public:
     Comparison(datasets::Op op, const datasets::LayerShape& shape, int only_head);
 
-    // `golden`: dense, as large as the block.
+    // `golden`: dense, as large as the block. `predicted`: of its error against the golden; null where nobody
+    // asks for level 2.
     void add(datasets::Rows rows, const datasets::TensorView& got, const Bounded& expected,
-             std::span<const float> golden);
+             std::span<const float> golden, const Predicted* predicted = nullptr);
 
     [[nodiscard]] OpStatistics finish() const;
 
@@ -94,6 +97,7 @@ private:
         Element first, worst;
         std::vector<Energy> rows, tiles;
         std::vector<double> column_sums;
+        std::optional<ZBlock> z;
     };
 
     // The row or tile with the largest share of error in its energy.
@@ -111,6 +115,7 @@ private:
     [[nodiscard]] int head_of(std::int64_t block) const;
     void find_worst(OpStatistics& out, double mean_row_energy, double mean_tile_energy) const;
     void locate_damage(OpStatistics& out) const;
+    void sum_z(OpStatistics& out) const;
 
     datasets::LayerShape shape_;
     int first_head_;

@@ -9,6 +9,7 @@
 #include <span>
 #include <stdexcept>
 
+#include "harness/error_models.hpp"
 #include "harness/repeatability.hpp"
 #include "harness/step_timer.hpp"
 #include "harness/trial.hpp"
@@ -32,6 +33,7 @@ std::vector<Part> judge_isolated(CaseResult& result, const Trial& trial, Work wo
         if (!selected(trial.selection, step)) {
             continue;
         }
+        judge->prepare(step);
         const JudgedRun run = run_judged(trial.prepared, {step, work.head}, trial.source, *judge);
         counted.insert(counted.end(), run.parts.begin(), run.parts.end());
         add_rows(result.rows, trial, Input::isolated, step, *judge, run);
@@ -53,6 +55,7 @@ void fail_repeated(std::vector<OpRow>& rows, std::size_t first, const Trial& tri
 // The range as a whole and, where it passed, whether it repeats itself. Returns what the device counted.
 std::vector<Part> judge_chained(CaseResult& result, const Trial& trial, Work work) {
     const auto judge = trial.judge_of(work.ops, Input::chained);
+    judge->prepare(work.ops);
     BitSink bits(judge.get());
     const JudgedRun run = run_judged(trial.prepared, work, trial.source, bits);
     const std::size_t first = result.rows.size();
@@ -190,6 +193,7 @@ CaseResult run_case(const datasets::LayerCase& layer, Path& golden, Path& candid
     // The same layer on the candidate: step by step on golden upstream, then each range on its own results.
     const datasets::LayerCase rounded = rounded_weights(layer, candidate);
     const auto prepared = candidate.prepare(layer);
+    ErrorModels models(layer, source, candidate, selection);
     const Trial trial{layer.clip,
                       layer.layer,
                       layer.shape,
@@ -200,7 +204,7 @@ CaseResult run_case(const datasets::LayerCase& layer, Path& golden, Path& candid
                       command,
                       [&](OpRange range, Input input) {
                           return std::make_unique<Judge>(rounded, range, candidate, source, input,
-                                                         selection.head);
+                                                         selection.head, models.of(range));
                       }};
     const std::vector<Part> counted = judge_all(result, trial, works, progress);
     finish(
@@ -220,16 +224,18 @@ CaseResult run_end(const datasets::EndCase& end, const std::string& clip, const 
     result.layer.certificate = certify(end, source, selection.row_seed);
     const datasets::EndCase rounded = rounded_weights(end, candidate);
     const auto prepared = candidate.prepare(end);
-    const Trial trial{
-        clip,
-        end_layer,
-        end.shape,
-        candidate,
-        *prepared,
-        source,
-        selection,
-        command,
-        [&](OpRange, Input input) { return std::make_unique<Judge>(rounded, candidate, source, input); }};
+    ErrorModels models(end, source, candidate, selection);
+    const Trial trial{clip,
+                      end_layer,
+                      end.shape,
+                      candidate,
+                      *prepared,
+                      source,
+                      selection,
+                      command,
+                      [&](OpRange range, Input input) {
+                          return std::make_unique<Judge>(rounded, candidate, source, input, models.of(range));
+                      }};
     const std::vector<Part> counted = judge_all(result, trial, works, progress);
     finish(
         result, trial, works, counted, [&] { return golden.prepare(end); }, progress);

@@ -22,6 +22,7 @@ struct Selection {
     std::vector<Input> inputs{Input::isolated, Input::chained};
     int repetitions = 3;         // timed runs of the golden
     std::uint64_t row_seed = 1;  // of the rows that certify the golden
+    bool predict_errors = true;  // level 2: errors in units of what the declared arithmetic predicts
 
     [[nodiscard]] bool judges(datasets::Op op) const { return ops.empty() || ops.contains(op); }
     // What the candidate computes of a layer: the ranges with a judged op.

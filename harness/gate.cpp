@@ -5,12 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
 #include <stdexcept>
 
 namespace harness {
 namespace {
 
-constexpr std::array<Limit, 17> table{{
+constexpr std::array<Limit, 34> table{{
     {Quantity::nonfinite, "non-finite elements", "L0", "count = 0", 0, "0", "one NaN",
      "no healthy op yields NaN or Inf from finite operands", true, false},
     {Quantity::unwritten, "unwritten elements", "L0", "count = 0", 0, "0", "one element",
@@ -62,6 +63,47 @@ constexpr std::array<Limit, 17> table{{
      "100 (1 - |a-b|^2 / |b - column mean|^2) >= 99", 99,
      "99.877 (study: six layers, all products in bf16, chained)", "a GELU of zeros: below 90",
      "any placement, each piece alone and the encoder's output: what no rounding explains", true, true},
+    {Quantity::plain_variance, "variance of z", "L2", "|mean square of z - 1| <= 0.25", 0.25, "0.075",
+     "truncation for RNE: 0.7; bf16 accumulation: 0.6",
+     "products, GELU and norms on exact or nearly exact operands: every rounding is declared, so the errors "
+     "have the predicted variance (error_model.hpp); the rest is coherence of like rows",
+     true, true},
+    {Quantity::plain_gain, "undeclared gain", "L2", "|gain of error beyond the predicted mean| <= 1e-3", 1e-3,
+     "4e-4", "one truncation: 2.8e-3", "directed roundings are means of the model; what is left is chance",
+     true, true},
+    {Quantity::plain_largest, "largest z", "L2", "max |z| <= 10", 10, "6.3", "one element +4 rms: 262",
+     "sums of many roundings are nearly normal: 6 in 10^7 elements", true, true},
+    {Quantity::plain_row, "worst row z", "L2", "rms z of a row <= 4", 4, "2.79 (scores), 1.52 (others)",
+     "swapped rows: 11", "one rounded query moves a whole row of scores", true, true},
+    {Quantity::plain_tile, "worst tile z", "L2", "rms z of a 64x64 tile <= 1.8", 1.8, "1.24",
+     "zero tile: 552", "a tile shares 64 rows and 64 columns of rounded operands", true, true},
+    {Quantity::probability_rms, "probabilities, z", "L2", "rms z <= 1.5", 1.5, "1.03", "no rescale: > 10",
+     "isolated: the rms of exp is a third of its declared maximum, which the table nearly reaches", true,
+     true},
+    {Quantity::probability_row, "probabilities, row z", "L2", "rms z of a row <= 6", 6, "4.13",
+     "swapped rows: > 38", "weights of one row share the error of their sum", true, true},
+    {Quantity::probability_tile, "probabilities, tile z", "L2", "rms z of a 64x64 tile <= 3.1", 3.1, "2.16",
+     "zero tile: 93", "keys of like rows share the entries of exp's table", true, true},
+    {Quantity::square_rms, "chained squares, z", "L2", "rms z <= 2.2", 2.2, "1.64", "bf16 logits: > 3",
+     "logits near 100 and their errors are coherent over rows and heads: less than 3 dB of room", false,
+     true},
+    {Quantity::fused_rms, "context of a running sum, z", "L2", "rms z <= 1.8", 1.8, "1.25",
+     "bf16 running sums: 4", "isolated, fused or re-rounded: what rescales a row is shared by its keys", true,
+     true},
+    {Quantity::context_rms, "context, z", "L2", "rms z <= 2.6", 2.6, "1.80", "zero value tile: > 5",
+     "chained: silence rows are so alike that keys err together, at short contexts above all", true, true},
+    {Quantity::context_largest, "context, largest z", "L2", "max |z| <= 20", 20, "20.7", "wrong tile: > 100",
+     "errors of a peaked row have heavy tails: no room", false, true},
+    {Quantity::context_row, "context, row z", "L2", "rms z of a row <= 9", 9, "6.07", "swapped rows: 13.8",
+     "64 channels of a row share the errors of its weights", true, true},
+    {Quantity::context_tile, "context, tile z", "L2", "rms z of a 64x64 tile <= 6.1", 6.1, "4.22",
+     "zero tile: 40", "rows of a tile share keys and values", true, true},
+    {Quantity::output_rms, "output, z", "L2", "rms z <= 4.6", 4.6, "3.23 (T = 64; 2.3 above)",
+     "zero query tile: 5", "chained: what heads share adds up coherently", true, true},
+    {Quantity::output_row, "output, row z", "L2", "rms z of a row <= 6.5", 6.5, "4.34", "swapped rows: 11",
+     "channels of a row share the error of its context", true, true},
+    {Quantity::output_tile, "output, tile z", "L2", "rms z of a 64x64 tile <= 5.2", 5.2, "3.64",
+     "zero query tile: 25", "rows of a tile share keys and values", true, true},
 }};
 
 constexpr bool table_is_in_enum_order() {
@@ -183,7 +225,7 @@ Judgement judged(std::vector<Finding> findings, std::string remark) {
 }
 
 Judgement judge_op(const OpStatistics& statistics, const datasets::Arithmetic& arithmetic,
-                   const DeviceCheck& device) {
+                   const DeviceCheck& device, std::vector<Finding> further) {
     const OpStatistics& s = statistics;
     Findings out = device_findings(device);
     if (s.blocks_seen != s.blocks_expected || s.blocks_repeated > 0) {
@@ -199,6 +241,7 @@ Judgement judge_op(const OpStatistics& statistics, const datasets::Arithmetic& a
     if (std::string fault = direction_fault(s, arithmetic); !fault.empty()) {
         out.push_back({Quantity::store_direction, std::move(fault)});
     }
+    std::ranges::move(further, std::back_inserter(out));
     return judged(std::move(out));
 }
 

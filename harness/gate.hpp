@@ -42,6 +42,23 @@ enum class Quantity : std::uint8_t {
     encoder_match,
     encoder_worst_row,
     piece_match,
+    plain_variance,
+    plain_gain,
+    plain_largest,
+    plain_row,
+    plain_tile,
+    probability_rms,
+    probability_row,
+    probability_tile,
+    square_rms,
+    fused_rms,
+    context_rms,
+    context_largest,
+    context_row,
+    context_tile,
+    output_rms,
+    output_row,
+    output_tile,
 };
 
 // One limit that a quantity went beyond.
@@ -85,8 +102,9 @@ struct DeviceCheck {
 Judgement judged(std::vector<Finding> findings, std::string remark = "");
 
 // L0 and L1 of one op. Where blocks are missing, nothing is said of their values.
+// `further`: what other levels found, where all blocks are there.
 Judgement judge_op(const OpStatistics& statistics, const datasets::Arithmetic& arithmetic,
-                   const DeviceCheck& device);
+                   const DeviceCheck& device, std::vector<Finding> further = {});
 
 // The headline of one layer, from the chained attention output.
 Judgement judge_headline(const OpStatistics& output, const datasets::LayerShape& shape);

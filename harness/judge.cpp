@@ -152,8 +152,12 @@ void Judge::open_courts(const Piece& rounded, datasets::OpRange range, const dat
 }
 
 Judge::Judge(const datasets::LayerCase& rounded, datasets::OpRange range, const datasets::Path& path,
-             const datasets::Source& golden, Input input, int only_head, const datasets::Source* supplied)
-    : golden_(golden), supplied_(supplied == nullptr ? golden : *supplied) {
+             const datasets::Source& golden, Input input, int only_head,
+             std::shared_ptr<const ErrorModel> errors, const datasets::Source* supplied)
+    : golden_(golden),
+      supplied_(supplied == nullptr ? golden : *supplied),
+      input_(input),
+      errors_(std::move(errors)) {
     if (input == Input::chained) {
         emitted_.emplace(rounded.shape, range, supplied_);
     }
@@ -161,8 +165,8 @@ Judge::Judge(const datasets::LayerCase& rounded, datasets::OpRange range, const 
 }
 
 Judge::Judge(const datasets::EndCase& rounded, const datasets::Path& path, const datasets::Source& golden,
-             Input input)
-    : golden_(golden), supplied_(golden) {
+             Input input, std::shared_ptr<const ErrorModel> errors)
+    : golden_(golden), supplied_(golden), input_(input), errors_(std::move(errors)) {
     if (input == Input::chained) {
         emitted_.emplace(rounded.shape, datasets::end_ops, golden);
     }
@@ -187,12 +191,24 @@ void Judge::accept(Op op, Rows rows, const datasets::TensorView& values) {
     }
     scratch.golden.resize(scratch.bounded.value.size());
     golden_.rows(op, rows, scratch.golden);
-    court.comparison.add(rows, values, scratch.bounded, scratch.golden);
+    if (errors_) {
+        errors_->of(op, rows, input_, scratch.predicted);
+    }
+    court.comparison.add(rows, values, scratch.bounded, scratch.golden,
+                         errors_ ? &scratch.predicted : nullptr);
     if (emitted_) {
         for (const Op upstream : datasets::info(op).inputs) {
             if (is_square(upstream)) {
                 emitted_->drop(upstream, rows);
             }
+        }
+    }
+}
+
+void Judge::prepare(datasets::OpRange ops) const {
+    for (const auto& [op, court] : courts_) {
+        if (errors_ && ops.contains(op)) {
+            errors_->prepare(op, input_);
         }
     }
 }

@@ -14,14 +14,11 @@
 #include "datasets/path.hpp"
 #include "harness/bounds.hpp"
 #include "harness/comparison.hpp"
+#include "harness/error_model.hpp"
+#include "harness/judge_input.hpp"
 #include "harness/operands.hpp"
 
 namespace harness {
-
-// What the steps of a run read: the golden upstream, or what the path itself emitted before.
-enum class Input : std::uint8_t { isolated, chained };
-
-std::string_view name(Input input);
 
 // Upstream as a run over `range` reads it: what lies within the range as the path itself emitted it, what
 // lies before from `upstream`, which must outlive this. Square blocks are kept only until the next op of the
@@ -54,17 +51,21 @@ private:
 // path's steps, and for a fused step whose bound nobody has derived (known: scores..context).
 class Judge final : public datasets::Sink {
 public:
-    // `only_head`: the head of a run of a single head, else -1. `supplied`: what the path was due to read
-    // from before the range, where that is not `golden` itself.
+    // `only_head`: the head of a run of a single head, else -1. `errors`: of the same range, for level 2;
+    // null where nobody asks for it. `supplied`: what the path was due to read from before the range, where
+    // that is not `golden` itself.
     Judge(const datasets::LayerCase& rounded, datasets::OpRange range, const datasets::Path& path,
           const datasets::Source& golden, Input input, int only_head,
-          const datasets::Source* supplied = nullptr);
+          std::shared_ptr<const ErrorModel> errors = nullptr, const datasets::Source* supplied = nullptr);
     // Of the end of the encoder, whose one op is `encoder`.
     Judge(const datasets::EndCase& rounded, const datasets::Path& path, const datasets::Source& golden,
-          Input input);
+          Input input, std::shared_ptr<const ErrorModel> errors = nullptr);
 
     bool wants(datasets::Op) const override { return true; }
     void accept(datasets::Op op, datasets::Rows rows, const datasets::TensorView& values) override;
+
+    // Computes what level 2 needs of these ops, on all cores, before blocks arrive.
+    void prepare(datasets::OpRange ops) const;
 
     [[nodiscard]] OpStatistics statistics(datasets::Op op) const;
 
@@ -96,6 +97,7 @@ private:
     struct Scratch {
         Bounded bounded;
         std::vector<float> golden;
+        Predicted predicted;
     };
 
     template <typename Piece>
@@ -103,8 +105,12 @@ private:
                      int only_head);
 
     const datasets::Source& golden_;
-    const datasets::Source& supplied_;
-    std::optional<EmittedSource> emitted_;  // of a chained run
+    // `only_head`: the head of a run of a single head, else -1. `errors`: of the same range, for level 2;
+    // null where nobody asks for it. `supplied`: what the path was due to read from before the range, where
+    // that is not `golden` itself.
+    Judge(const datasets::LayerCase& rounded, datasets::OpRange range, const datasets::Path& path,
+          const datasets::Source& golden, Input input, int only_head,
+          std::shared_ptr<const ErrorModel> errors = nullptr, const datasets::Source* supplied = nullptr);
     std::map<datasets::Op, std::unique_ptr<Court>> courts_;
     std::set<datasets::Op> consumed_;  // by those of them that have bounds
     tbb::enumerable_thread_specific<Scratch> scratch_;

@@ -42,6 +42,30 @@ Json to_json(const Element& element) {
             {"bound", finite(element.bound)}};
 }
 
+Json to_json(const ZStatistics& z) {
+    const auto measured = [](double value, std::string_view unit) { return number(value, unit, "measured"); };
+    return {
+        {"rms", measured(z.rms, "sigma")},
+        {"mean", measured(z.mean, "sigma")},
+        {"undeclared_gain", measured(z.gain, "ratio")},
+        {"largest",
+         {{"head", z.largest_head},
+          {"row", z.largest_row},
+          {"column", z.largest_column},
+          {"z", measured(z.largest, "sigma")}}},
+        {"worst_row",
+         {{"head", z.worst_row_head}, {"row", z.worst_row_index}, {"rms", measured(z.worst_row, "sigma")}}},
+        {"worst_tile",
+         {{"head", z.worst_tile_head},
+          {"tile_row", z.worst_tile_row},
+          {"tile_column", z.worst_tile_column},
+          {"rms", measured(z.worst_tile, "sigma")}}},
+        {"relative_error",
+         {{"measured", measured(z.measured_error, "ratio")},
+          {"predicted", number(z.predicted_error, "ratio", "modelled")}}},
+        {"predicted_match", number(z.predicted_match_percent, "%", "modelled")}};
+}
+
 Json to_json(const OpStatistics& s) {
     const auto measured = [](double value, std::string_view unit) { return number(value, unit, "measured"); };
     Json out{
@@ -67,6 +91,9 @@ Json to_json(const OpStatistics& s) {
           {"tile_row", s.worst_tile_row},
           {"tile_column", s.worst_tile_column},
           {"error", measured(s.worst_tile, "ratio")}}}};
+    if (s.z) {
+        out["z"] = to_json(*s.z);
+    }
     if (s.damage) {
         out["damage"] = {{"first", to_json(s.damage->first)}, {"worst", to_json(s.damage->worst)},
                          {"row_begin", s.damage->row_begin},  {"row_end", s.damage->row_end},

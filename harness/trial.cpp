@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "harness/gate_accuracy.hpp"
 #include "npu_impl/device.hpp"
 
 namespace harness {
@@ -22,8 +23,11 @@ OpRow judged_row(const Trial& trial, Input input, OpRange step, const Judge& jud
     OpRow row{trial.clip, trial.layer, op, input, {}, judge.statistics(op), {}, {}};
     const DeviceCheck device = trial.origin == Origin::device ? run.device_check(step) : DeviceCheck();
     const auto missing = judge.missing_operand(op);
+    const datasets::Arithmetic arithmetic =
+        missing ? datasets::Arithmetic{} : trial.candidate.arithmetic(op);
     row.judgement =
-        judge_op(*row.statistics, missing ? datasets::Arithmetic{} : trial.candidate.arithmetic(op), device);
+        judge_op(*row.statistics, arithmetic, device,
+                 accuracy_findings(accuracy_row(step, input, arithmetic), trial.shape, *row.statistics));
     if (missing && row.judgement.verdict == Verdict::passed) {
         row.judgement = {Verdict::not_run,
                          fmt::format("level 1 is not judged: {} reads {}, which is not there",

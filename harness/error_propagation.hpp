@@ -1,0 +1,86 @@
+// How errors go from op to op of one layer: what an op reads, what it adds, and the whole tensors that are
+// kept. The rooms behind ErrorModel, which says what is predicted.
+#pragma once
+
+#include <array>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "harness/declared.hpp"
+#include "harness/error_attention.hpp"
+#include "harness/judge_input.hpp"
+
+namespace harness {
+
+// Thread-safe: whole tensors are computed once, on all cores, by whoever asks first.
+class ErrorPropagation {
+public:
+    // The whole error of an op that is not square, [time, row of all heads].
+    struct Whole {
+        std::once_flag once;
+        Moments moments;
+        std::vector<float> shared;  // [row]: of key and value, chained: variance that all rows share
+    };
+
+    // Exactly one of `layer` and `end` is set. All outlive this.
+    ErrorPropagation(const datasets::LayerCase* layer, const datasets::EndCase* end,
+                     const datasets::Source& golden, Declared declared, datasets::OpRange range,
+                     int only_head);
+
+    const Whole& whole_of(datasets::Op op, Input input);
+    // Scores or probabilities of one block of one head.
+    [[nodiscard]] Moments square_block(datasets::Op op, datasets::Rows rows, Input input);
+    // Pulls what every block of the attention reads.
+    void prepare_attention(Input input) { attention_operands(input); }
+
+    [[nodiscard]] const datasets::LayerShape& shape() const { return shape_; }
+    [[nodiscard]] const datasets::Source& golden() const { return golden_; }
+    [[nodiscard]] const Declared& declared() const { return declared_; }
+    // Columns of an op, all heads.
+    [[nodiscard]] std::int64_t columns_of(datasets::Op op) const;
+
+private:
+    // Key and value of all heads as the attention reads them.
+    struct Operands {
+        std::once_flag once;
+        std::optional<Erring> key, value;
+    };
+
+    [[nodiscard]] const datasets::Linear& linear(datasets::Op op) const;
+    [[nodiscard]] const datasets::Norm& norm(datasets::Op op) const;
+    [[nodiscard]] bool emitted(datasets::Op op, Input input) const;
+    [[nodiscard]] Input source_of(datasets::Op op, Input input) const;
+    [[nodiscard]] Erring incoming(datasets::Op op, const datasets::Arithmetic& consumer, Input input,
+                                  datasets::Rows rows);
+
+    void fill_upstream(datasets::Op op, Input input);
+    void fill(datasets::Op op, Input input, Whole& slot);
+    template <typename Errors>
+    void in_blocks(datasets::Op op, Whole& slot, const Errors& errors);
+    void fill_product(datasets::Op op, Input input, Whole& slot);
+    void fill_context(Input input, Whole& slot);
+    [[nodiscard]] std::vector<float> mean_row(datasets::Op op) const;
+    [[nodiscard]] Moments activation(Input input, datasets::Rows rows);
+    [[nodiscard]] Moments normed(datasets::Op op, datasets::Rows rows) const;
+
+    [[nodiscard]] const datasets::Arithmetic& logit_arithmetic() const;
+    const Operands& attention_operands(Input input);
+    [[nodiscard]] HeadOperands head_operands(datasets::Rows rows, Input input, const Erring& query);
+    [[nodiscard]] SoftmaxErrors softmax_of(const HeadOperands& head, Input input) const;
+    [[nodiscard]] Moments stored_probabilities(const SoftmaxErrors& softmax, Input input) const;
+    [[nodiscard]] Moments context_block(datasets::Rows rows, Input input);
+
+    datasets::LayerShape shape_;
+    const datasets::LayerCase* layer_;
+    const datasets::EndCase* end_;
+    const datasets::Source& golden_;
+    Declared declared_;
+    datasets::OpRange range_;
+    int only_head_;
+    bool biased_;                                                 // some rounding is directed: means are kept
+    std::array<std::array<Whole, datasets::op_count>, 2> whole_;  // by input
+    std::array<Operands, 2> operands_;
+};
+
+}  // namespace harness

@@ -1,0 +1,127 @@
+#include "harness/gate_accuracy.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace harness {
+namespace {
+
+using datasets::Op;
+
+// Below this a prediction is one of fp32 sums, which level 1 bounds.
+constexpr double least_predicted = 0x1p-16;
+
+// Rows whose errors are independent enough that z has unit variance: products, GELU and norms, on what is
+// exact or nearly so. Behind a softmax errors are coherent, and within a fused one.
+bool is_plain(AccuracyRow row) {
+    switch (row.op) {
+        case Op::probabilities:
+            return false;
+        case Op::context:
+            return row.input == Input::isolated && !row.coherent;
+        case Op::scores:
+        case Op::output:
+            return row.input == Input::isolated;
+        default:
+            return true;
+    }
+}
+
+std::string words_of(Quantity quantity, const ZStatistics& z, double value) {
+    const double allowed = limit(quantity).limit;
+    const auto head = [](int of) { return of >= 0 ? fmt::format("head {}, ", of) : std::string(); };
+    switch (quantity) {
+        case Quantity::plain_variance:
+            return fmt::format("errors have {:.3g} times the predicted variance, further than {} from 1",
+                               z.rms * z.rms, allowed);
+        case Quantity::plain_gain:
+            return fmt::format("errors hold an undeclared gain of {:.2e}, over {:.0e}", z.gain, allowed);
+        case Quantity::plain_largest:
+        case Quantity::context_largest:
+            return fmt::format("{}element ({}, {}) errs by {:.1f} predicted deviations, over {}",
+                               head(z.largest_head), z.largest_row, z.largest_column, value, allowed);
+        case Quantity::plain_row:
+        case Quantity::probability_row:
+        case Quantity::context_row:
+        case Quantity::output_row:
+            return fmt::format("{}row {} errs by {:.2f} times what is predicted, over {}",
+                               head(z.worst_row_head), z.worst_row_index, value, allowed);
+        case Quantity::plain_tile:
+        case Quantity::probability_tile:
+        case Quantity::context_tile:
+        case Quantity::output_tile:
+            return fmt::format("{}64x64 tile ({}, {}) errs by {:.2f} times what is predicted, over {}",
+                               head(z.worst_tile_head), z.worst_tile_row, z.worst_tile_column, value,
+                               allowed);
+        default:
+            return fmt::format("errors are {:.2f} times as large as predicted, over {}", value, allowed);
+    }
+}
+
+struct Figure {
+    Quantity quantity;
+    double value;
+};
+
+std::vector<Figure> figures_of(AccuracyRow row, const ZStatistics& z) {
+    if (is_plain(row)) {
+        return {{Quantity::plain_variance, std::abs(z.rms * z.rms - 1)},
+                {Quantity::plain_gain, std::abs(z.gain)},
+                {Quantity::plain_largest, z.largest},
+                {Quantity::plain_row, z.worst_row},
+                {Quantity::plain_tile, z.worst_tile}};
+    }
+    if (row.op == Op::context) {
+        return {{row.input == Input::isolated ? Quantity::fused_rms : Quantity::context_rms, z.rms},
+                {Quantity::context_largest, z.largest},
+                {Quantity::context_row, z.worst_row},
+                {Quantity::context_tile, z.worst_tile}};
+    }
+    if (row.op == Op::output) {
+        return {{Quantity::output_rms, z.rms},
+                {Quantity::output_row, z.worst_row},
+                {Quantity::output_tile, z.worst_tile}};
+    }
+    if (row.input == Input::chained) {
+        return {{Quantity::square_rms, z.rms}};
+    }
+    return {{Quantity::probability_rms, z.rms},
+            {Quantity::probability_row, z.worst_row},
+            {Quantity::probability_tile, z.worst_tile}};
+}
+
+}  // namespace
+
+AccuracyRow accuracy_row(datasets::OpRange step, Input input, const datasets::Arithmetic& arithmetic) {
+    const bool rerounded = arithmetic.tile_sum == datasets::TileSum::rounded;
+    return {step.last, input, step.first != step.last || rerounded};
+}
+
+std::vector<Headroom> accuracy_of(AccuracyRow row, const datasets::LayerShape& shape,
+                                  const OpStatistics& statistics) {
+    std::vector<Headroom> out;
+    if (!statistics.z || shape.context < datasets::block_rows ||
+        !(statistics.z->predicted_error >= least_predicted)) {
+        return out;
+    }
+    for (const Figure& figure : figures_of(row, *statistics.z)) {
+        out.push_back(
+            {figure.quantity, figure.value, 20 * std::log10(limit(figure.quantity).limit / figure.value)});
+    }
+    return out;
+}
+
+std::vector<Finding> accuracy_findings(AccuracyRow row, const datasets::LayerShape& shape,
+                                       const OpStatistics& statistics) {
+    std::vector<Finding> out;
+    for (const Headroom& headroom : accuracy_of(row, shape, statistics)) {
+        const Limit& allowed = limit(headroom.quantity);
+        if (allowed.gated && !(headroom.value <= allowed.limit)) {
+            out.push_back({headroom.quantity, words_of(headroom.quantity, *statistics.z, headroom.value)});
+        }
+    }
+    return out;
+}
+
+}  // namespace harness

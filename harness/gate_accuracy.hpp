@@ -1,0 +1,38 @@
+// Level 2 of the gate: errors against the golden in units of what the declared arithmetic predicts.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "harness/gate.hpp"
+#include "harness/judge_input.hpp"
+
+namespace harness {
+
+// A level 2 figure of one row beside its limit.
+struct Headroom {
+    Quantity quantity{};
+    double value = 0;
+    double decibel = 0;  // 20 log10(limit / value): negative where the limit is exceeded
+};
+
+// Which row a figure belongs to.
+struct AccuracyRow {
+    datasets::Op op{};
+    Input input{};
+    bool coherent = false;  // of a context: it ends a fused step, or its running sum is rounded on the way
+};
+
+AccuracyRow accuracy_row(datasets::OpRange step, Input input, const datasets::Arithmetic& arithmetic);
+
+// Every level 2 figure that has a limit for this row; empty where level 2 says nothing: below 64 rows,
+// without an error model, and where less than 2^-16 is predicted, so that fp32 sums decide, whose errors
+// level 1 bounds.
+std::vector<Headroom> accuracy_of(AccuracyRow row, const datasets::LayerShape& shape,
+                                  const OpStatistics& statistics);
+
+// Those of them that are gated and beyond their limit.
+std::vector<Finding> accuracy_findings(AccuracyRow row, const datasets::LayerShape& shape,
+                                       const OpStatistics& statistics);
+
+}  // namespace harness

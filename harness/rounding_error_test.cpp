@@ -1,0 +1,118 @@
+// The atoms of the error model against plain rounding of many values.
+#include "harness/rounding_error.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "datasets/bf16.hpp"
+
+namespace harness {
+namespace {
+
+using datasets::DType;
+using datasets::Rounding;
+
+constexpr std::array roundings{Rounding::nearest_even, Rounding::toward_zero, Rounding::floor};
+
+struct Sample {
+    double mean = 0;
+    double variance = 0;
+};
+
+// Errors of rounding values spread over [1, 2) sign 2^exponent, in units of 2^exponent.
+Sample measured(Rounding rounding, float scale) {
+    std::mt19937 random(7);
+    std::uniform_real_distribution<float> mantissa(1, 2);
+    constexpr int count = 200000;
+    double sum = 0;
+    double squares = 0;
+    for (int i = 0; i < count; ++i) {
+        const float value = mantissa(random) * scale;
+        const double error = double{datasets::round_to_bf16(value, rounding)} - double{value};
+        sum += error;
+        squares += error * error;
+    }
+    const double mean = sum / count;
+    return {mean, squares / count - mean * mean};
+}
+
+TEST(RoundingError, IsThatOfManyRoundedValuesOfAnySizeAndSign) {
+    for (const Rounding rounding : roundings) {
+        for (const float scale : {1.0F, -1.0F, 0x1p-20F, -0x1p9F}) {
+            const Sample sample = measured(rounding, scale);
+            const RoundingError predicted = store_error(1.3F * scale, DType::bf16, rounding);
+            const double spacing = 0x1p-7 * std::abs(double{scale});
+            EXPECT_NEAR(double{predicted.mean}, sample.mean, 0.003 * spacing)
+                << datasets::name(rounding) << " " << scale;
+            EXPECT_NEAR(double{predicted.variance} / sample.variance, 1, 0.01)
+                << datasets::name(rounding) << " " << scale;
+        }
+    }
+}
+
+// Over values of every size: eta = 2^-7 / sqrt 12 sqrt(0.375 / ln 2), and the gain of one truncation.
+TEST(RoundingError, HasTheRelativeSizeOfTheClosedForm) {
+    std::mt19937 random(11);
+    std::uniform_real_distribution<float> exponent(-3, 3);
+    double variance = 0;
+    double gain = 0;
+    constexpr int count = 100000;
+    for (int i = 0; i < count; ++i) {
+        const float value = std::exp2(exponent(random));
+        variance += double{store_error(value, DType::bf16, Rounding::nearest_even).variance} /
+                    (double{value} * double{value});
+        gain += double{store_error(value, DType::bf16, Rounding::toward_zero).mean} / double{value};
+    }
+    const double eta = 0x1p-7 / std::sqrt(12.0) * std::sqrt(0.375 / std::log(2.0));
+    EXPECT_NEAR(std::sqrt(variance / count) / eta, 1, 0.01);
+    EXPECT_NEAR(gain / count, -2.81e-3, 0.03e-3);
+}
+
+TEST(RoundingError, IsNothingWhereNothingIsRounded) {
+    for (const Rounding rounding : roundings) {
+        for (const float value : {0.0F, 1.0F, -1.5F, 0x1.FEp20F}) {
+            const RoundingError error = operand_error(value, DType::bf16, rounding);
+            EXPECT_EQ(error.mean, 0);
+            EXPECT_EQ(error.variance, 0);
+        }
+        EXPECT_GT(operand_error(0x1.01p0F, DType::bf16, rounding).variance, 0);
+        EXPECT_EQ(store_error(1.2345F, DType::f32, rounding).variance, 0);
+        EXPECT_EQ(operand_error(1.2345F, DType::f32, rounding).variance, 0);
+    }
+}
+
+// Changes that are smaller than the spacing of the sum round to what is known beforehand, bit for bit.
+TEST(RunningStoreError, IsExactForChangesBelowTheSpacing) {
+    std::mt19937 random(3);
+    std::uniform_real_distribution<float> mantissa(1.05F, 1.95F);
+    std::uniform_real_distribution<float> part(-0.999F, 0.999F);
+    for (const Rounding rounding : roundings) {
+        for (int i = 0; i < 20000; ++i) {
+            const float sign = i % 2 == 0 ? 1.0F : -1.0F;
+            const float before = datasets::round_to_bf16(sign * mantissa(random), rounding);
+            const float change = part(random) * 0x1p-7F;
+            const float sum = before + change;
+            const float stored = datasets::round_to_bf16(sum, rounding);
+            const RoundingError error = running_store_error(sum, sum - before, DType::bf16, rounding);
+            EXPECT_NEAR(error.mean, stored - sum, 1e-6)
+                << datasets::name(rounding) << " " << before << " " << change;
+            EXPECT_EQ(error.variance, 0);
+        }
+    }
+}
+
+TEST(RunningStoreError, IsThatOfAnyStoreForLargeChanges) {
+    for (const Rounding rounding : roundings) {
+        const RoundingError running = running_store_error(1.3F, 0.4F, DType::bf16, rounding);
+        const RoundingError single = store_error(1.3F, DType::bf16, rounding);
+        EXPECT_EQ(running.mean, single.mean);
+        EXPECT_EQ(running.variance, single.variance);
+    }
+}
+
+}  // namespace
+}  // namespace harness

@@ -1,0 +1,116 @@
+#include "harness/z_statistics.hpp"
+
+#include <cmath>
+
+namespace harness {
+namespace {
+
+constexpr std::size_t tile_width = datasets::block_rows;
+
+double rms(const ZBlock::Part& part) {
+    return part.elements > 0 ? std::sqrt(part.squares / double(part.elements)) : 0.0;
+}
+
+// Keeps the worst part of a block: row or tile `at` of block `block`.
+struct Worst {
+    double value = 0;
+    std::size_t block = 0;
+    std::size_t at = 0;
+
+    void take(const std::vector<ZBlock::Part>& parts, std::size_t of_block) {
+        for (std::size_t i = 0; i < parts.size(); ++i) {
+            if (rms(parts[i]) > value) {
+                *this = {rms(parts[i]), of_block, i};
+            }
+        }
+    }
+};
+
+}  // namespace
+
+void ZBlock::add(const datasets::TensorView& got, std::span<const float> golden_rows,
+                 const Predicted& expected) {
+    const auto columns = static_cast<std::size_t>(got.columns);
+    rows.assign(static_cast<std::size_t>(got.rows), {});
+    tiles.assign((columns + tile_width - 1) / tile_width, {});
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+        const auto values = got.row(std::int64_t(row));
+        for (std::size_t c = 0; c < columns; ++c) {
+            const std::size_t i = row * columns + c;
+            if (!std::isfinite(values[c])) {
+                continue;
+            }
+            const double b{golden_rows[i]};
+            const double mean{expected.mean[i]};
+            const double sigma{expected.sigma[i]};
+            const double difference = double{values[c]} - b;
+            const double z = (difference - mean) / sigma;
+            const double square = z * z;
+            for (Part* part : {&rows[row], &tiles[c / tile_width]}) {
+                part->squares += square;
+                ++part->elements;
+            }
+            sum += z;
+            error_golden += (difference - mean) * b;
+            golden += b * b;
+            predicted += sigma * sigma + mean * mean;
+            error += difference * difference;
+            if (std::abs(z) > largest) {
+                largest = std::abs(z);
+                largest_row = std::int64_t(row);
+                largest_column = std::int64_t(c);
+            }
+        }
+        squares += rows[row].squares;
+        elements += rows[row].elements;
+    }
+}
+
+ZStatistics sum_blocks(std::span<const ZBlock* const> blocks, std::int64_t blocks_per_head, int first_head,
+                       double centred_energy) {
+    ZStatistics out;
+    ZBlock total;
+    Worst row;
+    Worst tile;
+    const auto head_of = [&](std::size_t block) {
+        return first_head < 0 ? -1 : first_head + static_cast<int>(std::int64_t(block) / blocks_per_head);
+    };
+    const auto row_of = [&](std::size_t block) { return std::int64_t(block) % blocks_per_head; };
+    for (std::size_t b = 0; b < blocks.size(); ++b) {
+        const ZBlock& block = *blocks[b];
+        total.squares += block.squares;
+        total.sum += block.sum;
+        total.error_golden += block.error_golden;
+        total.golden += block.golden;
+        total.predicted += block.predicted;
+        total.error += block.error;
+        total.elements += block.elements;
+        if (block.largest > out.largest) {
+            out.largest = block.largest;
+            out.largest_head = head_of(b);
+            out.largest_row = row_of(b) * datasets::block_rows + block.largest_row;
+            out.largest_column = block.largest_column;
+        }
+        row.take(block.rows, b);
+        tile.take(block.tiles, b);
+    }
+    const double count = total.elements > 0 ? double(total.elements) : 1.0;
+    out.rms = std::sqrt(total.squares / count);
+    out.mean = total.sum / count;
+    out.gain = total.golden > 0 ? total.error_golden / total.golden : 0.0;
+    out.worst_row = row.value;
+    out.worst_row_head = head_of(row.block);
+    out.worst_row_index = row_of(row.block) * datasets::block_rows + std::int64_t(row.at);
+    out.worst_tile = tile.value;
+    out.worst_tile_head = head_of(tile.block);
+    out.worst_tile_row = row_of(tile.block);
+    out.worst_tile_column = std::int64_t(tile.at);
+    if (total.golden > 0) {
+        out.predicted_error = std::sqrt(total.predicted / total.golden);
+        out.measured_error = std::sqrt(total.error / total.golden);
+        out.predicted_match_percent = 100 * (1 - total.predicted / (total.golden * centred_energy));
+    }
+    return out;
+}
+
+}  // namespace harness
