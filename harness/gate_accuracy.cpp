@@ -112,13 +112,13 @@ std::vector<Headroom> accuracy_of(AccuracyRow row, const datasets::LayerShape& s
     return out;
 }
 
-std::vector<Finding> accuracy_findings(AccuracyRow row, const datasets::LayerShape& shape,
-                                       const OpStatistics& statistics) {
+std::vector<Finding> accuracy_findings(std::span<const Headroom> headrooms,
+                                       const std::optional<ZStatistics>& z) {
     std::vector<Finding> out;
-    for (const Headroom& headroom : accuracy_of(row, shape, statistics)) {
+    for (const Headroom& headroom : headrooms) {
         const Limit& allowed = limit(headroom.quantity);
         if (allowed.gated && !(headroom.value <= allowed.limit)) {
-            out.push_back({headroom.quantity, words_of(headroom.quantity, *statistics.z, headroom.value)});
+            out.push_back({headroom.quantity, words_of(headroom.quantity, *z, headroom.value)});
         }
     }
     return out;

@@ -1,7 +1,8 @@
 // Level 2 of the gate: errors against the golden in units of what the declared arithmetic predicts.
 #pragma once
 
-#include <string>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "harness/gate.hpp"
@@ -31,8 +32,8 @@ AccuracyRow accuracy_row(datasets::OpRange step, Input input, const datasets::Ar
 std::vector<Headroom> accuracy_of(AccuracyRow row, const datasets::LayerShape& shape,
                                   const OpStatistics& statistics);
 
-// Those of them that are gated and beyond their limit.
-std::vector<Finding> accuracy_findings(AccuracyRow row, const datasets::LayerShape& shape,
-                                       const OpStatistics& statistics);
+// Those of them that are gated and beyond their limit. `z`: the statistics that they are of.
+std::vector<Finding> accuracy_findings(std::span<const Headroom> headrooms,
+                                       const std::optional<ZStatistics>& z);
 
 }  // namespace harness

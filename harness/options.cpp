@@ -13,6 +13,7 @@
 #include "harness/options_encoder.hpp"
 #include "harness/options_judge.hpp"
 #include "harness/options_parts.hpp"
+#include "harness/options_what_if.hpp"
 #include "npu_impl/kernel_device.hpp"
 
 namespace harness {
@@ -28,6 +29,7 @@ constexpr const char* description =
     "  harness judge --recording clip.h5 --candidate npu.h5 --arithmetic fused\n"
     "  harness inspect hard.h5\n"
     "  harness gate --kernel my_matmul.cc --as matmul_tile\n"
+    "  harness what-if --design fused --layer 0\n"
     "  harness list";
 
 constexpr const char* footer =
@@ -161,8 +163,7 @@ const CLI::App& named_command(const CLI::App& app) {
 CompareOptions finish_compare(Raw& raw) {
     if (!raw.wants_compare) {
         throw UsageError(
-            "nothing to do: add --compare, or use one of: record, encode, judge, inspect, gate, list (see "
-            "harness --help)");
+            "nothing to do: add --compare, or use one of the commands that harness --help lists");
     }
     CompareOptions options = raw.compare;
     options.common = raw.common;
@@ -250,6 +251,7 @@ Command parse_command_line(int argc, const char* const* argv) {
     add_common(app, raw.common);
     EncoderCommands encoder_commands(app, raw.common);
     JudgeCommand judge_command(app, raw.common);
+    const WhatIfCommand what_if(app, raw.common);
     CLI::App* inspect =
         app.add_subcommand("inspect", "Verify a recording or a checkpoint and print what it holds");
     inspect->add_option("file", raw.inspect.file, "The recording or checkpoint")
@@ -280,6 +282,9 @@ Command parse_command_line(int argc, const char* const* argv) {
         return *std::move(command);
     }
     if (auto command = judge_command.finish()) {
+        return *std::move(command);
+    }
+    if (auto command = what_if.finish()) {
         return *std::move(command);
     }
     if (inspect->parsed()) {

@@ -116,13 +116,23 @@ struct GateOptions {
     double limit_seconds = 60;
 };
 
+// `harness what-if`: the predicted error of a design and of each single change.
+struct WhatIfOptions {
+    CommonOptions common;
+    std::string dataset;  // empty: the default recording
+    std::string clip;     // empty: the first
+    std::string layers = "all";
+    std::optional<std::int64_t> context;
+    std::string design = "unfused";
+};
+
 // `--help` and `--version`: text for standard output, exit code 0.
 struct PrintText {
     std::string text;
 };
 
 using Command = std::variant<PrintText, CompareOptions, RecordOptions, EncodeOptions, JudgeOptions,
-                             InspectOptions, ListOptions, GateOptions>;
+                             InspectOptions, ListOptions, GateOptions, WhatIfOptions>;
 
 // Throws UsageError, whose one line lists what is valid.
 Command parse_command_line(int argc, const char* const* argv);

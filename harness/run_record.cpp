@@ -112,6 +112,14 @@ Json to_json(const OpRow& row) {
     if (row.statistics) {
         out["statistics"] = to_json(*row.statistics);
     }
+    for (const Headroom& headroom : row.headroom) {
+        const Limit& allowed = limit(headroom.quantity);
+        out["headroom"].push_back({{"limit", allowed.name},
+                                   {"value", number(headroom.value, "sigma", "measured")},
+                                   {"allowed", allowed.limit},
+                                   {"gated", allowed.gated},
+                                   {"room", number(headroom.decibel, "dB", "measured")}});
+    }
     if (row.site) {
         out["site"] = {{"tile", row.site->tile}, {"launch", row.site->launch}, {"core", row.site->core}};
     }

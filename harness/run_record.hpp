@@ -16,7 +16,7 @@
 #include "harness/comparison.hpp"
 #include "harness/encoder_record.hpp"
 #include "harness/environment.hpp"
-#include "harness/gate.hpp"
+#include "harness/gate_accuracy.hpp"
 #include "harness/judge.hpp"
 
 namespace harness {
@@ -44,6 +44,7 @@ struct OpRow {
     std::optional<OpStatistics> statistics;  // none where the op is covered or did not run
     std::optional<datasets::Site> site;      // that made the worst element
     std::string reproduce;                   // command that runs just this row; empty unless failed
+    std::vector<Headroom> headroom{};        // level 2 figures beside their limits, where it says anything
 };
 
 struct LayerRow {

@@ -25,9 +25,9 @@ OpRow judged_row(const Trial& trial, Input input, OpRange step, const Judge& jud
     const auto missing = judge.missing_operand(op);
     const datasets::Arithmetic arithmetic =
         missing ? datasets::Arithmetic{} : trial.candidate.arithmetic(op);
-    row.judgement =
-        judge_op(*row.statistics, arithmetic, device,
-                 accuracy_findings(accuracy_row(step, input, arithmetic), trial.shape, *row.statistics));
+    row.headroom = accuracy_of(accuracy_row(step, input, arithmetic), trial.shape, *row.statistics);
+    row.judgement = judge_op(*row.statistics, arithmetic, device,
+                             accuracy_findings(row.headroom, row.statistics->z));
     if (missing && row.judgement.verdict == Verdict::passed) {
         row.judgement = {Verdict::not_run,
                          fmt::format("level 1 is not judged: {} reads {}, which is not there",

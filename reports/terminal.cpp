@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "reports/accuracy.hpp"
 #include "reports/words.hpp"
 
 namespace reports {
@@ -205,8 +206,8 @@ std::string failures(const RunRecord& record, bool color) {
 }  // namespace
 
 std::string terminal_report(const RunRecord& record, bool color) {
-    std::string out = heading(record) + op_table(record, color) + layer_table(record, color) +
-                      clip_table(record) + failures(record, color);
+    std::string out = heading(record) + op_table(record, color) + accuracy_table(record) +
+                      layer_table(record, color) + clip_table(record) + failures(record, color);
     const auto provisional = std::ranges::count_if(
         harness::limits(), [](const harness::Limit& limit) { return limit.gated && limit.provisional; });
     const auto rows = std::ranges::count_if(

@@ -15,5 +15,6 @@ ExitCode run(const JudgeOptions& options, const std::string& invocation);
 ExitCode run(const InspectOptions& options, const std::string& invocation);
 ExitCode run(const ListOptions& options, const std::string& invocation);
 ExitCode run(const GateOptions& options, const std::string& invocation);
+ExitCode run(const WhatIfOptions& options, const std::string& invocation);
 
 }  // namespace harness
