@@ -326,9 +326,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Misdeclared{"gemm_array_floor", "unfused", Op::key, Quantity::plain_variance},
                     Misdeclared{"unfused", "gemm_array_floor", Op::key, Quantity::plain_variance},
                     Misdeclared{"gemm_array_rerounded", "unfused", Op::value, Quantity::plain_variance},
-                    Misdeclared{"legacy_tile64", "tile64", Op::output, Quantity::plain_gain},
-                    Misdeclared{"softmax_rows_floor", "unfused", Op::probabilities,
-                                Quantity::probability_rms}),
+                    Misdeclared{"legacy_tile64", "tile64", Op::output, Quantity::plain_gain}),
     [](const auto& one) { return "Case" + std::to_string(one.index); });
 
 // Fused attention of 64 rows of one head in plain loops, operands and weights bf16; `stored`: of the running
@@ -404,8 +402,8 @@ TEST(ErrorModel, SeesRunningSumsInBf16) {
         block.add({got.data(), rows.count, 64, 64}, golden, predicted);
         return std::sqrt(block.squares / double(block.elements));
     };
-    EXPECT_LT(rms(DType::f32), limit(Quantity::fused_rms).limit / 1.4);
-    EXPECT_GT(rms(DType::bf16), 1.4 * limit(Quantity::fused_rms).limit);
+    EXPECT_LT(rms(DType::f32), limit(Quantity::fused_rms).limit / 2);
+    EXPECT_GT(rms(DType::bf16), limit(Quantity::fused_rms).limit);
 }
 
 }  // namespace

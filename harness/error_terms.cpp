@@ -42,11 +42,13 @@ void add_errors(std::span<const float> values, Moments& into, const auto& error_
     }
 }
 
+// What the sum has lost already, its mean error so far, decides the spacing that it is stored with.
 void add_running_store(std::span<const float> sums, std::span<const float> before,
                        const datasets::Arithmetic& arithmetic, Moments& into) {
     for (std::size_t i = 0; i < sums.size(); ++i) {
-        const RoundingError error = running_store_error(sums[i], sums[i] - before[i], arithmetic.tile_store,
-                                                        arithmetic.tile_rounding);
+        const float sum = sums[i] + (into.mean.empty() ? 0.0F : into.mean[i]);
+        const RoundingError error =
+            running_store_error(sum, sums[i] - before[i], arithmetic.tile_store, arithmetic.tile_rounding);
         into.variance[i] += error.variance;
         if (!into.mean.empty()) {
             into.mean[i] += error.mean;
