@@ -22,7 +22,7 @@ struct Rows {
     explicit Rows(unsigned seed = 1) {
         std::mt19937 random(seed);
         std::normal_distribution<float> normal;
-        for (int block = 0; block < 2; ++block) {
+        for (std::size_t block = 0; block < 2; ++block) {
             for (std::size_t i = 0; i < 64 * width; ++i) {
                 golden[block].push_back(normal(random));
                 predicted[block].mean.push_back(0.01F * normal(random));
