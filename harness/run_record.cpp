@@ -115,7 +115,7 @@ Json to_json(const OpRow& row) {
     for (const Headroom& headroom : row.headroom) {
         const Limit& allowed = limit(headroom.quantity);
         out["headroom"].push_back({{"limit", allowed.name},
-                                   {"value", number(headroom.value, "sigma", "measured")},
+                                   {"value", number(headroom.value, "figure of the limit", "measured")},
                                    {"allowed", allowed.limit},
                                    {"gated", allowed.gated},
                                    {"room", number(headroom.decibel, "dB", "measured")}});
