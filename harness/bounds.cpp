@@ -347,6 +347,21 @@ double store_unit(const Arithmetic& arithmetic) {
     return arithmetic.store == datasets::DType::f32 ? 0.0 : datasets::bf16_unit(arithmetic.store_rounding);
 }
 
+AttentionTerms attention_terms(const Arithmetic& arithmetic, double keys) {
+    const double tiles = arithmetic.key_tile > 0 ? std::ceil(keys / arithmetic.key_tile) : 1.0;
+    // A lone tile that is stored and loaded again is rounded once.
+    const double once = arithmetic.tile_sum == datasets::TileSum::rounded
+                            ? tile_sum_error(arithmetic, 2.0 * arithmetic.k_tile)
+                            : tile_sum_error(arithmetic, keys);
+    return {product_error(arithmetic, keys),
+            tile_sum_error(arithmetic, keys),
+            once,
+            running_sum_error(arithmetic, keys, tiles),
+            running_context_error(arithmetic, keys, tiles),
+            split_reciprocal,
+            finish_error(arithmetic)};
+}
+
 Bounds::Bounds(const datasets::LayerCase& layer, const datasets::Source& operands)
     : shape_(layer.shape),
       operands_(operands),

@@ -55,6 +55,18 @@ double gamma(double roundings);
 // Unit roundoff of a store: 0 for fp32.
 double store_unit(const datasets::Arithmetic& arithmetic);
 
+// The parts of a bound of attention over so many keys, each relative to what it is an error of.
+struct AttentionTerms {
+    double product = 0;     // a sum of products, one term per key
+    double all_tiles = 0;   // what leaving the accumulator between k tiles adds to it
+    double one_tile = 0;    // the same where one tile holds all of the sum
+    double row_sum = 0;     // the running sum of a softmax
+    double context = 0;     // running sum and running context of a fused step
+    double reciprocal = 0;  // 1 / row sum, times a weight
+    double finish = 0;      // context / row sum of a fused step
+};
+AttentionTerms attention_terms(const datasets::Arithmetic& arithmetic, double keys);
+
 // Derives bounds from the operands of one layer or of the end: weights from `layer` or `end`, upstream rows
 // from `operands`, both already rounded as declared. Thread-safe; both must outlive it.
 class Bounds {

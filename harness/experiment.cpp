@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "harness/error_models.hpp"
+#include "harness/probes.hpp"
 #include "harness/repeatability.hpp"
 #include "harness/step_timer.hpp"
 #include "harness/trial.hpp"
@@ -170,7 +171,7 @@ std::vector<Work> Selection::works() const {
 }
 
 int stages_of(const Selection& selection) {
-    return 2 + static_cast<int>(selection.inputs.size());
+    return 2 + static_cast<int>(selection.inputs.size()) + (selection.probed() ? 1 : 0);
 }
 
 CaseResult run_case(const datasets::LayerCase& layer, Path& golden, Path& candidate,
@@ -207,6 +208,11 @@ CaseResult run_case(const datasets::LayerCase& layer, Path& golden, Path& candid
                                                          selection.head, models.of(range));
                       }};
     const std::vector<Part> counted = judge_all(result, trial, works, progress);
+    if (selection.probed() && probes_apply(candidate)) {
+        progress("probes");
+        result.layer.probes =
+            run_layer_probes(*prepared, candidate, source, layer.shape, selection.head, trial.reproduce());
+    }
     finish(
         result, trial, works, counted, [&] { return golden.prepare(layer); }, progress);
     return result;

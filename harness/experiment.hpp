@@ -23,8 +23,12 @@ struct Selection {
     int repetitions = 3;         // timed runs of the golden
     std::uint64_t row_seed = 1;  // of the rows that certify the golden
     bool predict_errors = true;  // level 2: errors in units of what the declared arithmetic predicts
+    bool probes = true;          // level 3, of every layer whose context is judged
 
     [[nodiscard]] bool judges(datasets::Op op) const { return ops.empty() || ops.contains(op); }
+    [[nodiscard]] bool probed() const {
+        return probes && placement.contains(datasets::Op::context) && judges(datasets::Op::context);
+    }
     // What the candidate computes of a layer: the ranges with a judged op.
     [[nodiscard]] std::vector<datasets::Work> works() const;
 };
@@ -46,7 +50,7 @@ int stages_of(const Selection& selection);
 
 // Certifies the golden, runs and judges the candidate on each range of the placement, step by step (isolated)
 // and as a whole (chained: golden at the start of the range, its own results behind it), checks that it
-// repeats itself, and times what passed. `command` is a harness command line to which a failed row adds its
+// repeats itself, probes it, and times what passed. `command` is a harness command line to which a failed row adds its
 // selection.
 // Throws std::invalid_argument where the candidate or the layer lacks an op of the placement.
 CaseResult run_case(const datasets::LayerCase& layer, datasets::Path& golden, datasets::Path& candidate,

@@ -11,7 +11,7 @@
 namespace harness {
 namespace {
 
-constexpr std::array<Limit, 34> table{{
+constexpr std::array<Limit, 40> table{{
     {Quantity::nonfinite, "non-finite elements", "L0", "count = 0", 0, "0", "one NaN",
      "no healthy op yields NaN or Inf from finite operands", true, false},
     {Quantity::unwritten, "unwritten elements", "L0", "count = 0", 0, "0", "one element",
@@ -109,6 +109,23 @@ constexpr std::array<Limit, 34> table{{
      "channels of a row share the error of its context", true, true},
     {Quantity::output_tile, "output, tile z", "L2", "rms z of a 64x64 tile <= 5.2", 5.2, "3.64",
      "zero query tile: 25", "rows of a tile share keys and values", true, true},
+    {Quantity::probe_ones, "probe V = 1", "L3", "max |context - 1| / bound <= 1", 1, "@ones@",
+     "one padded key that takes part: @pads@",
+     "weights add up to 1 (probe_bound.hpp); logits lie below -100, so that padding of logit 0 takes all",
+     true, false},
+    {Quantity::probe_row_sum, "probe row sums", "L3", "max |sum p - 1| / bound <= 1", 1, "@rows@",
+     "one padded key that takes part: @padrows@",
+     "the same where probabilities leave the core: what a row lacks went to padding", true, false},
+    {Quantity::probe_zero_keys, "probe K = 0", "L3", "max |context - mean of V| / bound <= 1", 1, "@zero@",
+     "two heads of V exchanged: @swap@", "equal weights give the mean, whatever the queries", true, false},
+    {Quantity::probe_raised_keys, "probe raised keys", "L3", "all finite, max |error| / bound <= 1", 1,
+     "@raised@", "no maximum subtracted: infinite",
+     "softmax does not change where all logits move by as much", true, false},
+    {Quantity::probe_one_hot, "probe one-hot", "L3", "max |context - row of V| / bound <= 1", 1, "@hot@",
+     "a transposed tile of V: @transposed@", "one key takes all, and its row of V says where it belongs",
+     true, false},
+    {Quantity::probe_integers, "probe integers", "L3", "differing elements = 0", 0, "0", "one unit",
+     "sums of small integers are exact in every declared arithmetic", true, false},
 }};
 
 constexpr bool table_is_in_enum_order() {

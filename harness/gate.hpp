@@ -59,6 +59,12 @@ enum class Quantity : std::uint8_t {
     output_rms,
     output_row,
     output_tile,
+    probe_ones,
+    probe_row_sum,
+    probe_zero_keys,
+    probe_raised_keys,
+    probe_one_hot,
+    probe_integers,
 };
 
 // One limit that a quantity went beyond.

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include "harness/run_record_json.hpp"
 
@@ -141,6 +142,7 @@ Json to_json(const LayerRow& layer) {
              {"repeatability",
               {{"elements", counted(layer.repeated_elements, "elements")},
                {"differing", counted(layer.differing_elements, "elements")}}},
+             {"probes", to_json(layer.probes)},
              {"steps", steps}};
     if (!layer.reproduce.empty()) {
         out["reproduce"] = layer.reproduce;
@@ -247,6 +249,7 @@ Verdict worst_verdict(const std::vector<Verdict>& verdicts) {
 
 Verdict overall_verdict(const RunRecord& record) {
     std::vector<Verdict> seen;
+    const auto verdict_of_probe = [](const ProbeRow& row) { return row.judgement.verdict; };
     for (const OpRow& row : record.rows) {
         seen.push_back(row.judgement.verdict);
     }
@@ -260,7 +263,9 @@ Verdict overall_verdict(const RunRecord& record) {
         if (layer.differing_elements > 0) {
             seen.push_back(Verdict::unstable);
         }
+        std::ranges::transform(layer.probes, std::back_inserter(seen), verdict_of_probe);
     }
+    std::ranges::transform(record.ragged_probes, std::back_inserter(seen), verdict_of_probe);
     // A covered row says where the verdict is to be found; it is none.
     std::erase(seen, Verdict::covered);
     return worst_verdict(seen);
@@ -320,6 +325,7 @@ std::string to_json(const RunRecord& record) {
                    {"clips", clips},
                    {"ops", ops},
                    {"layers", layers},
+                   {"ragged_probes", to_json(record.ragged_probes)},
                    {"rows", rows},
                    {"encoders", to_json(record.encoders)},
                    {"baseline", record.baseline ? to_json(*record.baseline) : Json(nullptr)}};

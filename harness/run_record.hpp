@@ -18,6 +18,7 @@
 #include "harness/environment.hpp"
 #include "harness/gate_accuracy.hpp"
 #include "harness/judge.hpp"
+#include "harness/probe_row.hpp"
 
 namespace harness {
 
@@ -57,7 +58,8 @@ struct LayerRow {
     std::optional<StepTime> total;       // of the whole attention, where every step ran
     std::int64_t repeated_elements = 0;  // compared bit for bit by A, B, A
     std::int64_t differing_elements = 0;
-    std::string reproduce;  // of a failed headline or bits that differ; else empty
+    std::vector<ProbeRow> probes;  // level 3; empty where not asked for
+    std::string reproduce;         // of a failed headline or bits that differ; else empty
 };
 
 // The worst figures of an op over the layers, for one input.
@@ -116,6 +118,7 @@ struct RunRecord {
     std::uint64_t row_seed = 0;  // of the rows that certify the golden
     std::vector<OpRow> rows;
     std::vector<LayerRow> layers;
+    std::vector<ProbeRow> ragged_probes;  // of the design alone, at contexts that end tiles differently
     std::vector<OpSummary> ops;
     std::vector<ClipRow> clips;
     std::vector<EncoderRow> encoders;  // of a run over whole encoders

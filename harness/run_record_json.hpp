@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "harness/baseline.hpp"
+#include "harness/probe_row.hpp"
 
 namespace harness {
 
@@ -27,5 +28,6 @@ Json to_json(const RealTime& time);
 Json to_json(const Certificate& certificate);
 Json to_json(const std::vector<EncoderRow>& rows);
 Json to_json(const PublishedBaseline& baseline);
+Json to_json(const std::vector<ProbeRow>& rows);
 
 }  // namespace harness

@@ -136,11 +136,15 @@ void mistrust(CaseResult& result) {
 
 bool passed(const CaseResult& result) {
     std::vector<Verdict> verdicts;
-    for (const OpRow& row : result.rows) {
-        if (row.judgement.verdict != Verdict::covered) {
-            verdicts.push_back(row.judgement.verdict);
+    const auto add = [&](const auto& rows) {
+        for (const auto& row : rows) {
+            if (row.judgement.verdict != Verdict::covered) {
+                verdicts.push_back(row.judgement.verdict);
+            }
         }
-    }
+    };
+    add(result.rows);
+    add(result.layer.probes);
     return worst_verdict(verdicts) == Verdict::passed;
 }
 

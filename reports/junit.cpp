@@ -51,6 +51,18 @@ void add_case(pugi::xml_node suite, Counts& counts, const std::string& classname
     }
 }
 
+void add_probes(pugi::xml_node suite, Counts& counts, const std::string& classname,
+                const std::vector<harness::ProbeRow>& rows) {
+    for (const harness::ProbeRow& row : rows) {
+        // The projections of the ragged model are probed by integers as the attention is.
+        const bool projection = row.op < datasets::Op::scores || row.op == datasets::Op::output;
+        add_case(suite, counts, classname,
+                 projection ? fmt::format("probe {} {}", harness::name(row.probe), datasets::name(row.op))
+                            : fmt::format("probe {}", harness::name(row.probe)),
+                 row.judgement, row.reproduce);
+    }
+}
+
 // Of the test cases of one layer, or of the encoder's end.
 std::string group_name(const harness::RunRecord& record, std::string_view clip, int layer) {
     return layer < 0 ? fmt::format("{}.{}.end", record.design, clip)
@@ -84,12 +96,16 @@ std::string junit_report(const harness::RunRecord& record) {
             add_case(suite, counts, group_name(record, layer.clip, layer.layer),
                      "match of the attention output", layer.headline, layer.reproduce);
         }
+        add_probes(suite, counts, group_name(record, layer.clip, layer.layer), layer.probes);
         if (layer.differing_elements > 0) {
             add_case(suite, counts, group_name(record, layer.clip, layer.layer), "repeatability",
                      {Verdict::unstable, fmt::format("{} of {} elements in blocks that differ after A, B, A",
                                                      layer.differing_elements, layer.repeated_elements)},
                      "");
         }
+    }
+    for (const harness::ProbeRow& row : record.ragged_probes) {
+        add_probes(suite, counts, fmt::format("{}.ragged.T_{}", record.design, row.shape.context), {row});
     }
     suite.append_attribute("name") = record.candidate ? "harness judge" : "harness compare";
     suite.append_attribute("timestamp") = record.created_utc.c_str();

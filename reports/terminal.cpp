@@ -138,6 +138,59 @@ std::string layer_table(const RunRecord& record, bool color) {
     return out + "\n";
 }
 
+// "1 +- 0.0056" says nothing of health: the largest share of its bound that a probe used does.
+std::string probe_line(const std::vector<harness::ProbeRow>& rows) {
+    std::string out;
+    for (const harness::ProbeRow& row : rows) {
+        out += out.empty() ? "" : ", ";
+        out += row.judgement.verdict == Verdict::passed
+                   ? fmt::format("{} {}", harness::name(row.probe), rho(row.rho))
+                   : fmt::format("{} {}", harness::name(row.probe), harness::name(row.judgement.verdict));
+    }
+    return out;
+}
+
+std::string probe_failures(const std::vector<harness::ProbeRow>& rows, bool color) {
+    std::string out;
+    for (const harness::ProbeRow& row : rows) {
+        if (row.judgement.verdict == Verdict::passed || row.judgement.verdict == Verdict::covered) {
+            continue;
+        }
+        out += fmt::format("    {} {} at T = {}: {}\n", painted(row.judgement.verdict, 0, color),
+                           harness::name(row.probe), row.shape.context, row.judgement.reason);
+        if (row.site) {
+            out += fmt::format("    where: made as tile {} by core {} in launch {}\n", row.site->tile,
+                               row.site->core, row.site->launch);
+        }
+        if (!row.reproduce.empty()) {
+            out += fmt::format("    reproduce: {}\n", row.reproduce);
+        }
+    }
+    return out;
+}
+
+// One line per layer and per ragged context; failures in full.
+std::string probe_table(const RunRecord& record, bool color) {
+    std::string out;
+    for (const harness::LayerRow& layer : record.layers) {
+        if (!layer.probes.empty()) {
+            out += fmt::format("{:<16.16} {:<8} {}\n", layer.clip, piece_name(layer.layer),
+                               probe_line(layer.probes));
+            out += probe_failures(layer.probes, color);
+        }
+    }
+    const auto& ragged = record.ragged_probes;
+    for (auto row = ragged.begin(); row != ragged.end();) {
+        const auto end = std::find_if(
+            row, ragged.end(), [&](const auto& other) { return other.shape.context != row->shape.context; });
+        const std::vector<harness::ProbeRow> rows(row, end);
+        out += fmt::format("{:<16} T = {:<4} {}\n", "small integers", row->shape.context, probe_line(rows));
+        out += probe_failures(rows, color);
+        row = end;
+    }
+    return out.empty() ? out : "probes: largest deviation / derived bound, <= 1\n" + out + "\n";
+}
+
 std::string clip_table(const RunRecord& record) {
     std::string out;
     for (const harness::ClipRow& clip : record.clips) {
@@ -207,7 +260,8 @@ std::string failures(const RunRecord& record, bool color) {
 
 std::string terminal_report(const RunRecord& record, bool color) {
     std::string out = heading(record) + op_table(record, color) + accuracy_table(record) +
-                      layer_table(record, color) + clip_table(record) + failures(record, color);
+                      layer_table(record, color) + probe_table(record, color) + clip_table(record) +
+                      failures(record, color);
     const auto provisional = std::ranges::count_if(
         harness::limits(), [](const harness::Limit& limit) { return limit.gated && limit.provisional; });
     const auto rows = std::ranges::count_if(

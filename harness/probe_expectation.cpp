@@ -1,0 +1,376 @@
+#include "harness/probe_expectation.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <tuple>
+#include <vector>
+
+#include "harness/interrupt.hpp"
+#include "harness/judge.hpp"
+#include "harness/operands.hpp"
+#include "harness/probe_bound.hpp"
+
+namespace harness {
+namespace {
+
+using datasets::Op;
+using datasets::Path;
+using datasets::Rows;
+using datasets::Source;
+using datasets::TensorView;
+
+constexpr std::int64_t width = datasets::head_width;
+// What flushes at the lower end of fp32, far below any expectation.
+constexpr double flushed = 1e-30;
+
+std::size_t index(std::int64_t value) {
+    return static_cast<std::size_t>(value);
+}
+
+void resize(Bounded& into, const TensorView& got) {
+    into.rows = got.rows;
+    into.columns = got.columns;
+    into.value.resize(index(got.rows * got.columns));
+    into.bound.resize(into.value.size());
+}
+
+template <typename Value>
+void fill(Bounded& into, const TensorView& got, const Value& value) {
+    resize(into, got);
+    for (std::int64_t row = 0; row < got.rows; ++row) {
+        for (std::int64_t column = 0; column < got.columns; ++column) {
+            const std::size_t at = index(row * got.columns + column);
+            std::tie(into.value[at], into.bound[at]) = value(row, column);
+        }
+    }
+}
+
+using Due = std::pair<double, double>;  // value and bound
+
+// V = 1 gives 1, and rows of probabilities sum up to 1.
+class Ones final : public Expectation {
+public:
+    Ones(const Path& path, std::int64_t keys) : bound_(path, keys) {}
+
+    bool expect(Op op, Rows rows, const TensorView& got, Bounded& into) override {
+        if (op == Op::scores) {
+            std::vector<double> sums;
+            for (std::int64_t row = 0; row < got.rows; ++row) {
+                sums.push_back(bound_.row_sum(got.row(row)));
+            }
+            const std::scoped_lock lock(mutex_);
+            sums_[{rows.head, rows.begin}] = std::move(sums);
+            return false;
+        }
+        if (op != Op::context) {
+            return false;
+        }
+        std::vector<double> sums(index(rows.count), 0.0);
+        if (!bound_.fused()) {
+            expect_row_sums(rows, sums);
+            const std::scoped_lock lock(mutex_);
+            sums_.erase({rows.head, rows.begin});
+        }
+        std::ranges::transform(sums, sums.begin(), [&](double row_sum) {
+            return bound_.context(Weights::any, row_sum).bound(1, 1);
+        });
+        fill(into, got, [&](std::int64_t row, std::int64_t) -> Due { return {1.0, sums[index(row)]}; });
+        return true;
+    }
+
+    bool expect_row_sums(Rows rows, std::span<double> bounds) override {
+        const std::scoped_lock lock(mutex_);
+        std::ranges::copy(sums_.at({rows.head, rows.begin}), bounds.begin());
+        return true;
+    }
+
+private:
+    ProbeBound bound_;
+    std::mutex mutex_;
+    std::map<std::pair<int, std::int64_t>, std::vector<double>> sums_;
+};
+
+// K = 0: all weights are the same number, and context is the mean of V.
+class Mean final : public Expectation {
+public:
+    Mean(const Path& path, datasets::LayerShape shape, const Source& source, int head)
+        : keys_(shape.context), bound_(path, shape.context), columns_(index(shape.heads)) {
+        const RoundedSource rounded(source, path.arithmetic(Op::context));
+        std::vector<float> value(index(shape.context * width));
+        for (int h = std::max(head, 0); h < (head < 0 ? shape.heads : head + 1); ++h) {
+            rounded.rows(Op::value, {h, 0, shape.context}, value);
+            std::array<Column, std::size_t(width)>& columns = columns_[index(h)];
+            for (std::size_t i = 0; i < value.size(); ++i) {
+                Column& column = columns[i % index(width)];
+                column.mean += double{value[i]} / double(keys_);
+                column.magnitude += std::abs(double{value[i]}) / double(keys_);
+            }
+        }
+    }
+
+    bool expect(Op op, Rows rows, const TensorView& got, Bounded& into) override {
+        const double weight = 1 / double(keys_);
+        const double weight_bound = weight * bound_.row_sum();
+        const MeanError error = bound_.context(Weights::equal, bound_.row_sum());
+        fill(into, got, [&](std::int64_t, std::int64_t c) -> Due {
+            if (op == Op::scores) {
+                return {0, 0};
+            }
+            if (op == Op::probabilities) {
+                return {weight, weight_bound};
+            }
+            const Column& column = columns_[index(rows.head)][index(c)];
+            return {column.mean, error.bound(std::abs(column.mean), column.magnitude) + flushed};
+        });
+        return true;
+    }
+
+private:
+    struct Column {
+        double mean = 0;
+        double magnitude = 0;
+    };
+    std::int64_t keys_;
+    ProbeBound bound_;
+    std::vector<std::array<Column, std::size_t(width)>> columns_;  // [head]
+};
+
+// The fp64 result of what the source supplies, on the first, the last and one block in between of each head.
+class SampledBounds final : public Expectation {
+public:
+    SampledBounds(const Path& path, datasets::LayerShape shape, const Source& source)
+        : emitted_(shape, {Op::scores, Op::context}, source) {
+        layer_.shape = shape;
+        for (const datasets::OpRange step : path.steps()) {
+            if (step.first >= Op::scores && step.last <= Op::context) {
+                courts_[step.last] = std::make_unique<Court>(layer_, step, emitted_, path);
+            }
+        }
+    }
+
+    bool expect(Op op, Rows rows, const TensorView& got, Bounded& into) override {
+        const std::int64_t last = layer_.shape.blocks() - 1;
+        const std::int64_t between =
+            static_cast<std::int64_t>(mixed(4, 0, std::uint64_t(rows.head)) >> 1U) % (last + 1);
+        if (rows.block() != 0 && rows.block() != last && rows.block() != between) {
+            return false;
+        }
+        emitted_.keep(op, rows, got);
+        const Court& court = *courts_.at(op);
+        court.bounds.of(op, rows, court.arithmetic, court.fused, into);
+        for (const Op upstream : datasets::info(op).inputs) {
+            emitted_.drop(upstream, rows);
+        }
+        return true;
+    }
+
+private:
+    struct Court {
+        Court(const datasets::LayerCase& layer, datasets::OpRange step, const Source& upstream,
+              const Path& path)
+            : arithmetic(path.arithmetic(step.last)),
+              fused(step.first != step.last),
+              operands(upstream, arithmetic),
+              bounds(layer, operands) {}
+
+        datasets::Arithmetic arithmetic;
+        bool fused;
+        RoundedSource operands;
+        Bounds bounds;
+    };
+    datasets::LayerCase layer_;
+    EmittedSource emitted_;
+    std::map<Op, std::unique_ptr<Court>> courts_;
+};
+
+// Row i of context is the index-valued row hot_key(i).
+class HotRows final : public Expectation {
+public:
+    HotRows(const Path& path, std::int64_t keys)
+        : keys_(keys),
+          relative_(ProbeBound(path, keys).context(Weights::single, ProbeBound(path, keys).row_sum())) {}
+
+    bool expect(Op op, Rows rows, const TensorView& got, Bounded& into) override {
+        if (op != Op::context) {
+            return false;
+        }
+        constexpr double largest_value = 128;
+        const double others = 4 * largest_value * double(keys_) * std::exp(-code_margin(keys_));
+        fill(into, got, [&](std::int64_t row, std::int64_t c) -> Due {
+            const double due{index_value(rows.head, hot_key(rows.begin + row, keys_), int(c))};
+            return {due, relative_.bound(due, due) + others};
+        });
+        return true;
+    }
+
+private:
+    std::int64_t keys_;
+    MeanError relative_;
+};
+
+// Scores of integer queries and keys, and sums of integer values over the keys of weight 1.
+class Integers final : public Expectation {
+public:
+    explicit Integers(datasets::LayerShape shape) : keys_(shape.context) {
+        for (int head = 0; head < shape.heads; ++head) {
+            for (std::int64_t i = 0; i < query_period; ++i) {
+                for (std::int64_t j = 0; j < key_period; ++j) {
+                    double sum = 0;
+                    for (int c = 0; c < width; ++c) {
+                        sum += double{integer_query(head, i, c)} * double{integer_key(head, j, c)};
+                    }
+                    scores_.push_back(sum / 8);
+                }
+            }
+            for (std::int64_t j = 0; j < key_period; ++j) {
+                for (int c = 0; c < width; ++c) {
+                    values_.push_back(integer_value(head, j, c));
+                }
+            }
+        }
+    }
+
+    bool expect(Op op, Rows rows, const TensorView& got, Bounded& into) override {
+        if (op == Op::scores) {
+            fill(into, got, [&](std::int64_t row, std::int64_t key) -> Due {
+                const std::int64_t query = rows.head * query_period + (rows.begin + row) % query_period;
+                return {scores_[index(query * key_period + key % key_period)], 0};
+            });
+            return true;
+        }
+        resize(into, got);
+        std::ranges::fill(into.value, 0.0);
+        std::ranges::fill(into.bound, 0.0);
+        for (std::int64_t row = 0; row < got.rows; ++row) {
+            for (const std::int64_t key : integer_keys(rows.begin + row, keys_)) {
+                const std::int64_t at = (rows.head * key_period + key % key_period) * width;
+                for (std::int64_t c = 0; c < width; ++c) {
+                    into.value[index(row * width + c)] += double{values_[index(at + c)]};
+                }
+            }
+        }
+        return true;
+    }
+
+private:
+    std::int64_t keys_;
+    std::vector<double> scores_;  // [head, query_period, key_period]
+    std::vector<float> values_;   // [head, key_period, 64]
+};
+
+class Exactly final : public Expectation {
+public:
+    Exactly(Op op, std::span<const float> values, std::int64_t columns)
+        : op_(op), values_(values), columns_(columns) {}
+
+    bool expect(Op op, Rows rows, const TensorView& got, Bounded& into) override {
+        if (op != op_) {
+            return false;
+        }
+        const std::int64_t offset = std::max(rows.head, 0) * width;
+        fill(into, got, [&](std::int64_t row, std::int64_t c) -> Due {
+            return {double{values_[index((rows.begin + row) * columns_ + offset + c)]}, 0};
+        });
+        return true;
+    }
+
+private:
+    Op op_;
+    std::span<const float> values_;
+    std::int64_t columns_;
+};
+
+// |deviation| / bound; where the very number is due, 0 or infinity.
+double ratio(double got, double due, double bound) {
+    const double deviation = std::abs(got - due);
+    if (!std::isfinite(got) || (bound == 0 && deviation > 0)) {
+        return std::numeric_limits<double>::infinity();
+    }
+    return deviation > 0 ? deviation / bound : 0.0;
+}
+
+// Whether an element of such a ratio comes before the worst so far: worse, or as bad and earlier.
+bool before(double rho, Op op, const Element& element, double worst_rho, Op worst_op, const Element& worst) {
+    const auto place = [](Op o, const Element& e) { return std::tuple(o, e.head, e.row, e.column); };
+    return rho > worst_rho || (rho == worst_rho && rho > 0 && place(op, element) < place(worst_op, worst));
+}
+
+}  // namespace
+
+std::unique_ptr<Expectation> expect_ones(const Path& path, datasets::LayerShape shape) {
+    return std::make_unique<Ones>(path, shape.context);
+}
+
+std::unique_ptr<Expectation> expect_mean(const Path& path, datasets::LayerShape shape, const Source& source,
+                                         int head) {
+    return std::make_unique<Mean>(path, shape, source, head);
+}
+
+std::unique_ptr<Expectation> expect_bounds(const Path& path, datasets::LayerShape shape,
+                                           const Source& source) {
+    return std::make_unique<SampledBounds>(path, shape, source);
+}
+
+std::unique_ptr<Expectation> expect_hot_rows(const Path& path, datasets::LayerShape shape) {
+    return std::make_unique<HotRows>(path, shape.context);
+}
+
+std::unique_ptr<Expectation> expect_integers(datasets::LayerShape shape) {
+    return std::make_unique<Integers>(shape);
+}
+
+std::unique_ptr<Expectation> expect_exactly(Op op, std::span<const float> values, std::int64_t columns) {
+    return std::make_unique<Exactly>(op, values, columns);
+}
+
+void ProbeSink::accept(Op op, Rows rows, const TensorView& values) {
+    throw_if_interrupted();
+    Figures block;
+    Bounded due;
+    const bool judged = expectation_.expect(op, rows, values, due);
+    std::vector<double> sum_bounds(index(rows.count));
+    const bool sums = op == Op::probabilities && expectation_.expect_row_sums(rows, sum_bounds);
+    for (std::int64_t row = 0; row < values.rows; ++row) {
+        const std::span<const float> got = values.row(row);
+        double sum = 0;
+        for (std::int64_t c = 0; c < values.columns; ++c) {
+            const double value{got[index(c)]};
+            block.nonfinite += std::isfinite(value) ? 0 : 1;
+            sum += value;
+            const std::size_t at = index(row * values.columns + c);
+            const double rho = judged ? ratio(value, due.value[at], due.bound[at]) : 0;
+            if (rho > block.rho) {
+                block.rho = rho;
+                block.worst = {rows.head, rows.begin + row, c, value, due.value[at], due.bound[at]};
+                const std::int64_t first = std::min(c / 4 * 4, std::max<std::int64_t>(values.columns - 4, 0));
+                for (std::int64_t i = 0; i < std::min<std::int64_t>(4, values.columns); ++i) {
+                    block.group[index(i)] = got[index(first + i)];
+                }
+            }
+        }
+        const double rho = sums ? ratio(sum, 1, sum_bounds[index(row)]) : 0;
+        if (rho > block.row_sum_rho) {
+            block.row_sum_rho = rho;
+            block.worst_row_sum = {rows.head, rows.begin + row, 0, sum, 1, sum_bounds[index(row)]};
+        }
+    }
+    const std::scoped_lock lock(mutex_);
+    Figures& all = figures_;
+    all.elements += values.rows * values.columns;
+    all.judged += judged ? values.rows * values.columns : 0;
+    all.nonfinite += block.nonfinite;
+    if (before(block.rho, op, block.worst, all.rho, all.op, all.worst)) {
+        all.rho = block.rho;
+        all.op = op;
+        all.worst = block.worst;
+        all.group = block.group;
+    }
+    if (before(block.row_sum_rho, op, block.worst_row_sum, all.row_sum_rho, op, all.worst_row_sum)) {
+        all.row_sum_rho = block.row_sum_rho;
+        all.worst_row_sum = block.worst_row_sum;
+    }
+}
+
+}  // namespace harness
