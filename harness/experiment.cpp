@@ -10,7 +10,7 @@
 #include <stdexcept>
 
 #include "harness/error_models.hpp"
-#include "harness/probes.hpp"
+#include "harness/examination.hpp"
 #include "harness/repeatability.hpp"
 #include "harness/step_timer.hpp"
 #include "harness/trial.hpp"
@@ -71,6 +71,8 @@ std::vector<Part> judge_chained(CaseResult& result, const Trial& trial, Work wor
             check_repeatability(trial.prepared, trial.source, trial.shape.context, work, bits);
         result.layer.repeated_elements += repeated.elements;
         result.layer.differing_elements += repeated.differing;
+        result.layer.repeatability =
+            judge_repeatability(result.layer.repeated_elements, result.layer.differing_elements);
         if (!repeated.guard_violation.empty()) {
             fail_repeated(result.rows, first, trial, repeated.guard_violation);
         }
@@ -208,11 +210,7 @@ CaseResult run_case(const datasets::LayerCase& layer, Path& golden, Path& candid
                                                          selection.head, models.of(range));
                       }};
     const std::vector<Part> counted = judge_all(result, trial, works, progress);
-    if (selection.probed() && probes_apply(candidate)) {
-        progress("probes");
-        result.layer.probes =
-            run_layer_probes(*prepared, candidate, source, layer.shape, selection.head, trial.reproduce());
-    }
+    examine(result.layer, *prepared, candidate, layer, source, selection, trial.reproduce(), progress);
     finish(
         result, trial, works, counted, [&] { return golden.prepare(layer); }, progress);
     return result;

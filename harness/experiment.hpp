@@ -29,6 +29,10 @@ struct Selection {
     [[nodiscard]] bool probed() const {
         return probes && placement.contains(datasets::Op::context) && judges(datasets::Op::context);
     }
+    // Nothing of the attention is left out.
+    [[nodiscard]] bool whole_attention() const {
+        return placement.contains(datasets::Op::context) && ops.empty() && head < 0;
+    }
     // What the candidate computes of a layer: the ranges with a judged op.
     [[nodiscard]] std::vector<datasets::Work> works() const;
 };
@@ -50,8 +54,8 @@ int stages_of(const Selection& selection);
 
 // Certifies the golden, runs and judges the candidate on each range of the placement, step by step (isolated)
 // and as a whole (chained: golden at the start of the range, its own results behind it), checks that it
-// repeats itself, probes it, and times what passed. `command` is a harness command line to which a failed row adds its
-// selection.
+// repeats itself, probes it, and times what passed. `command` is a harness command line to which a failed row
+// adds its selection.
 // Throws std::invalid_argument where the candidate or the layer lacks an op of the placement.
 CaseResult run_case(const datasets::LayerCase& layer, datasets::Path& golden, datasets::Path& candidate,
                     const Selection& selection, const std::string& command, const Progress& progress);

@@ -267,6 +267,17 @@ Judgement judge_op(const OpStatistics& statistics, const datasets::Arithmetic& a
     return judged(std::move(out));
 }
 
+Judgement judge_repeatability(std::int64_t elements, std::int64_t differing) {
+    if (differing == 0) {
+        return judged({});
+    }
+    Judgement out = judged(
+        {{Quantity::repeatability,
+          fmt::format("{} of {} elements lie in blocks that differ after A, B, A", differing, elements)}});
+    out.verdict = Verdict::unstable;
+    return out;
+}
+
 bool headline_applies(const OpStatistics& output, const datasets::LayerShape& shape) {
     return shape.context >= datasets::block_rows && !(output.centred_energy < least_centred_energy);
 }

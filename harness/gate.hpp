@@ -112,6 +112,9 @@ Judgement judged(std::vector<Finding> findings, std::string remark = "");
 Judgement judge_op(const OpStatistics& statistics, const datasets::Arithmetic& arithmetic,
                    const DeviceCheck& device, std::vector<Finding> further = {});
 
+// Bits that differ after A, B, A: unstable, not failed.
+Judgement judge_repeatability(std::int64_t elements, std::int64_t differing);
+
 // The headline of one layer, from the chained attention output.
 Judgement judge_headline(const OpStatistics& output, const datasets::LayerShape& shape);
 

@@ -94,6 +94,8 @@ void add_compare(CLI::App& app, Raw& raw) {
         ->check(CLI::Range(1, 1000))
         ->type_name("N")
         ->capture_default_str();
+    app.add_flag("--no-probes{false}", options.selection.probes,
+                 "Leave out the probes, runs on operands whose result is known (level 3 of the gate)");
     app.add_option("--json", options.json, "Write the run record (run.json)")->type_name("FILE");
     app.add_option("--junit", options.junit, "Write the verdicts as JUnit XML")->type_name("FILE");
 }

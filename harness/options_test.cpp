@@ -36,6 +36,8 @@ TEST(Options, TheMainCommandNeedsNothingElse) {
     EXPECT_TRUE(options.dataset.empty());
     EXPECT_EQ(options.selection.head, -1);
     EXPECT_THAT(options.selection.inputs, ElementsAre(Input::isolated, Input::chained));
+    EXPECT_TRUE(options.selection.probes);
+    EXPECT_FALSE(std::get<CompareOptions>(parse({"--compare", "--no-probes"})).selection.probes);
 }
 
 TEST(Options, SelectsOpsHeadInputAndFiles) {

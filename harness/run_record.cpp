@@ -141,8 +141,11 @@ Json to_json(const LayerRow& layer) {
              {"headline", {{"verdict", name(layer.headline.verdict)}, {"reason", layer.headline.reason}}},
              {"repeatability",
               {{"elements", counted(layer.repeated_elements, "elements")},
-               {"differing", counted(layer.differing_elements, "elements")}}},
+               {"differing", counted(layer.differing_elements, "elements")},
+               {"verdict", name(layer.repeatability.verdict)},
+               {"reason", layer.repeatability.reason}}},
              {"probes", to_json(layer.probes)},
+             {"data", layer.data ? to_json(*layer.data) : Json(nullptr)},
              {"steps", steps}};
     if (!layer.reproduce.empty()) {
         out["reproduce"] = layer.reproduce;
@@ -266,6 +269,12 @@ Verdict overall_verdict(const RunRecord& record) {
         std::ranges::transform(layer.probes, std::back_inserter(seen), verdict_of_probe);
     }
     std::ranges::transform(record.ragged_probes, std::back_inserter(seen), verdict_of_probe);
+    // What could not have been seen did not pass; what was seen or is covered says nothing more.
+    for (const TrustRow& row : record.trust) {
+        if (row.judgement.verdict == Verdict::mistrusted) {
+            seen.push_back(Verdict::mistrusted);
+        }
+    }
     // A covered row says where the verdict is to be found; it is none.
     std::erase(seen, Verdict::covered);
     return worst_verdict(seen);
@@ -326,6 +335,7 @@ std::string to_json(const RunRecord& record) {
                    {"ops", ops},
                    {"layers", layers},
                    {"ragged_probes", to_json(record.ragged_probes)},
+                   {"data_trust", to_json(record.trust)},
                    {"rows", rows},
                    {"encoders", to_json(record.encoders)},
                    {"baseline", record.baseline ? to_json(*record.baseline) : Json(nullptr)}};

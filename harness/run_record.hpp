@@ -14,11 +14,13 @@
 #include "harness/baseline.hpp"
 #include "harness/certificate.hpp"
 #include "harness/comparison.hpp"
+#include "harness/data_statistics.hpp"
 #include "harness/encoder_record.hpp"
 #include "harness/environment.hpp"
 #include "harness/gate_accuracy.hpp"
 #include "harness/judge.hpp"
 #include "harness/probe_row.hpp"
+#include "harness/trust_row.hpp"
 
 namespace harness {
 
@@ -58,8 +60,10 @@ struct LayerRow {
     std::optional<StepTime> total;       // of the whole attention, where every step ran
     std::int64_t repeated_elements = 0;  // compared bit for bit by A, B, A
     std::int64_t differing_elements = 0;
-    std::vector<ProbeRow> probes;  // level 3; empty where not asked for
-    std::string reproduce;         // of a failed headline or bits that differ; else empty
+    Judgement repeatability;              // passed or unstable; not_run where nothing was compared
+    std::vector<ProbeRow> probes;         // level 3; empty where not asked for
+    std::optional<LayerStatistics> data;  // where all of the attention was asked for
+    std::string reproduce;                // of a failed headline or bits that differ; else empty
 };
 
 // The worst figures of an op over the layers, for one input.
@@ -119,6 +123,7 @@ struct RunRecord {
     std::vector<OpRow> rows;
     std::vector<LayerRow> layers;
     std::vector<ProbeRow> ragged_probes;  // of the design alone, at contexts that end tiles differently
+    std::vector<TrustRow> trust;          // which classes of faults the data of these layers can reveal
     std::vector<OpSummary> ops;
     std::vector<ClipRow> clips;
     std::vector<EncoderRow> encoders;  // of a run over whole encoders

@@ -27,6 +27,22 @@ OpRow row(Op op, Input input, Verdict verdict, std::string reason) {
     return out;
 }
 
+ProbeRow probe_row(Probe probe, Verdict verdict) {
+    ProbeRow out;
+    out.probe = probe;
+    out.shape = {63, 2};
+    out.op = Op::context;
+    out.judgement = {verdict, "", {}};
+    if (verdict == Verdict::failed) {
+        out.judgement = judged({{quantity(probe), "probe ones: context at head 0, row 3 is 0"}});
+        out.rho = 178;
+        out.worst = {0, 3, 5, 0, 1, 0.0056};
+        out.site = datasets::Site{2, 1, 7};
+        out.reproduce = "harness --compare --layer 0 --op context";
+    }
+    return out;
+}
+
 StepTime step(datasets::OpRange ops) {
     return {
         ops, {0.066, Clock::host_wall, {0.065, 0.066, 0.070}}, {0.0234, Clock::modelled, {}}, 40, 500, 6000,
@@ -144,6 +160,9 @@ RunRecord example_record() {
     layer.steps.push_back(step({Op::scores, Op::context}));
     layer.total = step(datasets::attention_ops);
     layer.repeated_elements = 1000;
+    layer.probes.push_back(probe_row(Probe::ones, Verdict::failed));
+    layer.probes.push_back(probe_row(Probe::zero_keys, Verdict::passed));
+    record.ragged_probes.push_back(probe_row(Probe::integers, Verdict::covered));
     record.layers.push_back(layer);
     OpSummary summary{Op::context, Verdict::failed, InputSummary{0.5, 99.97, 0.02, 0.01},
                       InputSummary{1e9, -1e6, 123.4, 5.0}, step({Op::scores, Op::context})};

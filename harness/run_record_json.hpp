@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "harness/baseline.hpp"
+#include "harness/data_statistics.hpp"
 #include "harness/probe_row.hpp"
+#include "harness/trust_row.hpp"
 
 namespace harness {
 
@@ -29,5 +31,7 @@ Json to_json(const Certificate& certificate);
 Json to_json(const std::vector<EncoderRow>& rows);
 Json to_json(const PublishedBaseline& baseline);
 Json to_json(const std::vector<ProbeRow>& rows);
+Json to_json(const LayerStatistics& statistics);
+Json to_json(const std::vector<TrustRow>& rows);
 
 }  // namespace harness

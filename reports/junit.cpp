@@ -107,6 +107,10 @@ std::string junit_report(const harness::RunRecord& record) {
     for (const harness::ProbeRow& row : record.ragged_probes) {
         add_probes(suite, counts, fmt::format("{}.ragged.T_{}", record.design, row.shape.context), {row});
     }
+    for (const harness::TrustRow& row : record.trust) {
+        add_case(suite, counts, fmt::format("{}.data", record.design),
+                 fmt::format("can reveal {}", harness::name(row.fault)), row.judgement, "");
+    }
     suite.append_attribute("name") = record.candidate ? "harness judge" : "harness compare";
     suite.append_attribute("timestamp") = record.created_utc.c_str();
     suite.append_attribute("tests") = counts.tests;

@@ -46,6 +46,15 @@ TEST(TerminalReport, NeverCallsAModelledTimeMeasured) {
     EXPECT_THAT(text, HasSubstr("projected, cross-machine"));
 }
 
+TEST(TerminalReport, HasALinePerLayerOfProbesAndFailuresInFull) {
+    const std::string text = terminal_report(harness::example_record(), false);
+    EXPECT_THAT(text, HasSubstr("clip             layer 0  ones failed, zero_keys 0.000\n"
+                                "    failed ones at T = 63: probe ones: context at head 0, row 3 is 0\n"
+                                "    where: made as tile 2 by core 7 in launch 1\n"
+                                "    reproduce: harness --compare --layer 0 --op context\n"
+                                "small integers   T = 63   integers covered\n"));
+}
+
 TEST(TerminalReport, ColoursOnlyWhenAsked) {
     EXPECT_THAT(terminal_report(harness::example_record(), false), Not(HasSubstr("\033[")));
     EXPECT_THAT(terminal_report(harness::example_record(), true), HasSubstr("\033["));
@@ -104,15 +113,15 @@ TEST(JUnitReport, CountsEveryVerdict) {
     pugi::xml_document document;
     ASSERT_TRUE(document.load_string(junit_report(harness::example_record()).c_str()));
     const pugi::xml_node suite = document.child("testsuites").child("testsuite");
-    EXPECT_EQ(suite.attribute("tests").as_int(), 6);
-    EXPECT_EQ(suite.attribute("failures").as_int(), 2);
+    EXPECT_EQ(suite.attribute("tests").as_int(), 9);
+    EXPECT_EQ(suite.attribute("failures").as_int(), 3);
     EXPECT_EQ(suite.attribute("errors").as_int(), 1);
-    EXPECT_EQ(suite.attribute("skipped").as_int(), 1);
+    EXPECT_EQ(suite.attribute("skipped").as_int(), 2);
     int failures = 0;
     for (const pugi::xml_node test : suite.children("testcase")) {
         failures += test.child("failure") ? 1 : 0;
     }
-    EXPECT_EQ(failures, 2);
+    EXPECT_EQ(failures, 3);
     const pugi::xml_node failed = suite.find_child_by_attribute("testcase", "name", "context chained");
     EXPECT_STREQ(failed.child("failure").attribute("message").as_string(),
                  "12 of 64000 elements outside their bound");

@@ -191,6 +191,23 @@ std::string probe_table(const RunRecord& record, bool color) {
     return out.empty() ? out : "probes: largest deviation / derived bound, <= 1\n" + out + "\n";
 }
 
+// One block: what the data cannot reveal, and who covers it.
+std::string trust_table(const RunRecord& record, bool color) {
+    std::string out;
+    for (const harness::TrustRow& row : record.trust) {
+        if (row.judgement.verdict != Verdict::passed) {
+            out += fmt::format("  {} {:<17} {}\n", painted(row.judgement.verdict, 10, color),
+                               harness::name(row.fault), row.judgement.reason);
+        }
+    }
+    if (record.trust.empty()) {
+        return out;
+    }
+    return out.empty() ? fmt::format("data: these layers can reveal all {} classes of faults\n\n",
+                                     record.trust.size())
+                       : "data: these layers cannot reveal\n" + out + "\n";
+}
+
 std::string clip_table(const RunRecord& record) {
     std::string out;
     for (const harness::ClipRow& clip : record.clips) {
@@ -260,7 +277,8 @@ std::string failures(const RunRecord& record, bool color) {
 
 std::string terminal_report(const RunRecord& record, bool color) {
     std::string out = heading(record) + op_table(record, color) + accuracy_table(record) +
-                      layer_table(record, color) + probe_table(record, color) + clip_table(record) +
+                      layer_table(record, color) + probe_table(record, color) + trust_table(record, color) +
+                      clip_table(record) +
                       failures(record, color);
     const auto provisional = std::ranges::count_if(
         harness::limits(), [](const harness::Limit& limit) { return limit.gated && limit.provisional; });

@@ -6,6 +6,7 @@
 
 #include "harness/commands/commands.hpp"
 #include "harness/commands/parts.hpp"
+#include "harness/examination.hpp"
 #include "harness/interrupt.hpp"
 #include "harness/progress.hpp"
 #include "harness/recorder.hpp"
@@ -119,7 +120,8 @@ void run_cases(RunRecord& record, const CompareOptions& options, const datasets:
         throw UsageError(fmt::format("--head {}: the recording has no such head; valid: 0-{}", selection.head,
                                      recording.info().heads - 1));
     }
-    ProgressBar bar("comparing", stages_of(selection) * int(pieces.count() * clips.size()),
+    ProgressBar bar("comparing",
+                    stages_of(selection) * int(pieces.count() * clips.size()) + stages_of_run(selection),
                     !options.common.quiet);
     reference::GoldenPath golden;
     const auto keep = [&](CaseResult result) {
@@ -140,6 +142,14 @@ void run_cases(RunRecord& record, const CompareOptions& options, const datasets:
         if (pieces.end) {
             keep(run_recorded_end(recording, clip, golden, candidate, selection, command, show("end")));
         }
+    }
+    if (!pieces.layers.empty()) {
+        examine_run(record, candidate, selection,
+                    fmt::format("{} --layer {}", command, pieces.layers.front()),
+                    [&](std::string_view stage) {
+                        throw_if_interrupted();
+                        bar.step(std::string(stage));
+                    });
     }
 }
 

@@ -9,7 +9,11 @@
 
 #include "datasets/checkpoint.hpp"
 #include "harness/commands/commands.hpp"
+#include "harness/data_trust.hpp"
+#include "harness/interrupt.hpp"
 #include "harness/recorder.hpp"
+#include "npu_impl/design.hpp"
+#include "reference/golden_source.hpp"
 
 namespace harness {
 
@@ -42,6 +46,42 @@ void print_checkpoint(const std::string& file) {
 void print_clip(const datasets::ClipInfo& clip) {
     fmt::print("  clip      {}: {:.2f} s of audio, {} valid frames{}\n", clip.id, clip.audio_seconds,
                clip.valid_frames, clip.audio_origin.empty() ? "" : ", from " + clip.audio_origin);
+}
+
+// One line per head of every layer, and what these layers cannot reveal to the default design.
+void print_data(const datasets::Recording& recording) {
+    fmt::print("\n{:<16} {:>5} {:>4} {:>9} {:>7} {:>8} {:>8} {:>9} {:>8} {:>8}\n", "attention", "layer",
+               "head", "eff. keys", "top p", "lowest s", "highest", "m < 0 %", "padding", "widest");
+    std::vector<LayerStatistics> layers;
+    for (const datasets::ClipInfo& clip : recording.info().clips) {
+        for (const int number : recording.info().recorded_layers) {
+            throw_if_interrupted();
+            const datasets::LayerCase layer = recording.layer(clip.id, number);
+            layers.push_back(statistics_of(layer, reference::GoldenSource(layer)));
+            for (const HeadStatistics& head : layers.back().heads) {
+                fmt::print(
+                    "{:<16.16} {:>5} {:>4} {:>9.1f} {:>7.3f} {:>8.1f} {:>8.1f} {:>9.1f} {:>8.1e} {:>8.1f}\n",
+                    clip.id, number, head.head, head.effective_keys, head.median_top_probability,
+                    head.lowest_logit, head.highest_logit, 100 * head.negative_rows, head.padding_share,
+                    head.widest_row);
+            }
+            fmt::print(
+                "{:<16.16} {:>5}      {} outlier channels of the input, the largest {:.1f} x the median\n",
+                clip.id, number, layers.back().outlier_channels, layers.back().largest_channel);
+        }
+    }
+    const npu_impl::Design& design = *npu_impl::find_design("unfused");
+    const auto trust = judge_trust(layers, design.arithmetic_of(datasets::Op::probabilities), {});
+    fmt::print("\nfaults that this recording alone cannot reveal (design {}):\n", design.name);
+    const auto blind = [](const TrustRow& row) { return row.judgement.verdict != Verdict::passed; };
+    for (const TrustRow& row : trust) {
+        if (blind(row)) {
+            fmt::print("  {:<17} {}\n", name(row.fault), row.judgement.reason);
+        }
+    }
+    if (std::ranges::none_of(trust, blind)) {
+        fmt::print("  none of {}\n", trust.size());
+    }
 }
 
 }  // namespace
@@ -82,6 +122,7 @@ ExitCode run(const InspectOptions& options, const std::string&) {
                    summary.dtype == datasets::DType::bf16 ? "bf16" : "f32", summary.min, summary.max,
                    summary.rms, summary.sha256);
     }
+    print_data(recording);
     fmt::print("\nverified: {} datasets, every hash and every value\n", summaries.size());
     return ExitCode::passed;
 }

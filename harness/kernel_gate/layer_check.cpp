@@ -80,6 +80,11 @@ void send(const CaseResult& result, const Reporter& reporter) {
             reporter.finding(finding(row));
         }
     }
+    for (const ProbeRow& row : result.layer.probes) {
+        if (row.judgement.verdict == Verdict::failed) {
+            reporter.finding(row.judgement.reason);
+        }
+    }
     if (result.layer.differing_elements > 0) {
         reporter.finding(fmt::format("{} of {} elements lie in blocks that differ after A, B, A",
                                      result.layer.differing_elements, result.layer.repeated_elements));
