@@ -80,6 +80,28 @@ class Cli(Harness):
             suite = xml.etree.ElementTree.parse(junit).getroot().find("testsuite")
             self.assertEqual(suite.get("failures"), "0")
 
+    def test_what_data_cannot_reveal_is_probed_or_mistrusted(self):
+        benign = self.path / "benign.h5"
+        self.run_harness("record", "--synthetic", "benign", "--context", "256", "--layers", "0", "--out",
+                         benign, expect=0)
+        shown = self.run_harness("inspect", benign, expect=0).stdout
+        self.assertIn("faults that this recording alone cannot reveal", shown)
+        self.assertIn("padding_unmasked", shown)
+        compare = ("--layer", "0", "--compare", "--dataset", benign, "--json", self.path / "trust.json")
+        done = self.run_harness(*compare, expect=0)
+        self.assertRegex(done.stdout, "covered +padding_unmasked .* covered by probe ones")
+        self.assertRegex(done.stdout, "small integers +T = 3001 ones 0")
+        record = json.loads((self.path / "trust.json").read_text())
+        self.assertEqual({probe["verdict"] for probe in record["layers"][0]["probes"]}, {"passed"})
+        self.assertEqual({probe["context"] for probe in record["ragged_probes"]},
+                         {1, 63, 64, 65, 127, 1499, 1500, 3001})
+        self.assertEqual({row["verdict"] for row in record["data_trust"]}, {"passed", "covered"})
+        done = self.run_harness(*compare, "--no-probes", expect=1)
+        self.assertRegex(done.stdout, "mistrusted +padding_unmasked")
+        record = json.loads((self.path / "trust.json").read_text())
+        self.assertEqual((record["verdict"], record["ragged_probes"]), ("mistrusted", []))
+        self.assertEqual({row["verdict"] for row in record["rows"]}, {"passed"})
+
     def test_a_headline_under_its_limit_exits_1(self):
         # At T = 130 layer 2 of the hard data leaves even an honest bf16 kernel under 99.9%: the numbers are
         # right (every row passes), the users' criterion is not met, and the exit code says so.

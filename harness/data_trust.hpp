@@ -6,8 +6,8 @@
 // the unit roundoff of the store, u_d that of the exp's argument and E the error of exp, weights that decide
 // about a row (|d| <= 1, one growth of the maximum) err by tw = (1 + E)^2 (1 + u_d) - 1, and a result by
 //     2 tw / (1 - tw) + u =: b        (bounds.hpp, fused), relative to sum p |v|
-// so an effect that changes a row by more than b lies outside the bound wherever |sum p v| is not much smaller
-// than sum p |v|.
+// so an effect that changes a row by more than b lies outside the bound wherever |sum p v| is not much
+// smaller than sum p |v|.
 //   padding_unmasked  n / (n + sum e^s) > b: what n keys of logit 0 take
 //   no_maximum        some m > 88 (e^88 is the largest that fp32 and the table hold) or m < -87 (all vanish)
 //   exponent_range    some m - s > 128, where the table's exponent wraps

@@ -219,6 +219,7 @@ TEST(Experiment, FailsTheRowsWhoseRepetitionBreaksAGuard) {
     const auto healthy = npu_impl::open_device("emulated");
     Selection selection;
     selection.inputs = {Input::chained};
+    selection.probes = false;
     const auto run_broken_from = [&](int first_broken, int& launches) {
         EditedLaunches device(*healthy, [&](npu_impl::Launch& launch) {
             const bool broken = launches++ >= first_broken;

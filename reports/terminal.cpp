@@ -138,14 +138,23 @@ std::string layer_table(const RunRecord& record, bool color) {
     return out + "\n";
 }
 
-// "1 +- 0.0056" says nothing of health: the largest share of its bound that a probe used does.
+// Of each probe the largest share of its bound that it used, or its verdict. Neighbours of the same probe are
+// one.
 std::string probe_line(const std::vector<harness::ProbeRow>& rows) {
     std::string out;
-    for (const harness::ProbeRow& row : rows) {
-        out += out.empty() ? "" : ", ";
-        out += row.judgement.verdict == Verdict::passed
-                   ? fmt::format("{} {}", harness::name(row.probe), rho(row.rho))
-                   : fmt::format("{} {}", harness::name(row.probe), harness::name(row.judgement.verdict));
+    for (auto row = rows.begin(); row != rows.end();) {
+        const auto end =
+            std::find_if(row, rows.end(), [&](const auto& other) { return other.probe != row->probe; });
+        std::vector<Verdict> verdicts;
+        double largest = 0;
+        for (auto one = row; one != end; ++one) {
+            verdicts.push_back(one->judgement.verdict);
+            largest = std::max(largest, one->rho);
+        }
+        const Verdict worst = harness::worst_verdict(verdicts);
+        out += fmt::format("{}{} {}", out.empty() ? "" : ", ", harness::name(row->probe),
+                           worst == Verdict::passed ? rho(largest) : std::string(harness::name(worst)));
+        row = end;
     }
     return out;
 }
