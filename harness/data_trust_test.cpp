@@ -80,7 +80,8 @@ TEST(DataStatistics, OfPeakedAttention) {
     EXPECT_EQ(head.padding_share, 0) << "128 keys have no padding";
     EXPECT_NEAR(head.widest_row, 128 + 128 - 32, 1e-3) << "bit 7 is the same in all rows";
     EXPECT_NEAR(head.last_key_share, 1, 1e-6);
-    EXPECT_NEAR(head.rescaled_share, 0, 1e-6) << "what lies before the growth has no mass";
+    EXPECT_NEAR(head.rescaled_share, 1, 1e-3)
+        << "the first tile's largest would weigh as much as the own key";
     EXPECT_GT(head.neighbours, 0.1);
     EXPECT_GT(head.blocks, 0.1);
 }
@@ -131,10 +132,12 @@ std::string explain(const std::vector<TrustRow>& rows) {
     return out;
 }
 
-TEST(DataTrust, HardDataRevealsEveryClass) {
+// Logits reach from -87 to +91, but no row of layer 0 reaches from end to end.
+TEST(DataTrust, HardDataRevealsAllClassesButTheWidestDifferences) {
     for (const std::int64_t context : {1500, 3001}) {
         const auto rows = judge_trust(synthetic(datasets::Profile::hard, context, 1), softmax(), {});
-        EXPECT_EQ(with(rows, Verdict::passed).size(), std::size_t{fault_class_count}) << explain(rows);
+        EXPECT_THAT(with(rows, Verdict::mistrusted), testing::ElementsAre(FaultClass::exponent_range))
+            << explain(rows);
     }
 }
 
