@@ -232,5 +232,14 @@ TEST_F(EncoderGate, NeverPassesWhatTheDeviceDidNotRun) {
     }
 }
 
+TEST(Gate, BitsThatDifferAreAFindingAndUnstable) {
+    EXPECT_EQ(judge_repeatability(1000, 0).verdict, Verdict::passed);
+    const Judgement differs = judge_repeatability(1000, 64);
+    EXPECT_EQ(differs.verdict, Verdict::unstable);
+    ASSERT_EQ(differs.findings.size(), 1U);
+    EXPECT_EQ(differs.findings.front().quantity, Quantity::repeatability);
+    EXPECT_EQ(differs.reason, "64 of 1000 elements lie in blocks that differ after A, B, A");
+}
+
 }  // namespace
 }  // namespace harness
