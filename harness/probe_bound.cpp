@@ -75,6 +75,10 @@ double ProbeBound::row_sum(std::span<const float> scores) const {
         running = std::max(running, maxima[t]);
         growths[t] = seen;
     }
+    std::vector<double> powers{(1 + softmax_.exp_error) * (1 + softmax_.exp_error)};
+    for (int growth = 0; growth < seen; ++growth) {
+        powers.push_back(powers.back() * (1 + softmax_.exp_error));
+    }
     const double unit = 2 * argument_unit(softmax_);
     double mismatch = 0;
     double total = 0;
@@ -86,7 +90,7 @@ double ProbeBound::row_sum(std::span<const float> scores) const {
             total += weight;
             continue;
         }
-        double h = std::pow(1 + softmax_.exp_error, 2 + growth) * std::exp(-unit * double{d}) - 1;
+        double h = powers[std::size_t(growth)] * std::exp(-unit * double{d}) - 1;
         h = double{d} < exp_underflow ? std::max(1.0, h) : h;
         mismatch += weight * (1 + h) * h;
         total += weight / (1 + h);

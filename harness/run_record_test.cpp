@@ -69,6 +69,8 @@ TEST(RunRecord, TheWorstVerdictDecides) {
     EXPECT_EQ(overall_verdict(record), Verdict::unstable);
     record.layers[0].differing_elements = 0;
     std::erase_if(record.rows, [](const OpRow& row) { return row.judgement.verdict == Verdict::failed; });
+    EXPECT_EQ(overall_verdict(record), Verdict::failed) << "a probe did";
+    record.layers[0].probes[0].judgement = {Verdict::passed, "", {}};
     EXPECT_EQ(overall_verdict(record), Verdict::mistrusted);
     std::erase_if(record.rows, [](const OpRow& row) { return row.judgement.verdict == Verdict::mistrusted; });
     EXPECT_EQ(overall_verdict(record), Verdict::passed);
