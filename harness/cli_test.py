@@ -82,8 +82,7 @@ class Cli(Harness):
 
     def test_what_data_cannot_reveal_is_probed_or_mistrusted(self):
         benign = self.path / "benign.h5"
-        self.run_harness("record", "--synthetic", "benign", "--context", "256", "--layers", "0", "--out",
-                         benign, expect=0)
+        self.run_harness("record", "--synthetic", "benign", "--context", "256", "--out", benign, expect=0)
         shown = self.run_harness("inspect", benign, expect=0).stdout
         self.assertIn("faults that this recording alone cannot reveal", shown)
         self.assertIn("padding_unmasked", shown)
