@@ -105,12 +105,10 @@ private:
                      int only_head);
 
     const datasets::Source& golden_;
-    // `only_head`: the head of a run of a single head, else -1. `errors`: of the same range, for level 2;
-    // null where nobody asks for it. `supplied`: what the path was due to read from before the range, where
-    // that is not `golden` itself.
-    Judge(const datasets::LayerCase& rounded, datasets::OpRange range, const datasets::Path& path,
-          const datasets::Source& golden, Input input, int only_head,
-          std::shared_ptr<const ErrorModel> errors = nullptr, const datasets::Source* supplied = nullptr);
+    const datasets::Source& supplied_;
+    Input input_;
+    std::shared_ptr<const ErrorModel> errors_;  // null: level 2 is not asked for
+    std::optional<EmittedSource> emitted_;      // of a chained run
     std::map<datasets::Op, std::unique_ptr<Court>> courts_;
     std::set<datasets::Op> consumed_;  // by those of them that have bounds
     tbb::enumerable_thread_specific<Scratch> scratch_;
