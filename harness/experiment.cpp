@@ -37,7 +37,9 @@ std::vector<Part> judge_isolated(CaseResult& result, const Trial& trial, Work wo
         judge->prepare(step);
         const JudgedRun run = run_judged(trial.prepared, {step, work.head}, trial.source, *judge);
         counted.insert(counted.end(), run.parts.begin(), run.parts.end());
+        const std::size_t first = result.rows.size();
         add_rows(result.rows, trial, Input::isolated, step, *judge, run);
+        trial.diagnose(std::span(result.rows).subspan(first), {step, work.head}, Input::isolated);
     }
     return counted;
 }
@@ -65,6 +67,7 @@ std::vector<Part> judge_chained(CaseResult& result, const Trial& trial, Work wor
             add_rows(result.rows, trial, Input::chained, step, *judge, run);
         }
     }
+    trial.diagnose(std::span(result.rows).subspan(first), work, Input::chained);
     judge_output(result, trial, work, *judge);
     if (passed(result)) {
         const Repeatability repeated =
@@ -208,7 +211,10 @@ CaseResult run_case(const datasets::LayerCase& layer, Path& golden, Path& candid
                       [&](OpRange range, Input input) {
                           return std::make_unique<Judge>(rounded, range, candidate, source, input,
                                                          selection.head, models.of(range));
-                      }};
+                      },
+                      Origin::device,
+                      &layer,
+                      &rounded};
     const std::vector<Part> counted = judge_all(result, trial, works, progress);
     examine(result.layer, *prepared, candidate, layer, source, selection, trial.reproduce(), progress);
     finish(

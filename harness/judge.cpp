@@ -121,10 +121,13 @@ void EmittedSource::rows(Op op, Rows rows, std::span<float> out) const {
     }
 }
 
+const datasets::Source& Judge::upstream() const {
+    return emitted_ ? static_cast<const datasets::Source&>(*emitted_) : supplied_;
+}
+
 template <typename Piece>
 void Judge::open_courts(const Piece& rounded, datasets::OpRange range, const datasets::Path& path,
                         int only_head) {
-    const datasets::Source& upstream = emitted_ ? static_cast<const datasets::Source&>(*emitted_) : supplied_;
     for (const datasets::OpRange step : path.steps()) {
         const bool inside = range.contains(step.first) && range.contains(step.last);
         if (!inside && step.first <= range.last && range.first <= step.last) {
@@ -139,7 +142,7 @@ void Judge::open_courts(const Piece& rounded, datasets::OpRange range, const dat
                 fmt::format("no bound is known for the fused step {}", name_of(step)));
         }
         auto& court = courts_[step.last];
-        court = std::make_unique<Court>(rounded, step, upstream, path.arithmetic(step.last), only_head);
+        court = std::make_unique<Court>(rounded, step, upstream(), path.arithmetic(step.last), only_head);
         const auto operands = operands_of(step);
         const auto missing = std::ranges::find_if(
             operands, [&](Op input) { return range.contains(input) && !path.emits(input); });
@@ -196,6 +199,10 @@ void Judge::accept(Op op, Rows rows, const datasets::TensorView& values) {
     }
     court.comparison.add(rows, values, scratch.bounded, scratch.golden,
                          errors_ ? &scratch.predicted : nullptr);
+    if (observer_) {
+        observer_({op, rows, values, scratch.bounded, scratch.golden, court.arithmetic, court.fused,
+                   upstream(), court.operands});
+    }
     if (emitted_) {
         for (const Op upstream : datasets::info(op).inputs) {
             if (is_square(upstream)) {

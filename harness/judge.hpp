@@ -4,6 +4,7 @@
 
 #include <tbb/enumerable_thread_specific.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -45,6 +46,19 @@ private:
     std::map<std::pair<datasets::Op, std::pair<int, std::int64_t>>, std::vector<float>> squares_;
 };
 
+// One block as it was judged. Everything is valid only during the call that hands it over.
+struct JudgedBlock {
+    datasets::Op op{};
+    datasets::Rows rows;
+    datasets::TensorView got;
+    const Bounded& expected;
+    std::span<const float> golden;  // dense
+    const datasets::Arithmetic& arithmetic;
+    bool fused = false;                // the op ends a fused step: its operands are query, key and value
+    const datasets::Source& upstream;  // operands as the harness supplied or the path emitted them
+    const datasets::Source& operands;  // the same, rounded as the design declares
+};
+
 // Judges one run of one path over a contiguous range of ops of one piece of the encoder. All references must
 // outlive it. `rounded` holds the weights as declared (rounded_weights); `golden` serves the ops of the range
 // and what they read. Throws std::invalid_argument for a range that does not begin and end at borders of the
@@ -72,6 +86,8 @@ public:
     // Of an op in a chain: what it reads of the path's own results and the path does not emit. The bound of
     // such an op cannot be told: its statistics hold no `rho`, and nothing but NaN and infinities is outside.
     [[nodiscard]] std::optional<datasets::Op> missing_operand(datasets::Op op) const;
+    // Before a run: hands over every block behind its judgement, also concurrently.
+    void observe(std::function<void(const JudgedBlock&)> observer) { observer_ = std::move(observer); }
 
 private:
     // Where one op is judged.
@@ -100,6 +116,8 @@ private:
         Predicted predicted;
     };
 
+    [[nodiscard]] const datasets::Source& upstream() const;
+
     template <typename Piece>
     void open_courts(const Piece& rounded, datasets::OpRange range, const datasets::Path& path,
                      int only_head);
@@ -109,6 +127,7 @@ private:
     Input input_;
     std::shared_ptr<const ErrorModel> errors_;  // null: level 2 is not asked for
     std::optional<EmittedSource> emitted_;      // of a chained run
+    std::function<void(const JudgedBlock&)> observer_;
     std::map<datasets::Op, std::unique_ptr<Court>> courts_;
     std::set<datasets::Op> consumed_;  // by those of them that have bounds
     tbb::enumerable_thread_specific<Scratch> scratch_;

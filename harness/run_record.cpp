@@ -124,6 +124,13 @@ Json to_json(const OpRow& row) {
     if (row.site) {
         out["site"] = {{"tile", row.site->tile}, {"launch", row.site->launch}, {"core", row.site->core}};
     }
+    if (row.diagnosis) {
+        out["diagnosis"] = {{"pattern", name(row.diagnosis->pattern)},
+                            {"explained", number(row.diagnosis->explained, "ratio", "measured")},
+                            {"evidence", row.diagnosis->evidence},
+                            {"tile_row", row.diagnosis->tile_row},
+                            {"tile_column", row.diagnosis->tile_column}};
+    }
     if (!row.reproduce.empty()) {
         out["reproduce"] = row.reproduce;
     }
@@ -231,6 +238,8 @@ Json identities(const RunRecord& record) {
               {"layers", record.recording.layers},
               {"provenance", record.provenance_note}}},
             {"design", record.design},
+            {"placement", record.placement},
+            {"head", record.head},
             {"device", record.device},
             {"emulation", record.emulation},
             {"candidate", to_json(record.candidate)},

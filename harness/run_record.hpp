@@ -15,6 +15,7 @@
 #include "harness/certificate.hpp"
 #include "harness/comparison.hpp"
 #include "harness/data_statistics.hpp"
+#include "harness/diagnosis.hpp"
 #include "harness/encoder_record.hpp"
 #include "harness/environment.hpp"
 #include "harness/gate_accuracy.hpp"
@@ -25,7 +26,7 @@
 namespace harness {
 
 inline constexpr int run_schema_major = 1;
-inline constexpr int run_schema_minor = 0;
+inline constexpr int run_schema_minor = 1;
 
 // Both sides of one piece of identical work: the smallest range of ops that both paths resolve.
 struct StepTime {
@@ -48,6 +49,7 @@ struct OpRow {
     std::optional<datasets::Site> site;      // that made the worst element
     std::string reproduce;                   // command that runs just this row; empty unless failed
     std::vector<Headroom> headroom{};        // level 2 figures beside their limits, where it says anything
+    std::optional<Diagnosis> diagnosis{};    // of a failed row whose values say something
 };
 
 struct LayerRow {
@@ -114,6 +116,8 @@ struct RunRecord {
     datasets::RecordingInfo recording;
     std::string provenance_note;  // what the recording can and cannot prove
     std::string design;
+    std::string placement = "attention";  // the ops on the NPU
+    int head = -1;                        // -1: all
     std::string device;
     std::string emulation;  // exact or fast: how the device's results came about
     std::optional<CandidateFile> candidate;

@@ -151,6 +151,7 @@ RunRecord example_record() {
         Damage{{3, 70, 5, 1.5, 1.0, 0.01}, {3, 71, 6, 2.5, 1.0, 0.01}, 70, 75, 2, {3, 4}};
     failed.site = datasets::Site{17, 2, 5};
     failed.reproduce = "harness --compare --layer 0 --op context --head 3 --input chained";
+    failed.diagnosis = Diagnosis{Pattern::head_swapped, 0.998, "what came is the golden's head 4", 1, 0};
     record.rows.push_back(failed);
     LayerRow layer;
     layer.clip = "clip";

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "harness/gate_accuracy.hpp"
+#include "harness/second_run.hpp"
 #include "npu_impl/device.hpp"
 
 namespace harness {
@@ -79,6 +80,11 @@ JudgedRun run_judged(PreparedLayer& prepared, Work work, const datasets::Source&
         run.guard_violation = error.what();
     }
     return run;
+}
+
+void Trial::diagnose(std::span<OpRow> rows, datasets::Work work, Input input) const {
+    const auto judge = [&] { return judge_of(work.ops, input); };
+    diagnose_failures(rows, {prepared, work, source, judge, piece, rounded, shape});
 }
 
 std::string Trial::reproduce() const {

@@ -47,7 +47,11 @@ struct Trial {
     const std::string& command;
     std::function<std::unique_ptr<Judge>(datasets::OpRange, Input)> judge_of;
     Origin origin = Origin::device;
+    const datasets::LayerCase* piece = nullptr;    // null: the end of the encoder
+    const datasets::LayerCase* rounded = nullptr;  // its weights as declared
 
+    // Says of the failed rows of a run why, by computing it once more.
+    void diagnose(std::span<OpRow> rows, datasets::Work work, Input input) const;
     [[nodiscard]] std::string reproduce() const;
 };
 

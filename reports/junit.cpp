@@ -6,6 +6,8 @@
 #include <sstream>
 #include <utility>
 
+#include "reports/words.hpp"
+
 namespace reports {
 namespace {
 
@@ -89,7 +91,7 @@ std::string junit_report(const harness::RunRecord& record) {
     for (const harness::OpRow& row : record.rows) {
         add_case(suite, counts, group_name(record, row.clip, row.layer),
                  fmt::format("{} {}", datasets::name(row.op), harness::name(row.input)), row.judgement,
-                 row.reproduce);
+                 damage_text(row, "") + row.reproduce);
     }
     for (const harness::LayerRow& layer : record.layers) {
         if (layer.headline.verdict != Verdict::not_run) {

@@ -233,24 +233,6 @@ std::string clip_table(const RunRecord& record) {
     return out.empty() ? out : out + "\n";
 }
 
-std::string damage_text(const harness::OpRow& row) {
-    if (!row.statistics || !row.statistics->damage) {
-        return {};
-    }
-    const harness::Damage& damage = *row.statistics->damage;
-    const harness::Element& worst = damage.worst;
-    std::string out =
-        fmt::format("    where: {}rows {}-{}, element ({}, {}): got {:.6g}, expected {:.6g} +- {:.2g}",
-                    worst.head >= 0 ? fmt::format("head {}, ", worst.head) : "", damage.row_begin,
-                    damage.row_end, worst.row, worst.column, worst.got, worst.expected, worst.bound);
-    out += fmt::format("\n           {} of {} blocks", damage.blocks, row.statistics->blocks_expected);
-    if (row.site) {
-        out += fmt::format("; made as tile {} by core {} in launch {}", row.site->tile, row.site->core,
-                           row.site->launch);
-    }
-    return out + "\n";
-}
-
 std::string failures(const RunRecord& record, bool color) {
     std::string out;
     std::size_t count = 0;
@@ -264,7 +246,7 @@ std::string failures(const RunRecord& record, bool color) {
         out += fmt::format("{} {} {} {} ({}): {}\n", painted(row.judgement.verdict, 0, color), row.clip,
                            piece_name(row.layer), datasets::name(row.op), harness::name(row.input),
                            row.judgement.reason);
-        out += damage_text(row);
+        out += damage_text(row, "    ");
         if (!row.reproduce.empty()) {
             out += fmt::format("    reproduce: {}\n", row.reproduce);
         }

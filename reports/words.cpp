@@ -64,4 +64,32 @@ std::string kind(datasets::Clock clock) {
     }
 }
 
+std::string damage_text(const harness::OpRow& row, const std::string& indent) {
+    std::string out;
+    if (row.statistics && row.statistics->damage) {
+        const harness::Damage& damage = *row.statistics->damage;
+        const harness::Element& worst = damage.worst;
+        const harness::Element& first = damage.first;
+        out +=
+            fmt::format("{}where: {}rows {}-{}, element ({}, {}): got {:.6g}, expected {:.6g} +- {:.2g}\n",
+                        indent, worst.head >= 0 ? fmt::format("head {}, ", worst.head) : "", damage.row_begin,
+                        damage.row_end, worst.row, worst.column, worst.got, worst.expected, worst.bound);
+        out +=
+            fmt::format("{}       {} of {} blocks, the first at {}({}, {})", indent, damage.blocks,
+                        row.statistics->blocks_expected,
+                        first.head >= 0 ? fmt::format("head {} ", first.head) : "", first.row, first.column);
+        if (row.site) {
+            out += fmt::format("; made as tile {} by core {} in launch {}", row.site->tile, row.site->core,
+                               row.site->launch);
+        }
+        out += "\n";
+    }
+    if (row.diagnosis) {
+        out += fmt::format("{}why:   {}: {}; 64x64 tile ({}, {})\n", indent,
+                           harness::name(row.diagnosis->pattern), row.diagnosis->evidence,
+                           row.diagnosis->tile_row, row.diagnosis->tile_column);
+    }
+    return out;
+}
+
 }  // namespace reports

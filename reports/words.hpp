@@ -24,6 +24,10 @@ std::string percent(double value);
 // "layer 3"; "end" for the piece behind the last layer, whose number is negative.
 std::string piece_name(int layer);
 
+// Where the damage of a failed row is and what it looks like, in lines that begin with `indent`; empty where
+// its statistics name none and it was not diagnosed.
+std::string damage_text(const harness::OpRow& row, const std::string& indent);
+
 // "measured", "modelled" or "no clock"
 std::string kind(datasets::Clock clock);
 

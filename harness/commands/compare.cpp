@@ -24,42 +24,18 @@ void describe(RunRecord& record, const CompareOptions& options, const datasets::
               const npu_impl::CostModel& model, const npu_impl::Device& device) {
     describe_recording(record, recording, options.common);
     describe_npu(record, options.design, device, model);
+    record.placement = options.selection.placement.name;
+    record.head = options.selection.head;
     record.row_seed = options.selection.row_seed;
-}
-
-// `missing`: what `object` of the recording lacks for `placement`; the error says how to record it.
-datasets::ReadError lacks(const datasets::Recording& recording, const std::string& object,
-                          std::string_view missing, const Placement& placement) {
-    return {recording.file(), object,
-            fmt::format("lacks {}, which --npu {} needs; record with weights, this layer and the one before: "
-                        "harness record --weights FILE --mlp",
-                        missing, placement.name)};
-}
-
-// The layer with all that the placement needs. Throws ReadError.
-datasets::LayerCase load_layer(const datasets::Recording& recording, const std::string& clip, int layer,
-                               const Placement& placement) {
-    datasets::LayerCase one = recording.layer(clip, layer);
-    if (const std::string missing = missing_for(placement, one); !missing.empty()) {
-        throw lacks(recording, fmt::format("layer {}", layer), missing, placement);
-    }
-    return one;
 }
 
 // The end of the encoder behind the recorded block of the last layer.
 CaseResult run_recorded_end(const datasets::Recording& recording, const std::string& clip,
                             datasets::Path& golden, datasets::Path& candidate, const Selection& selection,
                             const std::string& command, const Progress& progress) {
-    auto end = recording.end();
-    datasets::LayerCase last = recording.layer(clip, recording.info().layers - 1);
-    const auto block = last.recorded.find(datasets::Op::block);
-    if (!end || block == last.recorded.end()) {
-        throw lacks(recording, end ? fmt::format("layer {}", last.layer) : "/weights",
-                    end ? "the block that leaves it" : "the norm behind the last layer", selection.placement);
-    }
-    end->recorded = recording.clip_tensors(clip).encoder;
-    const reference::GoldenEndSource source(*end, std::move(block->second));
-    return run_end(*end, clip, source, golden, candidate, selection, command, progress);
+    RecordedEnd end = load_end(recording, clip, selection.placement);
+    const reference::GoldenEndSource source(end.piece, std::move(end.block));
+    return run_end(end.piece, clip, source, golden, candidate, selection, command, progress);
 }
 
 // The layers that are recorded and asked for, where any of their ops is, and behind the last one the end,

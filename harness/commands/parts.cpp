@@ -14,6 +14,26 @@
 #include "reports/terminal.hpp"
 
 namespace harness {
+namespace {
+
+// `missing`: what `object` of the recording lacks for `placement`; the error says how to record it.
+datasets::ReadError lacks(const datasets::Recording& recording, const std::string& object,
+                          std::string_view missing, const Placement& placement) {
+    return {recording.file(), object,
+            fmt::format("lacks {}, which --npu {} needs; record with weights, this layer and the one before: "
+                        "harness record --weights FILE --mlp",
+                        missing, placement.name)};
+}
+
+// What agreement with this recording proves.
+std::string provenance_note(const datasets::RecordingInfo& info) {
+    if (info.producer == "harness record") {
+        return "its activations come from this project's golden: agreement with them proves storage only";
+    }
+    return fmt::format("recorded by {} {}", info.producer, info.producer_version);
+}
+
+}  // namespace
 
 std::string shell_word(const std::string& text) {
     const bool plain = std::ranges::all_of(text, [](unsigned char c) {
@@ -81,18 +101,6 @@ std::vector<std::string> selected_clips(const datasets::RecordingInfo& info, con
     return clips;
 }
 
-namespace {
-
-// What agreement with this recording proves.
-std::string provenance_note(const datasets::RecordingInfo& info) {
-    if (info.producer == "harness record") {
-        return "its activations come from this project's golden: agreement with them proves storage only";
-    }
-    return fmt::format("recorded by {} {}", info.producer, info.producer_version);
-}
-
-}  // namespace
-
 void describe_recording(RunRecord& record, const datasets::Recording& recording,
                         const CommonOptions& common) {
     record.created_utc = utc_now();
@@ -120,6 +128,28 @@ ExitCode conclude(RunRecord& record, const CommonOptions& common, const std::str
         fmt::print("{}", reports::terminal_report(record, wants_color(common.color)));
     }
     return code;
+}
+
+datasets::LayerCase load_layer(const datasets::Recording& recording, const std::string& clip, int layer,
+                               const Placement& placement) {
+    datasets::LayerCase one = recording.layer(clip, layer);
+    if (const std::string missing = missing_for(placement, one); !missing.empty()) {
+        throw lacks(recording, fmt::format("layer {}", layer), missing, placement);
+    }
+    return one;
+}
+
+RecordedEnd load_end(const datasets::Recording& recording, const std::string& clip,
+                     const Placement& placement) {
+    auto end = recording.end();
+    datasets::LayerCase last = recording.layer(clip, recording.info().layers - 1);
+    const auto block = last.recorded.find(datasets::Op::block);
+    if (!end || block == last.recorded.end()) {
+        throw lacks(recording, end ? fmt::format("layer {}", last.layer) : "/weights",
+                    end ? "the block that leaves it" : "the norm behind the last layer", placement);
+    }
+    end->recorded = recording.clip_tensors(clip).encoder;
+    return {std::move(*end), std::move(block->second)};
 }
 
 }  // namespace harness

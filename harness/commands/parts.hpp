@@ -4,7 +4,9 @@
 #include <string>
 #include <vector>
 
+#include "datasets/recording.hpp"
 #include "harness/options.hpp"
+#include "harness/placement.hpp"
 #include "harness/run_record.hpp"
 #include "npu_impl/cost_model.hpp"
 #include "npu_impl/device.hpp"
@@ -34,5 +36,17 @@ std::vector<std::string> selected_clips(const datasets::RecordingInfo& info, con
 // From rows and layers to the verdict, the files (empty: none) and the printed report.
 ExitCode conclude(RunRecord& record, const CommonOptions& common, const std::string& json,
                   const std::string& junit);
+
+// The layer with all that the placement needs. Throws ReadError.
+datasets::LayerCase load_layer(const datasets::Recording& recording, const std::string& clip, int layer,
+                               const Placement& placement);
+
+// The end of the encoder and the recorded block of the last layer, which it reads.
+struct RecordedEnd {
+    datasets::EndCase piece;
+    std::vector<float> block;  // [time, width]
+};
+RecordedEnd load_end(const datasets::Recording& recording, const std::string& clip,
+                     const Placement& placement);
 
 }  // namespace harness

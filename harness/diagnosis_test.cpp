@@ -1,0 +1,625 @@
+// Every pattern, planted by plain loops, gets its own hypothesis and no other; a healthy kernel gets none.
+#include "harness/diagnosis.hpp"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <map>
+#include <random>
+
+#include "datasets/synthetic.hpp"
+#include "harness/judge.hpp"
+#include "harness/operands.hpp"
+#include "npu_impl/design.hpp"
+#include "npu_impl/emulated_device.hpp"
+#include "npu_impl/npu_path.hpp"
+#include "reference/encoder_block.hpp"
+#include "reference/golden_source.hpp"
+
+namespace harness {
+namespace {
+
+using datasets::Op;
+using datasets::Rounding;
+using datasets::Rows;
+
+constexpr std::int64_t context = 130;
+
+std::size_t index(std::int64_t value) {
+    return static_cast<std::size_t>(value);
+}
+
+datasets::LayerCase hard_layer() {
+    datasets::SyntheticModel model;
+    model.shape.context = context;
+    const auto residual = datasets::synthetic_embedding(model);
+    return reference::make_case(datasets::synthetic_block(model, 0), model.shape, residual, "clip", 0);
+}
+
+// What a kernel in plain loops does otherwise than it should.
+struct Misdeed {
+    std::int64_t skip_begin = 0, skip_end = 0;    // products left out
+    std::int64_t twice_begin = 0, twice_end = 0;  // products taken twice
+    double bias_factor = 1;
+    double scale_factor = 1;                // of scores, and of the logits of fused attention
+    std::int64_t round_sums_every = 0;      // to bf16
+    std::optional<Rounding> weights, rows;  // of the operands as they came
+    bool transposed_weights = false;
+    std::int64_t transposed_tile = -1;              // of the right factor
+    int head_step = 0;                              // the right factor is that of this many heads further
+    std::int64_t padded_keys = 0;                   // that take part
+    std::int64_t first_key = 0, key_end = context;  // keys that take part
+};
+
+struct World {
+    datasets::LayerCase layer = hard_layer();
+    reference::GoldenSource golden{layer};
+    std::unique_ptr<npu_impl::Device> device = npu_impl::open_device("emulated");
+
+    static const World& get() {
+        static const World world;
+        return world;
+    }
+};
+
+// One op of one design: what it is due to yield, and what a kernel with a misdeed yields.
+class Bench {
+public:
+    Bench(std::string_view design, Op op)
+        : world_(World::get()),
+          path_(*world_.device, *npu_impl::find_design(std::string(design))),
+          op_(op),
+          arithmetic_(path_.arithmetic(op)),
+          rounded_(rounded_weights(world_.layer, path_)),
+          operands_(world_.golden, arithmetic_),
+          bounds_(rounded_, operands_),
+          fused_(op == Op::context && !path_.emits(Op::scores)) {}
+
+    [[nodiscard]] std::vector<Rows> blocks() const {
+        std::vector<Rows> out;
+        const bool headed = datasets::has_heads(op_);
+        for (int head = headed ? 0 : -1; head < (headed ? shape().heads : 0); ++head) {
+            for (std::int64_t begin = 0; begin < context; begin += 64) {
+                out.push_back({head, begin, std::min<std::int64_t>(64, context - begin)});
+            }
+        }
+        return out;
+    }
+
+    [[nodiscard]] float store(double value) const {
+        return arithmetic_.store == datasets::DType::f32
+                   ? static_cast<float>(value)
+                   : datasets::round_to_bf16(static_cast<float>(value), arithmetic_.store_rounding);
+    }
+    [[nodiscard]] std::vector<float> healthy(Rows rows) const {
+        Bounded bounded;
+        bounds_.of(op_, rows, arithmetic_, fused_, bounded);
+        std::vector<float> out;
+        for (const double value : bounded.value) {
+            out.push_back(store(value));
+        }
+        return out;
+    }
+    [[nodiscard]] std::vector<double> exact(Rows rows) const {
+        Bounded bounded;
+        bounds_.of(op_, rows, arithmetic_, fused_, bounded);
+        return bounded.value;
+    }
+
+    [[nodiscard]] std::vector<float> made(Rows rows, const Misdeed& misdeed) const {
+        if (op_ == Op::probabilities || fused_) {
+            return softmax(rows, misdeed);
+        }
+        return op_ == Op::scores || op_ == Op::context ? headed(rows, misdeed) : projected(rows, misdeed);
+    }
+
+    // Statistics of what `tensor` yields, and the diagnosis of its worst block; `again`: what the second run
+    // yields.
+    using Tensor = std::function<std::vector<float>(Rows)>;
+    [[nodiscard]] std::optional<Diagnosis> diagnosis(const Tensor& tensor, const Tensor& again) const {
+        Comparison comparison(op_, shape(), -1);
+        Bounded bounded;
+        for (const Rows rows : blocks()) {
+            bounds_.of(op_, rows, arithmetic_, fused_, bounded);
+            const std::vector<float> got = tensor(rows);
+            std::vector<float> golden(got.size());
+            world_.golden.rows(op_, rows, golden);
+            comparison.add(rows, {got.data(), rows.count, bounded.columns, bounded.columns}, bounded, golden);
+        }
+        const OpStatistics statistics = comparison.finish();
+        Rows rows = blocks().front();
+        if (statistics.damage) {
+            rows = {statistics.damage->worst.head, statistics.damage->worst.row / 64 * 64, 64};
+            rows.count = std::min<std::int64_t>(64, context - rows.begin);
+        }
+        bounds_.of(op_, rows, arithmetic_, fused_, bounded);
+        const std::vector<float> got = again(rows);
+        std::vector<float> golden(got.size());
+        world_.golden.rows(op_, rows, golden);
+        const Scene scene{&world_.layer,
+                          &rounded_,
+                          world_.golden,
+                          shape(),
+                          statistics,
+                          [this](std::int64_t, std::int64_t row, std::int64_t) {
+                              return datasets::Site{0, one_launch_ ? 0 : row / 64, 3};
+                          }};
+        return diagnose({op_,
+                         rows,
+                         {got.data(), rows.count, bounded.columns, bounded.columns},
+                         bounded,
+                         golden,
+                         arithmetic_,
+                         fused_,
+                         world_.golden,
+                         operands_},
+                        scene);
+    }
+    [[nodiscard]] std::optional<Diagnosis> diagnosis(const Tensor& tensor) const {
+        return diagnosis(tensor, tensor);
+    }
+
+    void one_launch() { one_launch_ = true; }
+    [[nodiscard]] datasets::LayerShape shape() const { return world_.layer.shape; }
+    [[nodiscard]] const datasets::Arithmetic& arithmetic() const { return arithmetic_; }
+
+private:
+    [[nodiscard]] std::vector<float> pulled(const datasets::Source& source, Op op, Rows rows,
+                                            std::int64_t columns) const {
+        std::vector<float> out(index(rows.count * columns));
+        source.rows(op, rows, out);
+        return out;
+    }
+
+    // Times in which product k is taken.
+    static int times(const Misdeed& m, std::int64_t k) {
+        const bool skipped = k >= m.skip_begin && k < m.skip_end;
+        const bool twice = k >= m.twice_begin && k < m.twice_end;
+        return skipped ? 0 : twice ? 2 : 1;
+    }
+
+    [[nodiscard]] double summed(const Misdeed& m, double start, std::int64_t length,
+                                const std::function<double(std::int64_t)>& term) const {
+        double sum = start;
+        for (std::int64_t k = 0; k < length; ++k) {
+            sum += times(m, k) * term(k);
+            if (m.round_sums_every > 0 && ((k + 1) % m.round_sums_every == 0 || k + 1 == length)) {
+                sum = datasets::round_to_bf16(static_cast<float>(sum), Rounding::nearest_even);
+            }
+        }
+        return sum;
+    }
+
+    [[nodiscard]] std::vector<float> projected(Rows rows, const Misdeed& m) const {
+        const auto linear_of = [this](const datasets::LayerCase& from) -> const datasets::Linear& {
+            const auto& weights = from.weights.attention;
+            return op_ == Op::query ? weights.query : op_ == Op::value ? weights.value : weights.output;
+        };
+        const datasets::Linear& declared = linear_of(rounded_);
+        const datasets::Linear& raw = linear_of(world_.layer);
+        const std::int64_t length = shape().width();
+        const std::int64_t columns = rows.head < 0 ? shape().width() : 64;
+        const Op input = op_ == Op::output ? Op::context : Op::attention_norm;
+        const std::vector<float> x = m.rows
+                                         ? pulled(world_.golden, input, {-1, rows.begin, rows.count}, length)
+                                         : pulled(operands_, input, {-1, rows.begin, rows.count}, length);
+        std::vector<float> out;
+        for (std::int64_t r = 0; r < rows.count; ++r) {
+            for (std::int64_t c = 0; c < columns; ++c) {
+                const std::int64_t n = std::max(rows.head, 0) * 64 + c;
+                const auto term = [&](std::int64_t k) {
+                    const std::int64_t at = m.transposed_weights ? k * length + n : n * length + k;
+                    const float w = m.weights ? datasets::round_to_bf16(raw.weight[index(at)], *m.weights)
+                                              : declared.weight[index(at)];
+                    const float a = x[index(r * length + k)];
+                    return double{m.rows ? datasets::round_to_bf16(a, *m.rows) : a} * double{w};
+                };
+                out.push_back(
+                    store(summed(m, m.bias_factor * double{declared.bias[index(n)]}, length, term)));
+            }
+        }
+        return out;
+    }
+
+    [[nodiscard]] std::vector<float> headed(Rows rows, const Misdeed& m) const {
+        const bool scores = op_ == Op::scores;
+        const int other = (rows.head + m.head_step) % shape().heads;
+        const std::int64_t length = scores ? 64 : context;
+        const std::int64_t columns = scores ? context : 64;
+        const auto left = pulled(operands_, scores ? Op::query : Op::probabilities, rows, length);
+        const auto right = pulled(operands_, scores ? Op::key : Op::value, {other, 0, context}, 64);
+        std::vector<float> out;
+        for (std::int64_t r = 0; r < rows.count; ++r) {
+            for (std::int64_t c = 0; c < columns; ++c) {
+                const auto term = [&](std::int64_t k) {
+                    std::int64_t row = scores ? c : k;
+                    std::int64_t column = scores ? k : c;
+                    if (m.transposed_tile >= 0 && row / 64 == m.transposed_tile) {
+                        std::swap(row, column);
+                        row += column / 64 * 64;
+                        column %= 64;
+                    }
+                    return double{left[index(r * length + k)]} * double{right[index(row * 64 + column)]};
+                };
+                out.push_back(store(summed(m, 0, length, term) * (scores ? m.scale_factor / 8 : 1)));
+            }
+        }
+        return out;
+    }
+
+    [[nodiscard]] std::vector<float> softmax(Rows rows, const Misdeed& m) const {
+        const auto value =
+            fused_ ? pulled(operands_, Op::value, {rows.head, 0, context}, 64) : std::vector<float>();
+        const auto query = fused_ ? pulled(operands_, Op::query, rows, 64) : std::vector<float>();
+        const auto key =
+            fused_ ? pulled(operands_, Op::key, {rows.head, 0, context}, 64) : std::vector<float>();
+        const auto scores = fused_ ? std::vector<float>() : pulled(operands_, Op::scores, rows, context);
+        std::vector<float> out;
+        for (std::int64_t r = 0; r < rows.count; ++r) {
+            std::vector<double> logits(index(context));
+            double largest = m.padded_keys > 0 ? 0 : -1e300;
+            for (std::int64_t k = m.first_key; k < m.key_end; ++k) {
+                double& logit = logits[index(k)];
+                for (std::int64_t d = 0; d < 64 && fused_; ++d) {
+                    logit += double{query[index(r * 64 + d)]} * double{key[index(k * 64 + d)]} / 8;
+                }
+                logit = m.scale_factor * (fused_ ? logit : double{scores[index(r * context + k)]});
+                largest = std::max(largest, logit);
+            }
+            double sum = static_cast<double>(m.padded_keys) * std::exp(-largest);
+            for (std::int64_t k = m.first_key; k < m.key_end; ++k) {
+                sum += std::exp(logits[index(k)] - largest);
+            }
+            const auto share = [&](std::int64_t k) {
+                return k >= m.first_key && k < m.key_end ? std::exp(logits[index(k)] - largest) / sum : 0;
+            };
+            for (std::int64_t c = 0; c < (fused_ ? 64 : context); ++c) {
+                double result = fused_ ? 0 : share(c);
+                for (std::int64_t k = 0; k < context && fused_; ++k) {
+                    result += share(k) * double{value[index(k * 64 + c)]};
+                }
+                out.push_back(store(result));
+            }
+        }
+        return out;
+    }
+
+    const World& world_;
+    npu_impl::NpuPath path_;
+    Op op_;
+    datasets::Arithmetic arithmetic_;
+    datasets::LayerCase rounded_;
+    RoundedSource operands_;
+    Bounds bounds_;
+    bool fused_;
+    bool one_launch_ = false;
+};
+
+// A fault: what comes of a block, given what should.
+struct Plant {
+    std::string name;
+    Pattern pattern;
+    std::string design;
+    Op op;
+    std::function<std::vector<float>(const Bench&, Rows)> make;
+    std::string evidence;  // a part of the line
+};
+
+Plant misdeed(std::string name, Pattern pattern, std::string design, Op op, Misdeed misdeed,
+              std::string evidence) {
+    return {std::move(name),
+            pattern,
+            std::move(design),
+            op,
+            [misdeed](const Bench& bench, Rows rows) { return bench.made(rows, misdeed); },
+            std::move(evidence)};
+}
+
+// Edits the first tile of head 2 (or of the first block).
+using EditTile = std::function<void(std::vector<float>& values, std::int64_t columns)>;
+Plant edit(std::string name, Pattern pattern, std::string design, Op op, EditTile edit,
+           std::string evidence) {
+    return {std::move(name),
+            pattern,
+            std::move(design),
+            op,
+            [edit](const Bench& bench, Rows rows) {
+                auto values = bench.healthy(rows);
+                if (rows.begin == 64 && (rows.head == 2 || rows.head < 0)) {
+                    edit(values, std::ssize(values) / rows.count);
+                }
+                return values;
+            },
+            std::move(evidence)};
+}
+
+void each(std::vector<float>& values, std::int64_t columns,
+          const std::function<float(std::int64_t, std::int64_t, float)>& change) {
+    for (std::int64_t r = 0; r < std::ssize(values) / columns; ++r) {
+        for (std::int64_t c = 0; c < std::min<std::int64_t>(64, columns); ++c) {
+            float& value = values[index(r * columns + c)];
+            value = change(r, c, value);
+        }
+    }
+}
+
+std::vector<Plant> plants_of_products() {
+    std::vector<Plant> out;
+    Misdeed m;
+    m.bias_factor = 0;
+    out.push_back(misdeed("bias_missing", Pattern::bias_missing, "unfused", Op::query, m, "is missing"));
+    out.push_back(misdeed("output_bias_missing", Pattern::bias_missing, "unfused", Op::output, m, "missing"));
+    m.bias_factor = 2;
+    out.push_back(misdeed("bias_doubled", Pattern::bias_doubled, "unfused", Op::query, m, "came twice"));
+    m = {};
+    m.skip_begin = 448;
+    m.skip_end = 512;
+    out.push_back(misdeed("k_tile_missing", Pattern::k_slice_missing, "unfused", Op::query, m,
+                          "products 448-511 of 512 are missing"));
+    m.skip_begin = 504;
+    out.push_back(misdeed("k_step_missing", Pattern::k_slice_missing, "unfused", Op::value, m,
+                          "products 504-511 of 512 are missing"));
+    m = {};
+    m.twice_begin = 64;
+    m.twice_end = 128;
+    out.push_back(misdeed("k_tile_twice", Pattern::k_slice_repeated, "unfused", Op::query, m, "came twice"));
+    m = {};
+    m.round_sums_every = 64;
+    out.push_back(misdeed("bf16_sums", Pattern::narrow_sums, "unfused", Op::query, m, "every 64 products"));
+    m.round_sums_every = 8;
+    out.push_back(misdeed("bf16_steps", Pattern::narrow_sums, "unfused", Op::query, m, "every 8 products"));
+    m = {};
+    m.weights = Rounding::toward_zero;
+    out.push_back(misdeed("weights_truncated", Pattern::operand_rounding, "unfused", Op::query, m,
+                          "weights are rounded toward_zero"));
+    m = {};
+    m.rows = Rounding::floor;
+    out.push_back(misdeed("rows_floored", Pattern::operand_rounding, "unfused", Op::value, m,
+                          "rows are rounded floor"));
+    m = {};
+    m.transposed_weights = true;
+    out.push_back(misdeed("weights_transposed", Pattern::weights_transposed, "unfused", Op::value, m, "[in"));
+    m = {};
+    m.transposed_tile = 0;
+    out.push_back(misdeed("value_tile_transposed", Pattern::operand_tile_transposed, "unfused", Op::context,
+                          m, "tile 0 of the right factor"));
+    m = {};
+    m.head_step = 1;
+    out.push_back(misdeed("key_of_next_head", Pattern::operand_of_other_head, "unfused", Op::scores, m,
+                          "key is that of head"));
+    out.push_back(misdeed("value_of_next_head", Pattern::operand_of_other_head, "unfused", Op::context, m,
+                          "value is that of head"));
+    return out;
+}
+
+std::vector<Plant> plants_of_softmax() {
+    std::vector<Plant> out;
+    Misdeed m;
+    m.scale_factor = 8;
+    out.push_back(misdeed("scale_missing", Pattern::scale, "unfused", Op::scores, m, "1/8 is missing"));
+    out.push_back(misdeed("fused_scale_missing", Pattern::scale, "fused", Op::context, m, "1/8 is missing"));
+    m.scale_factor = 0.125;
+    out.push_back(misdeed("scale_twice", Pattern::scale, "unfused", Op::scores, m, "applied twice"));
+    for (const auto& [design, op] : {std::pair{"unfused", Op::probabilities}, {"fused", Op::context}}) {
+        m = {};
+        m.padded_keys = 192 - context;
+        out.push_back(misdeed(std::string("pads_unmasked_") + design, Pattern::padding_unmasked, design, op,
+                              m, "the 62 padded keys take part"));
+        m = {};
+        m.key_end = context - 1;
+        out.push_back(misdeed(std::string("last_key_dropped_") + design, Pattern::keys_missing, design, op, m,
+                              "keys 129-129 of 130"));
+        m = {};
+        m.first_key = 64;
+        out.push_back(misdeed(std::string("key_tile_dropped_") + design, Pattern::keys_missing, design, op, m,
+                              "keys 0-63 of 130"));
+    }
+    return out;
+}
+
+std::vector<Plant> plants_of_tiles() {
+    std::vector<Plant> out;
+    const auto add = [&](std::string name, Pattern pattern, Op op, EditTile change, std::string evidence) {
+        out.push_back(edit(std::move(name), pattern, "unfused", op, std::move(change), std::move(evidence)));
+    };
+    for (const Op op : {Op::query, Op::scores, Op::output}) {
+        const std::string of = fmt::format("_{}", datasets::name(op));
+        add(
+            "zero_tile" + of, Pattern::zeros, op,
+            [](auto& v, auto n) { each(v, n, [](auto, auto, float) { return 0.0F; }); }, "exactly zero");
+        add(
+            "zero_rows" + of, Pattern::zeros, op,
+            [](auto& v, auto n) { each(v, n, [](auto r, auto, float x) { return r < 60 ? x : 0.0F; }); },
+            "rows 60-63");
+        add(
+            "constant_tile" + of, Pattern::constant, op,
+            [](auto& v, auto n) { each(v, n, [](auto, auto, float) { return 0.5F; }); }, "is 0.5");
+        add(
+            "rows_shifted" + of, Pattern::rows_shifted, op,
+            [](auto& v, auto n) {
+                const auto before = v;
+                each(v, n,
+                     [&](auto r, auto c, float) { return r == 0 ? 0 : before[index((r - 1) * n + c)]; });
+            },
+            "each row holds");
+        add(
+            "columns_shifted" + of, Pattern::columns_shifted, op,
+            [](auto& v, auto n) {
+                const auto before = v;
+                each(v, n, [&](auto r, auto c, float) { return c == 63 ? 0 : before[index(r * n + c + 1)]; });
+            },
+            "each column holds");
+        add(
+            "transposed" + of, Pattern::transposed_tile, op,
+            [](auto& v, auto n) {
+                const auto before = v;
+                each(v, n, [&](auto r, auto c, float) { return before[index(c * n + r)]; });
+            },
+            "transpose");
+    }
+    return out;
+}
+
+std::vector<Plant> plants_of_fits() {
+    std::vector<Plant> out;
+    const auto add = [&](std::string name, Pattern pattern, Op op, EditTile change, std::string evidence) {
+        out.push_back(edit(std::move(name), pattern, "unfused", op, std::move(change), std::move(evidence)));
+    };
+    for (const Op op : {Op::query, Op::scores, Op::output}) {
+        const std::string of = fmt::format("_{}", datasets::name(op));
+        add(
+            "gain" + of, Pattern::gain, op,
+            [](auto& v, auto n) { each(v, n, [](auto, auto, float x) { return 1.02F * x; }); }, "1.02");
+        add(
+            "row_gain" + of, Pattern::row_gain, op,
+            [](auto& v, auto n) {
+                each(v, n, [](auto r, auto, float x) { return (r % 2 == 0 ? 1.2F : 0.7F) * x; });
+            },
+            "0.7 to 1.2");
+        add(
+            "column_bias" + of, Pattern::column_bias, op,
+            [](auto& v, auto n) {
+                each(v, n, [](auto, auto c, float x) { return x + (c % 5 == 0 ? 30.0F : -20.0F); });
+            },
+            "off by a constant, the largest 30");
+        add(
+            "garbage" + of, Pattern::unrelated, op,
+            [](auto& v, auto n) {
+                std::mt19937 bits(7);
+                each(v, n, [&](auto, auto, float) { return float(bits() % 2001) / 10 - 100; });
+            },
+            "resembles nothing known");
+        add(
+            "scattered" + of, Pattern::unknown, op,
+            [](auto& v, auto n) {
+                std::mt19937 bits(7);
+                each(v, n, [&](auto, auto, float x) { return bits() % 7 == 0 ? 1.7F * x : x; });
+            },
+            "no known pattern (largest: ");
+        add(
+            "infinite" + of, Pattern::nonfinite, op,
+            [](auto& v, auto) { v[3] = std::numeric_limits<float>::infinity(); }, "the op itself makes them");
+        add(
+            "unwritten" + of, Pattern::unwritten, op,
+            [](auto& v, auto n) {
+                each(v, n, [](auto, auto, float) { return std::bit_cast<float>(0x7FC00000U); });
+            },
+            "filled with before the launch");
+    }
+    return out;
+}
+
+std::vector<Plant> plants_of_places() {
+    std::vector<Plant> out;
+    for (const Rounding rounding : {Rounding::toward_zero, Rounding::floor}) {
+        out.push_back({std::string(datasets::name(rounding)), Pattern::store_rounding, "unfused", Op::query,
+                       [rounding](const Bench& bench, Rows rows) {
+                           std::vector<float> values;
+                           for (const double v : bench.exact(rows)) {
+                               values.push_back(datasets::round_to_bf16(static_cast<float>(v), rounding));
+                           }
+                           return values;
+                       },
+                       fmt::format("stored as bf16 by {}", datasets::name(rounding))});
+    }
+    out.push_back(
+        {"heads_swapped", Pattern::head_swapped, "fused", Op::context,
+         [](const Bench& bench, Rows rows) {
+             return bench.healthy({rows.head < 2 ? 1 - rows.head : rows.head, rows.begin, rows.count});
+         },
+         "the golden's head"});
+    out.push_back({"tile_of_other_rows", Pattern::misplaced_tile, "unfused", Op::value,
+                   [](const Bench& bench, Rows rows) {
+                       return bench.healthy(
+                           {rows.head, rows.begin == 0 && rows.head == 1 ? 64 : rows.begin, rows.count});
+                   },
+                   "head 1, tile (1, 0)"});
+    out.push_back({"tile_of_earlier_launch", Pattern::stale_tile, "unfused", Op::value,
+                   [](const Bench& bench, Rows rows) {
+                       return bench.healthy(
+                           {rows.head, rows.begin == 64 && rows.head == 1 ? 0 : rows.begin, rows.count});
+                   },
+                   "which launch 0 made: it is of launch 1"});
+    out.push_back({"columns_of_tile_0_twice", Pattern::misplaced_tile, "unfused", Op::output,
+                   [](const Bench& bench, Rows rows) {
+                       auto values = bench.healthy(rows);
+                       for (std::int64_t r = 0; r < rows.count && rows.begin == 0; ++r) {
+                           std::copy_n(values.begin() + r * 512, 64, values.begin() + r * 512 + 128);
+                       }
+                       return values;
+                   },
+                   "tile (0, 0)"});
+    return out;
+}
+
+std::vector<Plant> all_plants() {
+    std::vector<Plant> out = plants_of_products();
+    for (auto* more : {&plants_of_softmax, &plants_of_tiles, &plants_of_fits, &plants_of_places}) {
+        std::ranges::move(more(), std::back_inserter(out));
+    }
+    return out;
+}
+
+class PlantedPattern : public testing::TestWithParam<Plant> {};
+
+TEST_P(PlantedPattern, GetsItsOwnHypothesis) {
+    const Plant& plant = GetParam();
+    const Bench bench(plant.design, plant.op);
+    const auto found = bench.diagnosis([&](Rows rows) { return plant.make(bench, rows); });
+    ASSERT_TRUE(found.has_value());
+    EXPECT_EQ(name(found->pattern), name(plant.pattern)) << found->evidence;
+    EXPECT_THAT(found->evidence, testing::HasSubstr(plant.evidence));
+    if (found->pattern != Pattern::unknown && found->pattern != Pattern::unrelated) {
+        EXPECT_GE(found->explained, least_explained);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Patterns, PlantedPattern, testing::ValuesIn(all_plants()),
+                         [](const auto& one) { return one.param.name; });
+
+TEST(Diagnosis, NamesNothingWhereTheKernelIsRight) {
+    for (const char* design : {"unfused", "fused"}) {
+        for (const Op op :
+             {Op::query, Op::key, Op::value, Op::scores, Op::probabilities, Op::context, Op::output}) {
+            if (std::string_view(design) == "fused" && (op == Op::scores || op == Op::probabilities)) {
+                continue;
+            }
+            const Bench bench(design, op);
+            const auto found = bench.diagnosis([&](Rows rows) { return bench.healthy(rows); });
+            EXPECT_FALSE(found.has_value())
+                << design << " " << datasets::name(op) << ": " << name(found->pattern) << found->evidence;
+        }
+    }
+}
+
+TEST(Diagnosis, SaysThatAFaultComesAndGoes) {
+    const Bench bench("unfused", Op::query);
+    const auto broken = [&](Rows rows) { return std::vector<float>(bench.healthy(rows).size(), 1.0F); };
+    const auto found = bench.diagnosis(broken, [&](Rows rows) { return bench.healthy(rows); });
+    ASSERT_TRUE(found.has_value());
+    EXPECT_EQ(found->pattern, Pattern::not_repeated);
+}
+
+TEST(Diagnosis, PlantsEveryPatternThatValuesCanShow) {
+    std::map<Pattern, int> planted;
+    for (const Plant& plant : all_plants()) {
+        ++planted[plant.pattern];
+    }
+    for (int p = 0; p <= static_cast<int>(Pattern::unknown); ++p) {
+        const auto pattern = static_cast<Pattern>(p);
+        const bool of_two_ops =
+            pattern == Pattern::nonfinite_operand || pattern == Pattern::emitted_otherwise;
+        if (pattern != Pattern::not_repeated && !of_two_ops) {
+            EXPECT_GT(planted[pattern], 0) << name(pattern);
+        }
+        EXPECT_EQ(parse_pattern(name(pattern)), pattern);
+    }
+    EXPECT_FALSE(parse_pattern("gremlins").has_value());
+}
+
+}  // namespace
+}  // namespace harness
