@@ -1,0 +1,288 @@
+#include "harness/run_record_read.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <limits>
+#include <sstream>
+
+#include "harness/run_record_json.hpp"
+
+namespace harness {
+namespace {
+
+constexpr double nothing = std::numeric_limits<double>::quiet_NaN();
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+// A value of the document and where it is, for errors.
+class Place {
+public:
+    Place(const Json& json, const std::string& file, std::string path)
+        : json_(json), file_(file), path_(std::move(path)) {}
+
+    [[noreturn]] void refuse(const std::string& reason) const {
+        throw datasets::ReadError(file_, path_.empty() ? "run record" : path_, reason);
+    }
+
+    [[nodiscard]] bool has(const char* key) const { return json_.is_object() && json_.contains(key); }
+    [[nodiscard]] bool is_null() const { return json_.is_null(); }
+    Place operator[](const char* key) const {
+        if (!has(key)) {
+            refuse(fmt::format("lacks {}; write it anew with --json", key));
+        }
+        return {json_.at(key), file_, path_.empty() ? key : fmt::format("{}.{}", path_, key)};
+    }
+    [[nodiscard]] std::vector<Place> elements() const {
+        if (!json_.is_array()) {
+            refuse("is no list");
+        }
+        std::vector<Place> out;
+        for (const Json& element : json_) {
+            out.emplace_back(element, file_, fmt::format("{}[{}]", path_, out.size()));
+        }
+        return out;
+    }
+
+    [[nodiscard]] std::string text() const {
+        if (!json_.is_string()) {
+            refuse("is no text");
+        }
+        return json_.get<std::string>();
+    }
+    [[nodiscard]] std::int64_t integer() const {
+        if (!json_.is_number_integer()) {
+            refuse("is no integer");
+        }
+        return json_.get<std::int64_t>();
+    }
+    [[nodiscard]] int small() const {
+        const std::int64_t value = integer();
+        if (value < std::numeric_limits<int>::min() || value > std::numeric_limits<int>::max()) {
+            refuse("is out of range");
+        }
+        return static_cast<int>(value);
+    }
+    [[nodiscard]] std::uint64_t natural() const {
+        if (!json_.is_number_unsigned()) {
+            refuse("is no number from 0");
+        }
+        return json_.get<std::uint64_t>();
+    }
+    [[nodiscard]] double real(double null = nothing) const {
+        if (!json_.is_number() && !json_.is_null()) {
+            refuse("is no number");
+        }
+        return json_.is_null() ? null : json_.get<double>();
+    }
+
+    // Of {"value": ..., "unit": ..., "kind": ...}.
+    [[nodiscard]] std::int64_t counted() const { return (*this)["value"].integer(); }
+    [[nodiscard]] double measured(double null = nothing) const { return (*this)["value"].real(null); }
+
+    // One of a list of enumerators by name.
+    template <typename Enum, std::size_t Count>
+    [[nodiscard]] Enum one_of(const std::array<Enum, Count>& valid) const {
+        const std::string word = text();
+        for (const Enum value : valid) {
+            if (harness::name(value) == word) {
+                return value;
+            }
+        }
+        refuse(fmt::format("is '{}', which this program does not know", word));
+    }
+
+private:
+    const Json& json_;
+    const std::string& file_;
+    std::string path_;
+};
+
+Judgement judgement_of(const Place& place) {
+    constexpr std::array verdicts{Verdict::passed,  Verdict::failed,  Verdict::mistrusted,
+                                  Verdict::not_run, Verdict::covered, Verdict::unstable};
+    return {place["verdict"].one_of(verdicts), place["reason"].text()};
+}
+
+Element element_of(const Place& place) {
+    return {place["head"].small(), place["row"].integer(),   place["column"].integer(),
+            place["got"].real(),   place["expected"].real(), place["bound"].real()};
+}
+
+Damage damage_of(const Place& place) {
+    Damage out{element_of(place["first"]), element_of(place["worst"]), place["row_begin"].integer(),
+               place["row_end"].integer(), place["blocks"].integer(),  {}};
+    for (const Place& head : place["heads"].elements()) {
+        out.heads.push_back(head.small());
+    }
+    return out;
+}
+
+OpStatistics statistics_of(const Place& place) {
+    OpStatistics out;
+    out.elements = place["elements"].counted();
+    out.blocks_seen = place["blocks"].counted();
+    out.blocks_expected = place["blocks_expected"].counted();
+    out.nonfinite = place["nonfinite"].counted();
+    out.poisoned = place["unwritten"].counted();
+    out.outside = place["outside_bound"].counted();
+    out.rho = place["rho"].measured(infinity);
+    out.rounded = place["stores_rounded"].counted();
+    out.lowered = place["stores_lowered"].counted();
+    out.shrunk = place["stores_shrunk"].counted();
+    out.match_percent = place["match"].measured();
+    out.centred_energy = place["centred_energy"].measured();
+    out.relative_error = place["relative_error"].measured();
+    out.cosine = place["cosine"].measured();
+    out.max_abs_error = place["max_abs_error"].measured();
+    const Place row = place["worst_row"];
+    out.worst_row = row["error"].measured();
+    out.worst_row_head = row["head"].small();
+    out.worst_row_index = row["row"].integer();
+    const Place tile = place["worst_tile"];
+    out.worst_tile = tile["error"].measured();
+    out.worst_tile_head = tile["head"].small();
+    out.worst_tile_row = tile["tile_row"].integer();
+    out.worst_tile_column = tile["tile_column"].integer();
+    if (place.has("damage")) {
+        out.damage = damage_of(place["damage"]);
+    }
+    return out;
+}
+
+Diagnosis diagnosis_of(const Place& place) {
+    const Place word = place["pattern"];
+    const auto pattern = parse_pattern(word.text());
+    if (!pattern) {
+        word.refuse(fmt::format("is '{}', which this program does not know", word.text()));
+    }
+    return {*pattern, place["explained"].measured(), place["evidence"].text(), place["tile_row"].integer(),
+            place["tile_column"].integer()};
+}
+
+OpRow row_of(const Place& place) {
+    OpRow out;
+    out.clip = place["clip"].text();
+    out.layer = place["layer"].small();
+    const Place op = place["op"];
+    const auto known = datasets::parse_op(op.text());
+    if (!known) {
+        op.refuse(fmt::format("is '{}', which this program does not know", op.text()));
+    }
+    out.op = *known;
+    out.input = place["input"].one_of(std::array{Input::isolated, Input::chained});
+    out.judgement = judgement_of(place);
+    if (place.has("statistics")) {
+        out.statistics = statistics_of(place["statistics"]);
+    }
+    if (place.has("site")) {
+        const Place site = place["site"];
+        out.site = datasets::Site{site["tile"].integer(), site["launch"].integer(), site["core"].small()};
+    }
+    if (place.has("diagnosis")) {
+        out.diagnosis = diagnosis_of(place["diagnosis"]);
+    }
+    if (place.has("reproduce")) {
+        out.reproduce = place["reproduce"].text();
+    }
+    return out;
+}
+
+LayerRow layer_of(const Place& place) {
+    LayerRow out;
+    out.clip = place["clip"].text();
+    out.layer = place["layer"].small();
+    out.certificate.fault = place["certificate"]["fault"].text();
+    out.headline = judgement_of(place["headline"]);
+    out.repeated_elements = place["repeatability"]["elements"].counted();
+    out.differing_elements = place["repeatability"]["differing"].counted();
+    if (place.has("output")) {
+        out.output = statistics_of(place["output"]);
+    }
+    if (place.has("reproduce")) {
+        out.reproduce = place["reproduce"].text();
+    }
+    return out;
+}
+
+void read_identities(RunRecord& record, const Place& place) {
+    const Place recording = place["recording"];
+    record.recording_file = recording["file"].text();
+    record.recording_sha256 = recording["sha256"].text();
+    record.recording.source = recording["source"].text();
+    record.recording.producer = recording["producer"].text();
+    record.recording.model_id = recording["model_id"].text();
+    record.recording.model_sha256 = recording["model_sha256"].text();
+    record.recording.recipe = recording["recipe"].text();
+    record.recording.seed = recording["seed"].natural();
+    record.recording.context = recording["context"].integer();
+    record.recording.heads = recording["heads"].small();
+    record.recording.layers = recording["layers"].small();
+    record.provenance_note = recording["provenance"].text();
+    record.design = place["design"].text();
+    // Absent from minor version 0, whose runs had this.
+    record.placement = place.has("placement") ? place["placement"].text() : "attention";
+    record.head = place.has("head") ? place["head"].small() : -1;
+    record.device = place["device"].text();
+    record.emulation = place["emulation"].text();
+    record.cost_model = place["cost_model"].text();
+    record.row_seed = place["row_seed"].natural();
+}
+
+void check_schema(const Place& root) {
+    if (!root.has("schema") || root["schema"].text() != "npu-attention-run") {
+        root.refuse("is no run record of this program: its schema is not npu-attention-run");
+    }
+    const auto version = root["schema_version"].elements();
+    if (version.size() != 2) {
+        root["schema_version"].refuse("is not two numbers");
+    }
+    if (version[0].integer() != run_schema_major) {
+        root["schema_version"].refuse(
+            fmt::format("is {}.{}, and this program reads {}.x: run the comparison again",
+                        version[0].integer(), version[1].integer(), run_schema_major));
+    }
+}
+
+}  // namespace
+
+RunRecord parse_run_record(const std::string& text, const std::string& file) {
+    const Json json = Json::parse(text, nullptr, false);
+    const Place root(json, file, "");
+    if (json.is_discarded() || !json.is_object()) {
+        root.refuse("is not JSON, or cut short");
+    }
+    check_schema(root);
+    RunRecord record;
+    record.command = root["command"].text();
+    record.created_utc = root["created_utc"].text();
+    record.speedup_label = root["speedup_label"].text();
+    record.exit_code = root["exit_code"].small();
+    read_identities(record, root["identities"]);
+    for (const Place& row : root["rows"].elements()) {
+        record.rows.push_back(row_of(row));
+    }
+    for (const Place& layer : root["layers"].elements()) {
+        record.layers.push_back(layer_of(layer));
+    }
+    constexpr std::array verdicts{Verdict::passed,  Verdict::failed,  Verdict::mistrusted,
+                                  Verdict::not_run, Verdict::covered, Verdict::unstable};
+    record.verdict = root["verdict"].one_of(verdicts);
+    return record;
+}
+
+RunRecord read_run_record(const std::string& file) {
+    errno = 0;
+    std::ifstream in(file, std::ios::binary);
+    std::ostringstream text;
+    if (!in || !(text << in.rdbuf())) {
+        throw datasets::ReadError(
+            file, "run record",
+            fmt::format("cannot be read: {}", errno != 0 ? std::strerror(errno) : "it is empty or no file"));
+    }
+    return parse_run_record(text.str(), file);
+}
+
+}  // namespace harness

@@ -1,0 +1,19 @@
+// Reads run.json back, as far as a later command needs it: identities, command, verdicts, rows and layers.
+// Times, clips, encoders and baselines are not read.
+#pragma once
+
+#include <string>
+
+#include "harness/run_record.hpp"
+
+namespace harness {
+
+// Throws datasets::ReadError (one line: file, object, reason) for what is not a run record of this major
+// schema version, or lacks or garbles something. A number that is null comes back as not a number, rho as
+// infinite. Of a judgement, verdict and reason come back, and no findings.
+RunRecord read_run_record(const std::string& file);
+
+// The same of JSON text; `file` is the name in errors.
+RunRecord parse_run_record(const std::string& text, const std::string& file);
+
+}  // namespace harness

@@ -1,0 +1,99 @@
+// A run record comes back as it was written, and what is none is refused in one line.
+#include "harness/run_record_read.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "harness/run_record_example.hpp"
+
+namespace harness {
+namespace {
+
+using testing::HasSubstr;
+
+std::string refusal(const std::string& text) {
+    try {
+        (void)parse_run_record(text, "run.json");
+    } catch (const datasets::ReadError& error) {
+        return error.what();
+    }
+    return "no refusal";
+}
+
+// `text` with the first `from` made `to`.
+std::string changed(std::string text, const std::string& from, const std::string& to) {
+    const auto at = text.find(from);
+    EXPECT_NE(at, std::string::npos) << from;
+    return text.replace(at, from.size(), to);
+}
+
+TEST(RunRecordRead, GivesBackWhatWasWritten) {
+    RunRecord record = example_record();
+    record.placement = "attention,mlp";
+    record.head = 3;
+    record.row_seed = ~std::uint64_t{0};
+    const RunRecord read = parse_run_record(to_json(record), "run.json");
+    // What is read is all that these parts of the text come from.
+    RunRecord again = record;
+    again.rows = read.rows;
+    again.recording_file = read.recording_file;
+    again.recording_sha256 = read.recording_sha256;
+    again.recording = read.recording;
+    again.provenance_note = read.provenance_note;
+    again.design = read.design;
+    again.placement = read.placement;
+    again.head = read.head;
+    again.device = read.device;
+    again.emulation = read.emulation;
+    again.cost_model = read.cost_model;
+    again.row_seed = read.row_seed;
+    again.command = read.command;
+    again.created_utc = read.created_utc;
+    again.verdict = read.verdict;
+    again.exit_code = read.exit_code;
+    EXPECT_EQ(to_json(again), to_json(record));
+    ASSERT_EQ(read.layers.size(), record.layers.size());
+    EXPECT_EQ(read.layers[0].headline.verdict, record.layers[0].headline.verdict);
+    EXPECT_EQ(read.layers[0].repeated_elements, 1000);
+    ASSERT_TRUE(read.layers[0].output.has_value());
+    EXPECT_EQ(read.layers[0].output->match_percent, record.layers[0].output->match_percent);
+    const OpRow& failed = read.rows.back();
+    EXPECT_EQ(failed.diagnosis->pattern, Pattern::head_swapped);
+    EXPECT_TRUE(std::isinf(failed.statistics->rho));
+    EXPECT_TRUE(std::isnan(failed.statistics->match_percent));
+}
+
+TEST(RunRecordRead, ReadsWhatAnEarlierMinorVersionLacks) {
+    std::string text = to_json(example_record());
+    text = changed(text, "    \"placement\": \"attention\",\n", "");
+    text = changed(text, "    \"head\": -1,\n", "");
+    EXPECT_EQ(parse_run_record(text, "run.json").placement, "attention");
+    EXPECT_EQ(parse_run_record(text, "run.json").head, -1);
+}
+
+TEST(RunRecordRead, RefusesWhatIsNoRunRecordOfThisVersion) {
+    const std::string text = to_json(example_record());
+    EXPECT_THAT(refusal(""), HasSubstr("run.json: run record: is not JSON"));
+    EXPECT_THAT(refusal("[1, 2"), HasSubstr("is not JSON"));
+    EXPECT_THAT(refusal("{}"), HasSubstr("schema is not npu-attention-run"));
+    EXPECT_THAT(refusal(text.substr(0, text.size() / 2)), HasSubstr("cut short"));
+    EXPECT_THAT(refusal(changed(text, "\"schema_version\": [\n    1,", "\"schema_version\": [\n    2,")),
+                HasSubstr("schema_version: is 2."));
+    EXPECT_THAT(refusal(changed(text, "\"op\": \"query\"", "\"op\": \"quarry\"")),
+                HasSubstr("rows[0].op: is 'quarry', which this program does not know"));
+    EXPECT_THAT(refusal(changed(text, "\"verdict\": \"mistrusted\"", "\"verdict\": 3")),
+                HasSubstr("rows[2].verdict: is no text"));
+    EXPECT_THAT(refusal(changed(text, "\"pattern\": \"head_swapped\"", "\"pattern\": \"gremlins\"")),
+                HasSubstr("diagnosis.pattern: is 'gremlins'"));
+    EXPECT_THAT(refusal(changed(text, "\"rows\": [", "\"lines\": [")), HasSubstr("lacks rows"));
+    EXPECT_THAT(refusal(changed(text, "\"launch\": 2", "\"launch\": 2.5")), HasSubstr("is no integer"));
+}
+
+TEST(RunRecordRead, RefusesAFileThatIsNotThere) {
+    EXPECT_THROW((void)read_run_record("no/such/run.json"), datasets::ReadError);
+}
+
+}  // namespace
+}  // namespace harness
