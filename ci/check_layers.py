@@ -18,7 +18,12 @@ EDGES = {
     "reference": ["datasets/*"],
     "npu_impl": ["datasets/*", "kernels/*"],
     "harness": ["datasets/*", "reference/*", "npu_impl/*"],
-    "reports": ["harness/run_record.hpp", "harness/run_record_example.hpp", "datasets/op.hpp"],
+    "reports": [
+        "harness/run_record.hpp",
+        "harness/run_record_example.hpp",
+        "harness/error_picture.hpp",
+        "datasets/op.hpp",
+    ],
     "ci": ["datasets/*"],
 }
 

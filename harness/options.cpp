@@ -11,6 +11,7 @@
 
 #include "harness/build_info.hpp"
 #include "harness/options_encoder.hpp"
+#include "harness/options_explain.hpp"
 #include "harness/options_judge.hpp"
 #include "harness/options_parts.hpp"
 #include "harness/options_what_if.hpp"
@@ -28,6 +29,8 @@ constexpr const char* description =
     "  harness encode --weights model.safetensors --audio clip.wav --npu attention,mlp\n"
     "  harness judge --recording clip.h5 --candidate npu.h5 --arithmetic fused\n"
     "  harness inspect hard.h5\n"
+    "  harness explain run.json 0/context --svg context.svg\n"
+    "  harness bisect --design fused\n"
     "  harness gate --kernel my_matmul.cc --as matmul_tile\n"
     "  harness what-if --design fused --layer 0\n"
     "  harness list";
@@ -269,6 +272,7 @@ Command parse_command_line(int argc, const char* const* argv) {
         ->type_name("T")
         ->capture_default_str();
     add_common(*list, raw.common);
+    const ExplainCommands explain_commands(app, raw.common);
     try {
         app.parse(argc, argv);
     } catch (const CLI::CallForHelp&) {
@@ -287,6 +291,9 @@ Command parse_command_line(int argc, const char* const* argv) {
         return *std::move(command);
     }
     if (auto command = what_if.finish()) {
+        return *std::move(command);
+    }
+    if (auto command = explain_commands.finish()) {
         return *std::move(command);
     }
     if (inspect->parsed()) {

@@ -126,13 +126,36 @@ struct WhatIfOptions {
     std::string design = "unfused";
 };
 
+// `harness explain RUN.json ROW`
+struct ExplainOptions {
+    CommonOptions common;
+    std::string run;
+    std::string row;
+    std::string recording;  // where the run's recording is now; empty: where it was
+    std::string svg;        // empty: none
+    std::string dump;       // empty: none
+};
+
+// `harness bisect`
+struct BisectOptions {
+    CommonOptions common;
+    std::string recording;  // empty: the default recording
+    std::int64_t context = 1500;
+    std::string clip;  // empty: all
+    std::string layers = "all";
+    std::string design = "unfused";
+    std::string device = "emulated";
+    datasets::Emulation emulation = datasets::Emulation::fast;
+};
+
 // `--help` and `--version`: text for standard output, exit code 0.
 struct PrintText {
     std::string text;
 };
 
-using Command = std::variant<PrintText, CompareOptions, RecordOptions, EncodeOptions, JudgeOptions,
-                             InspectOptions, ListOptions, GateOptions, WhatIfOptions>;
+using Command =
+    std::variant<PrintText, CompareOptions, RecordOptions, EncodeOptions, JudgeOptions, ExplainOptions,
+                 BisectOptions, WhatIfOptions, InspectOptions, ListOptions, GateOptions>;
 
 // Throws UsageError, whose one line lists what is valid.
 Command parse_command_line(int argc, const char* const* argv);

@@ -57,6 +57,27 @@ TEST(Options, SelectsOpsHeadInputAndFiles) {
     EXPECT_EQ(options.common.color, Color::never);
 }
 
+TEST(Options, ExplainTakesARunARowAndWhereToDrawIt) {
+    const auto options = std::get<ExplainOptions>(
+        parse({"explain", "run.json", "0/context", "--svg", "a.svg", "--dump", "b.h5", "--color", "always"}));
+    EXPECT_EQ(options.run, "run.json");
+    EXPECT_EQ(options.row, "0/context");
+    EXPECT_EQ(options.svg, "a.svg");
+    EXPECT_EQ(options.dump, "b.h5");
+    EXPECT_EQ(options.common.color, Color::always);
+    EXPECT_THAT(refusal({"explain", "run.json"}), HasSubstr("row is required"));
+}
+
+TEST(Options, BisectTakesARecordingOrTheContextOfTheDefaultOne) {
+    const auto options = std::get<BisectOptions>(parse({"bisect", "--design", "fused", "--layer", "2"}));
+    EXPECT_EQ(options.design, "fused");
+    EXPECT_EQ(options.layers, "2");
+    EXPECT_EQ(options.context, 1500);
+    EXPECT_THAT(refusal({"bisect", "--recording", "a.h5", "--context", "65"}),
+                HasSubstr("--context belongs to the default recording"));
+    EXPECT_THAT(refusal({"bisect", "--design", "gremlins"}), HasSubstr("gremlins"));
+}
+
 TEST(Options, RecordTakesProfileSizeAndSeed) {
     const auto options =
         std::get<RecordOptions>(parse({"record", "--synthetic", "benign", "--context", "65", "--seed", "5",

@@ -16,5 +16,7 @@ ExitCode run(const InspectOptions& options, const std::string& invocation);
 ExitCode run(const ListOptions& options, const std::string& invocation);
 ExitCode run(const GateOptions& options, const std::string& invocation);
 ExitCode run(const WhatIfOptions& options, const std::string& invocation);
+ExitCode run(const ExplainOptions& options, const std::string& invocation);
+ExitCode run(const BisectOptions& options, const std::string& invocation);
 
 }  // namespace harness

@@ -1,0 +1,258 @@
+#include "reports/error_picture.hpp"
+
+#include <fmt/color.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace reports {
+namespace {
+
+using harness::ErrorMap;
+using harness::ErrorPicture;
+
+constexpr std::int64_t widest = 96;  // cells of a line
+constexpr int bar_width = 50;
+
+// A shade, from an error far below its bound to one far beyond it: ratios from 0, 1/16, 1/4, 1 (the bound),
+// 4, 16, 256, and what is not finite.
+struct Shade {
+    double from;
+    char letter;
+    std::uint32_t color;
+    const char* words;
+};
+constexpr std::array<Shade, 8> shades{{{0, '.', 0xF7F7F7, "below 1/16 of the bound"},
+                                       {1.0 / 16, ':', 0xD1E5F0, "1/16"},
+                                       {1.0 / 4, '-', 0x92C5DE, "1/4"},
+                                       {1, 'x', 0xFDDBC7, "beyond the bound"},
+                                       {4, 'X', 0xF4A582, "4 times"},
+                                       {16, 'W', 0xD6604D, "16 times"},
+                                       {256, '#', 0x67001F, "256 times"},
+                                       {HUGE_VAL, '!', 0x000000, "not finite"}}};
+
+// A cell exactly at its bound is within it.
+const Shade& shade_of(double ratio) {
+    const Shade* out = &shades.front();
+    for (const Shade& shade : shades) {
+        if (shade.from == 1 ? ratio > 1 : ratio >= shade.from) {
+            out = &shade;
+        }
+    }
+    return *out;
+}
+
+double worst_of(const ErrorMap& map) {
+    return map.cells.empty() ? 0 : std::ranges::max(map.cells);
+}
+
+// The largest of neighbouring cells, so that no line is wider than a terminal.
+ErrorMap fitted(const ErrorMap& map) {
+    const std::int64_t step = (std::max(map.rows, map.columns) + widest - 1) / widest;
+    if (step <= 1) {
+        return map;
+    }
+    ErrorMap out{map.head, (map.rows + step - 1) / step, (map.columns + step - 1) / step, {}};
+    out.cells.resize(static_cast<std::size_t>(out.rows * out.columns));
+    for (std::int64_t row = 0; row < map.rows; ++row) {
+        for (std::int64_t column = 0; column < map.columns; ++column) {
+            double& cell = out.cells[static_cast<std::size_t>(row / step * out.columns + column / step)];
+            cell = std::max(cell, map.cells[static_cast<std::size_t>(row * map.columns + column)]);
+        }
+    }
+    return out;
+}
+
+std::string drawn(const ErrorMap& map, bool color) {
+    const auto cell = [&](std::int64_t row, std::int64_t column) {
+        return map.cells[static_cast<std::size_t>(row * map.columns + column)];
+    };
+    std::string out;
+    for (std::int64_t row = 0; row < map.rows; row += color ? 2 : 1) {
+        out += fmt::format("{:>6} ", row);
+        for (std::int64_t column = 0; column < map.columns; ++column) {
+            if (!color) {
+                out += shade_of(cell(row, column)).letter;
+                continue;
+            }
+            fmt::text_style style = fmt::fg(fmt::rgb(shade_of(cell(row, column)).color));
+            if (row + 1 < map.rows) {
+                style |= fmt::bg(fmt::rgb(shade_of(cell(row + 1, column)).color));
+            }
+            out += fmt::format(style, "\u2580");
+        }
+        out += "\n";
+    }
+    return out;
+}
+
+std::string legend(bool color) {
+    std::string out = "       ";
+    for (const Shade& shade : shades) {
+        out += color ? fmt::format(fmt::fg(fmt::rgb(shade.color)), "\u2588") : std::string(1, shade.letter);
+        out += fmt::format(" {}  ", shade.words);
+    }
+    return out + "\n";
+}
+
+std::string maps(const ErrorPicture& picture, bool color) {
+    std::string out;
+    std::size_t quiet = 0;
+    const auto worst = std::ranges::max_element(picture.maps, {}, worst_of);
+    for (const ErrorMap& map : picture.maps) {
+        const bool shown = worst_of(map) > 1 || &map == &*worst;
+        quiet += shown ? 0 : 1;
+        if (!shown) {
+            continue;
+        }
+        const ErrorMap small = fitted(map);
+        const std::int64_t step = (map.rows + small.rows - 1) / std::max<std::int64_t>(small.rows, 1);
+        out += fmt::format("{}largest |error| / bound {:.4g}; one cell: {} rows x {} columns\n",
+                           map.head >= 0 ? fmt::format("head {}: ", map.head) : "", worst_of(map), 64 * step,
+                           picture.cell_columns * step);
+        out += drawn(small, color);
+    }
+    if (quiet > 0) {
+        out += fmt::format("{} more heads lie within their bounds\n", quiet);
+    }
+    return out + legend(color) + "\n";
+}
+
+std::string worst_rows(const ErrorPicture& picture) {
+    std::string out = fmt::format("{:>6} {:>8} {:>14} {:>14}\n", "head", "row", "error", "error/bound");
+    for (const harness::RowError& row : picture.worst_rows) {
+        out += fmt::format("{:>6} {:>8} {:>14.4g} {:>14.4g}\n",
+                           row.head >= 0 ? fmt::to_string(row.head) : std::string("-"), row.row,
+                           row.relative_error, row.rho);
+    }
+    return out + "error: of the row against the golden, relative to the golden's norm\n\n";
+}
+
+std::string bar(std::int64_t count, std::int64_t most) {
+    const auto length = most > 0 ? count * bar_width / most : 0;
+    // What is there is seen, however little.
+    return std::string(static_cast<std::size_t>(std::max<std::int64_t>(length, count > 0 ? 1 : 0)), '#');
+}
+
+std::string histogram(const ErrorPicture& picture) {
+    const auto& bins = picture.ratios;
+    const std::int64_t most = std::ranges::max(bins);
+    std::string out = "|error| / bound    elements\n";
+    for (std::size_t bin = 0; bin < bins.size(); ++bin) {
+        if (bins[bin] == 0) {
+            continue;
+        }
+        const int exponent = harness::ratio_first_exponent + static_cast<int>(bin) - 1;
+        const std::string from = bin == 0                 ? fmt::format("< 2^{}", exponent + 1)
+                                 : bin + 1 == bins.size() ? std::string("not finite")
+                                                          : fmt::format(">= 2^{}", exponent);
+        out += fmt::format("{:>15} {:>11} {}{}\n", from, bins[bin], bar(bins[bin], most),
+                           exponent >= 0 && bin > 0 ? " beyond" : "");
+    }
+    return out + "\n";
+}
+
+std::string scatter(const ErrorPicture& picture) {
+    int first = harness::magnitude_bins;
+    int last = -1;
+    std::int64_t most = 0;
+    for (const auto& line : picture.scatter) {
+        for (int bin = 0; bin < harness::magnitude_bins; ++bin) {
+            const std::int64_t count = line[static_cast<std::size_t>(bin)];
+            if (count > 0) {
+                first = std::min(first, bin);
+                last = std::max(last, bin);
+                most = std::max(most, count);
+            }
+        }
+    }
+    if (last < 0) {
+        return {};
+    }
+    constexpr std::string_view density = ".:-=+*%@";
+    std::string out = "error / bound against log2 |expected|\n";
+    for (int line = harness::signed_bins - 1; line >= 0; --line) {
+        out += fmt::format("{:>6.1f} |", harness::signed_step * (line - harness::signed_bins / 2));
+        for (int bin = first; bin <= last; ++bin) {
+            const std::int64_t count =
+                picture.scatter[static_cast<std::size_t>(line)][static_cast<std::size_t>(bin)];
+            const double level =
+                std::log1p(double(count)) / std::log1p(double(most)) * double(density.size() - 1);
+            out += count == 0 ? ' ' : density[static_cast<std::size_t>(std::lround(level))];
+        }
+        out += "\n";
+    }
+    return out + fmt::format("        2^{} ... 2^{}; {} elements: '{}', 1: '{}'; beyond 2 is drawn at 2\n",
+                             harness::magnitude_first_exponent + first,
+                             harness::magnitude_first_exponent + last, most, density.back(), density.front());
+}
+
+std::string escaped(const std::string& text) {
+    std::string out;
+    for (const char c : text) {
+        switch (c) {
+            case '&':
+                out += "&amp;";
+                break;
+            case '<':
+                out += "&lt;";
+                break;
+            case '>':
+                out += "&gt;";
+                break;
+            default:
+                // XML has no other control characters.
+                out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+        }
+    }
+    return out;
+}
+
+constexpr std::int64_t cell_pixels = 8;
+constexpr std::int64_t gap_pixels = 24;
+
+}  // namespace
+
+std::string terminal_picture(const ErrorPicture& picture, bool color) {
+    return picture.title + "\n\n" + maps(picture, color) + worst_rows(picture) + histogram(picture) +
+           scatter(picture);
+}
+
+std::string svg_picture(const ErrorPicture& picture) {
+    std::int64_t width = 640;
+    std::int64_t height = 2 * gap_pixels;
+    for (const ErrorMap& map : picture.maps) {
+        width = std::max(width, map.columns * cell_pixels + 2 * gap_pixels);
+        height += map.rows * cell_pixels + 2 * gap_pixels;
+    }
+    std::string out = fmt::format(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" "
+        "font-family=\"sans-serif\" font-size=\"12\">\n<title>{2}</title>\n"
+        "<text x=\"{3}\" y=\"{3}\">{2}</text>\n",
+        width, height, escaped(picture.title), gap_pixels);
+    std::int64_t top = 2 * gap_pixels;
+    for (const ErrorMap& map : picture.maps) {
+        out += fmt::format(
+            "<g class=\"map\"><text x=\"{}\" y=\"{}\">{}largest |error| / bound {:.4g}</text>\n", gap_pixels,
+            top + gap_pixels - 6, map.head >= 0 ? fmt::format("head {}: ", map.head) : "", worst_of(map));
+        top += gap_pixels;
+        for (std::int64_t row = 0; row < map.rows; ++row) {
+            for (std::int64_t column = 0; column < map.columns; ++column) {
+                const double ratio = map.cells[static_cast<std::size_t>(row * map.columns + column)];
+                out += fmt::format(
+                    "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"#{:06x}\"><title>({}, {}): "
+                    "{:.4g}</title></rect>\n",
+                    gap_pixels + column * cell_pixels, top + row * cell_pixels, cell_pixels, cell_pixels,
+                    shade_of(ratio).color, row, column, ratio);
+            }
+        }
+        out += "</g>\n";
+        top += map.rows * cell_pixels + gap_pixels;
+    }
+    return out + "</svg>\n";
+}
+
+}  // namespace reports

@@ -1,0 +1,101 @@
+#include "reports/error_picture.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <pugixml.hpp>
+#include <sstream>
+
+namespace reports {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+harness::ErrorPicture example(std::int64_t rows, std::int64_t columns, int heads) {
+    harness::ErrorPicture picture;
+    picture.title = "clip <a> & b, layer 0, scores (isolated)";
+    picture.op = datasets::Op::scores;
+    for (int head = 0; head < heads; ++head) {
+        picture.maps.push_back({head, rows, columns, std::vector<double>(std::size_t(rows * columns), 0.3)});
+    }
+    picture.maps[1].cells[std::size_t(columns + 2)] = 40;
+    picture.maps[1].cells.back() = std::numeric_limits<double>::infinity();
+    picture.worst_rows = {{1, 65, 0.5, 40}, {0, 3, 0.01, 0.3}};
+    picture.ratios[0] = 4;
+    picture.ratios[15] = 100;
+    picture.ratios[22] = 7;
+    picture.ratios.back() = 2;
+    picture.scatter[20][41] = 9;
+    picture.scatter[10][40] = 1;
+    return picture;
+}
+
+TEST(ErrorPicture, SvgIsWellFormedAndHasEveryCell) {
+    const auto picture = example(5, 7, 3);
+    pugi::xml_document document;
+    const std::string svg = svg_picture(picture);
+    ASSERT_TRUE(document.load_string(svg.c_str())) << svg.substr(0, 300);
+    const pugi::xml_node root = document.child("svg");
+    EXPECT_EQ(std::string(root.child("title").text().get()), picture.title);
+    int groups = 0;
+    for (const pugi::xml_node group : root.children("g")) {
+        const auto cells = group.children("rect");
+        EXPECT_EQ(std::distance(cells.begin(), cells.end()), 35);
+        ++groups;
+    }
+    EXPECT_EQ(groups, 3);
+    const double height = root.attribute("height").as_double();
+    const double width = root.attribute("width").as_double();
+    for (const auto& found : root.select_nodes("//rect")) {
+        EXPECT_LE(found.node().attribute("x").as_double() + 8, width);
+        EXPECT_LE(found.node().attribute("y").as_double() + 8, height);
+    }
+}
+
+TEST(ErrorPicture, LettersStandForCellsWithoutColours) {
+    const std::string text = terminal_picture(example(5, 7, 3), false);
+    EXPECT_THAT(text, Not(HasSubstr("\033[")));
+    EXPECT_THAT(text, Not(HasSubstr("\u2580")));
+    EXPECT_THAT(text, HasSubstr("     1 --W----\n"));
+    EXPECT_THAT(text, HasSubstr("     4 ------!\n"));
+    EXPECT_THAT(text, HasSubstr("2 more heads lie within their bounds"));
+    EXPECT_THAT(text, HasSubstr("not finite           2 #"));
+    EXPECT_THAT(text, HasSubstr("beyond"));
+    EXPECT_THAT(text, HasSubstr("2^0 ... 2^1"));
+}
+
+TEST(ErrorPicture, HalfBlocksCarryTwoRowsOfCellsInColour) {
+    const std::string text = terminal_picture(example(5, 7, 3), true);
+    EXPECT_THAT(text, HasSubstr("\033["));
+    std::size_t blocks = 0;
+    for (auto at = text.find("\u2580"); at != std::string::npos; at = text.find("\u2580", at + 1)) {
+        ++blocks;
+    }
+    EXPECT_EQ(blocks, 3U * 7U) << "5 rows of cells are 3 lines";
+}
+
+TEST(ErrorPicture, FitsIntoATerminalHoweverLongTheClip) {
+    auto picture = example(1024, 1024, 2);
+    std::istringstream text(terminal_picture(picture, false));
+    std::string line;
+    bool damage = false;
+    while (std::getline(text, line)) {
+        EXPECT_LE(line.size(), 140U);
+        damage = damage || (line.starts_with("     0 ") && line.find('W') != std::string::npos);
+    }
+    EXPECT_TRUE(damage) << "the largest of neighbouring cells is shown";
+}
+
+TEST(ErrorPicture, ShowsTheNearestHeadWhereNoneErrs) {
+    auto picture = example(2, 4, 2);
+    picture.maps[1].cells.assign(8, 1.0);  // exactly at the bound: within it
+    const std::string text = terminal_picture(picture, false);
+    EXPECT_THAT(text, HasSubstr("head 1: largest |error| / bound 1;"));
+    EXPECT_THAT(text, HasSubstr("     0 ----\n"));
+    EXPECT_THAT(text, HasSubstr("1 more heads lie"));
+}
+
+}  // namespace
+}  // namespace reports
