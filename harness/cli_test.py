@@ -241,6 +241,85 @@ class Cli(Harness):
         self.assertEqual(done.stderr, "")
 
 
+
+class Explain(Harness):
+    """`harness explain` and `harness bisect` on a run whose headline fails and whose rows pass."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.recording = str(cls.path / "small.h5")
+        cls.run_harness("record", "--synthetic", "hard", "--context", "130", "--out", cls.recording, expect=0)
+        cls.record = cls.path / "run.json"
+        cls.run_harness("--layer", "2", "--compare", "--dataset", cls.recording, "--json", cls.record,
+                        "--quiet", expect=1)
+
+    def test_a_row_is_drawn_and_dumped(self):
+        import h5py
+
+        record = json.loads(self.record.read_text())
+        rows = [(row["op"], row["input"]) for row in record["rows"]]
+        for row in ("2/scores/isolated", rows.index(("context", "chained")), "2/output"):
+            svg = self.path / "error.svg"
+            dump = self.path / "block.h5"
+            done = self.run_harness("explain", self.record, row, "--svg", svg, "--dump", dump, expect=0)
+            self.assertIn("rho as in the record", done.stdout)
+            self.assertNotIn("why:", done.stdout)
+            self.assertNotIn("\033[", done.stdout)
+            root = xml.etree.ElementTree.parse(svg).getroot()
+            cells = root.findall(".//{http://www.w3.org/2000/svg}rect")
+            expected = {"2/scores/isolated": 8 * 3 * 3, "2/output": 3 * 8}.get(row, 8 * 3 * 8)
+            self.assertEqual(len(cells), expected, row)
+            with h5py.File(dump) as block:
+                self.assertEqual(bytes(block.attrs["schema"]), b"npu-attention-block")
+                self.assertEqual(block["got"].shape, block["golden"].shape)
+                difference = block["got"][:] - block["expected"][:]
+                self.assertEqual(abs(difference - block["difference"][:]).max(), 0)
+                self.assertTrue((abs(difference) <= block["bound"][:]).all())
+                self.assertTrue([name for name in block if name.startswith("input_")])
+        self.assertEqual(self.run_harness("explain", self.record, "0", "--quiet", expect=0).stdout, "")
+
+    def test_what_cannot_be_explained_is_one_line(self):
+        self.one_line(self.run_harness("explain", self.record, "7/query", expect=2),
+                      "row 7/query: there is none", "rows: 0 = 2/query/isolated")
+        self.one_line(self.run_harness("explain", self.record, "99", expect=2), "row 99: there is none")
+        self.one_line(self.run_harness("explain", self.path / "no.json", "0", expect=3), "no.json")
+        other = self.path / "other.json"
+        text = json.loads(self.record.read_text())
+        other.write_text(json.dumps({**text, "schema_version": [2, 0]}))
+        self.one_line(self.run_harness("explain", other, "0", expect=3), "schema_version: is 2.0")
+        other.write_text(self.record.read_text()[:5000])
+        self.one_line(self.run_harness("explain", other, "0", expect=3), "is not JSON, or cut short")
+        moved = self.path / "other.h5"
+        self.run_harness("record", "--synthetic", "hard", "--context", "65", "--out", moved, expect=0)
+        self.one_line(self.run_harness("explain", self.record, "0", "--recording", moved, expect=3),
+                      "is not what", "--recording")
+        self.one_line(self.run_harness("explain", self.record, "0", "--svg", self.record, expect=2),
+                      "would be overwritten")
+        missing = self.path / "no" / "b.h5"
+        self.one_line(self.run_harness("explain", self.record, "0", "--dump", missing, expect=3),
+                      "b.h5: cannot write")
+
+    def test_bisect_attributes_the_error_of_the_output(self):
+        for design in ("unfused", "fused"):
+            done = self.run_harness("bisect", "--recording", self.recording, "--layer", "2", "--design",
+                                    design, "--quiet", expect=1)
+            self.assertEqual(done.stdout, "")
+        done = self.run_harness("bisect", "--recording", self.recording, "--layer", "1-2", expect=1)
+        self.assertIn("every op lies within its bounds", done.stdout)
+        for table in done.stdout.split("clip ")[1:]:
+            shares = [float(line.split()[-1].rstrip("%")) for line in table.splitlines() if "%" in line
+                      and line.startswith("  ")]
+            self.assertAlmostEqual(shares[-1], 100, places=1)
+            self.assertAlmostEqual(sum(shares[:-1]), 100, delta=0.5)
+        self.one_line(self.run_harness("bisect", "--recording", self.recording, "--layer", "9", expect=2),
+                      "no layer 9")
+        self.one_line(self.run_harness("bisect", "--recording", self.recording, "--clip", "x", expect=2),
+                      "no such clip")
+        self.one_line(self.run_harness("bisect", "--recording", self.path / "no.h5", expect=3), "no.h5")
+        self.one_line(self.run_harness("bisect", "--recording", self.recording, "--context", "65", expect=2),
+                      "--context belongs")
+
 class Encoder(Harness):
     """A whole encoder, on random weights and generated speech: no file is needed."""
 

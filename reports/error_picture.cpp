@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdlib>
 
 namespace reports {
 namespace {
@@ -89,10 +90,11 @@ std::string drawn(const ErrorMap& map, bool color) {
 }
 
 std::string legend(bool color) {
-    std::string out = "       ";
+    std::string out = "      ";
     for (const Shade& shade : shades) {
+        out += ' ';
         out += color ? fmt::format(fmt::fg(fmt::rgb(shade.color)), "\u2588") : std::string(1, shade.letter);
-        out += fmt::format(" {}  ", shade.words);
+        out += fmt::format(" {};", shade.words);
     }
     return out + "\n";
 }
@@ -157,11 +159,15 @@ std::string histogram(const ErrorPicture& picture) {
 std::string scatter(const ErrorPicture& picture) {
     int first = harness::magnitude_bins;
     int last = -1;
+    int reach = 1;  // lines above and below no error
     std::int64_t most = 0;
-    for (const auto& line : picture.scatter) {
+    constexpr int middle = harness::signed_bins / 2;
+    for (int line = 0; line < harness::signed_bins; ++line) {
         for (int bin = 0; bin < harness::magnitude_bins; ++bin) {
-            const std::int64_t count = line[static_cast<std::size_t>(bin)];
+            const std::int64_t count =
+                picture.scatter[static_cast<std::size_t>(line)][static_cast<std::size_t>(bin)];
             if (count > 0) {
+                reach = std::max(reach, std::abs(line - middle));
                 first = std::min(first, bin);
                 last = std::max(last, bin);
                 most = std::max(most, count);
@@ -173,8 +179,8 @@ std::string scatter(const ErrorPicture& picture) {
     }
     constexpr std::string_view density = ".:-=+*%@";
     std::string out = "error / bound against log2 |expected|\n";
-    for (int line = harness::signed_bins - 1; line >= 0; --line) {
-        out += fmt::format("{:>6.1f} |", harness::signed_step * (line - harness::signed_bins / 2));
+    for (int line = middle + reach; line >= middle - reach; --line) {
+        out += fmt::format("{:>6.1f} |", harness::signed_step * (line - middle));
         for (int bin = first; bin <= last; ++bin) {
             const std::int64_t count =
                 picture.scatter[static_cast<std::size_t>(line)][static_cast<std::size_t>(bin)];
