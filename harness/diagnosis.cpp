@@ -233,15 +233,16 @@ std::string nonfinite_operand(const JudgedBlock& block, const Scene& scene) {
 
 Diagnosis nonfinite_diagnosis(const JudgedBlock& block, const Scene& scene) {
     const OpStatistics& s = scene.statistics;
+    // First: a NaN that was read comes out with the same bits as the poison.
+    if (std::string source = nonfinite_operand(block, scene); !source.empty()) {
+        return {Pattern::nonfinite_operand, 1, std::move(source), 0, 0};
+    }
     if (s.poisoned > 0) {
         return {Pattern::unwritten, 1,
                 fmt::format("{} elements still hold what the buffer was filled with before the launch, {} of "
                             "{} blocks",
                             s.poisoned, s.damage ? s.damage->blocks : 0, s.blocks_expected),
                 0, 0};
-    }
-    if (std::string source = nonfinite_operand(block, scene); !source.empty()) {
-        return {Pattern::nonfinite_operand, 1, std::move(source), 0, 0};
     }
     return {Pattern::nonfinite, 1,
             fmt::format("{} elements are NaN or infinite, and no operand is: the op itself makes them",

@@ -69,13 +69,15 @@ struct World {
 // One op of one design: what it is due to yield, and what a kernel with a misdeed yields.
 class Bench {
 public:
-    Bench(std::string_view design, Op op)
+    // `upstream`: what the op is due to read; null: the golden.
+    Bench(std::string_view design, Op op, const datasets::Source* upstream = nullptr)
         : world_(World::get()),
           path_(*world_.device, *npu_impl::find_design(std::string(design))),
           op_(op),
           arithmetic_(path_.arithmetic(op)),
           rounded_(rounded_weights(world_.layer, path_)),
-          operands_(world_.golden, arithmetic_),
+          upstream_(upstream == nullptr ? world_.golden : *upstream),
+          operands_(upstream_, arithmetic_),
           bounds_(rounded_, operands_),
           fused_(op == Op::context && !path_.emits(Op::scores)) {}
 
@@ -155,7 +157,7 @@ public:
                          golden,
                          arithmetic_,
                          fused_,
-                         world_.golden,
+                         upstream_,
                          operands_},
                         scene);
     }
@@ -293,6 +295,7 @@ private:
     Op op_;
     datasets::Arithmetic arithmetic_;
     datasets::LayerCase rounded_;
+    const datasets::Source& upstream_;
     RoundedSource operands_;
     Bounds bounds_;
     bool fused_;
@@ -594,6 +597,40 @@ TEST(Diagnosis, NamesNothingWhereTheKernelIsRight) {
                 << design << " " << datasets::name(op) << ": " << name(found->pattern) << found->evidence;
         }
     }
+}
+
+// The golden, but for the queries, which are scaled.
+class EditedQuery final : public datasets::Source {
+public:
+    explicit EditedQuery(float factor) : factor_(factor) {}
+
+    void rows(Op op, Rows rows, std::span<float> out) const override {
+        World::get().golden.rows(op, rows, out);
+        for (float& value : op == Op::query ? out : std::span<float>()) {
+            value *= factor_;
+        }
+    }
+
+private:
+    float factor_;
+};
+
+TEST(Diagnosis, NamesTheOperandThatIsNotFinite) {
+    const EditedQuery upstream(std::numeric_limits<float>::quiet_NaN());
+    const Bench bench("unfused", Op::scores, &upstream);
+    const auto found = bench.diagnosis([&](Rows rows) { return bench.made(rows, {}); });
+    ASSERT_TRUE(found.has_value());
+    EXPECT_EQ(name(found->pattern), "nonfinite_operand");
+    EXPECT_THAT(found->evidence, testing::HasSubstr("elements of query that are NaN"));
+}
+
+TEST(Diagnosis, SeesThatAnOpReadOtherRowsThanWereEmitted) {
+    const EditedQuery upstream(0.25F);
+    const Bench emitted("unfused", Op::scores, &upstream);
+    const Bench read("unfused", Op::scores);
+    const auto found = emitted.diagnosis([&](Rows rows) { return read.healthy(rows); });
+    ASSERT_TRUE(found.has_value());
+    EXPECT_EQ(name(found->pattern), "emitted_otherwise") << found->evidence;
 }
 
 TEST(Diagnosis, SaysThatAFaultComesAndGoes) {

@@ -40,6 +40,7 @@ RunRecord describe(const EncodeOptions& options, const std::string& invocation,
     record.recording.layers = weights.layers();
     record.recording.seed = options.encoder.seed;
     describe_npu(record, options.design, device, model);
+    record.placement = options.placement;
     return record;
 }
 
