@@ -184,6 +184,20 @@ TEST(Options, HelpAndVersionAreTexts) {
     EXPECT_THAT(std::get<PrintText>(parse({"--version"})).text, HasSubstr("harness "));
 }
 
+TEST(Options, WhatIfTakesADesignLayersAndARecording) {
+    const auto plain = std::get<WhatIfOptions>(parse({"what-if"}));
+    EXPECT_EQ(plain.design, "unfused");
+    EXPECT_EQ(plain.layers, "all");
+    EXPECT_TRUE(plain.dataset.empty());
+    const auto named = std::get<WhatIfOptions>(
+        parse({"what-if", "--design", "fused", "--layer", "0", "--recording", "a.h5", "--quiet"}));
+    EXPECT_EQ(named.design, "fused");
+    EXPECT_EQ(named.dataset, "a.h5");
+    EXPECT_TRUE(named.common.quiet);
+    EXPECT_THAT(refusal({"what-if", "--design", "nonsense"}), HasSubstr("nonsense"));
+    EXPECT_THAT(refusal({"what-if", "--recording", "a.h5", "--context", "250"}), HasSubstr("--context"));
+}
+
 TEST(Options, LayersAreAllOrAList) {
     const std::vector<int> six{0, 1, 2, 3, 4, 5};
     EXPECT_THAT(parse_layers("all", {0, 1, 2}), ElementsAre(0, 1, 2));

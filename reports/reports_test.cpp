@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "harness/run_record_example.hpp"
+#include "reports/accuracy.hpp"
 #include "reports/encoder.hpp"
 #include "reports/junit.hpp"
 #include "reports/terminal.hpp"
@@ -14,6 +15,27 @@ namespace {
 
 using testing::HasSubstr;
 using testing::Not;
+
+TEST(AccuracyTable, PutsPredictedBesideMeasuredAndNamesTheNearestGatedLimit) {
+    harness::RunRecord record = harness::example_record();
+    EXPECT_TRUE(accuracy_table(record).empty()) << "level 2 was not asked for";
+    for (harness::OpRow& row : record.rows) {
+        if (row.op == datasets::Op::context && row.statistics) {
+            row.statistics->z.emplace().predicted_error = 1.25e-3;
+            row.statistics->z->measured_error = 2.5e-3;
+            row.headroom = {{harness::Quantity::context_rms, 1.3, 6.0},
+                            {harness::Quantity::context_row, 8, 4.5},
+                            {harness::Quantity::context_largest, 19, 0.1}};
+        }
+    }
+    const std::string table = accuracy_table(record);
+    EXPECT_THAT(table, HasSubstr("1.25e-03 2.50e-03   4.5 context row z"));
+    EXPECT_THAT(table, Not(HasSubstr("query")));
+    std::istringstream lines(table);
+    for (std::string line; std::getline(lines, line);) {
+        EXPECT_LE(line.size(), 100U) << line;
+    }
+}
 
 TEST(TerminalReport, TablesFitIntoAHundredColumns) {
     std::istringstream text(terminal_report(harness::example_record(), false));
