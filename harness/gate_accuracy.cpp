@@ -13,19 +13,24 @@ using datasets::Op;
 constexpr double least_predicted = 0x1p-16;
 
 // Rows whose errors are independent enough that z has unit variance: products, GELU and norms, on what is
-// exact or nearly so. Behind a softmax errors are coherent, and within a fused one.
+// exact or nearly so. Behind a softmax errors are coherent.
 bool is_plain(AccuracyRow row) {
     switch (row.op) {
         case Op::probabilities:
-            return false;
         case Op::context:
-            return row.input == Input::isolated && !row.coherent;
+            return false;
         case Op::scores:
         case Op::output:
             return row.input == Input::isolated;
         default:
             return true;
     }
+}
+
+// A single head has so few roundings, those of 64 columns of weights, that their variance is chance.
+bool all_heads(Op op, const datasets::LayerShape& shape, std::int64_t elements) {
+    return !datasets::has_heads(op) ||
+           elements == shape.context * datasets::row_width(op, shape) * shape.heads;
 }
 
 std::string words_of(Quantity quantity, const ZStatistics& z, double value) {
@@ -64,19 +69,34 @@ struct Figure {
     double value;
 };
 
-std::vector<Figure> figures_of(AccuracyRow row, const ZStatistics& z) {
-    if (is_plain(row)) {
-        return {{Quantity::plain_variance, std::abs(z.rms * z.rms - 1)},
-                {Quantity::plain_gain, std::abs(z.gain)},
+std::vector<Figure> context_figures(AccuracyRow row, const ZStatistics& z) {
+    if (row.input == Input::isolated && !row.coherent) {
+        // Peaked rows repeat the errors of one value: every row is a sample, but a tile no larger one.
+        return {{Quantity::fused_rms, z.rms},
                 {Quantity::plain_largest, z.largest},
-                {Quantity::plain_row, z.worst_row},
-                {Quantity::plain_tile, z.worst_tile}};
+                {Quantity::plain_row, z.worst_row}};
+    }
+    return {{row.input == Input::isolated ? Quantity::fused_rms : Quantity::context_rms, z.rms},
+            {Quantity::context_largest, z.largest},
+            {Quantity::context_row, z.worst_row},
+            {Quantity::context_tile, z.worst_tile}};
+}
+
+std::vector<Figure> figures_of(AccuracyRow row, const datasets::LayerShape& shape,
+                               const OpStatistics& statistics) {
+    const ZStatistics& z = *statistics.z;
+    if (is_plain(row)) {
+        std::vector<Figure> out{{Quantity::plain_largest, z.largest},
+                                {Quantity::plain_row, z.worst_row},
+                                {Quantity::plain_tile, z.worst_tile}};
+        if (all_heads(row.op, shape, statistics.elements)) {
+            out.push_back({Quantity::plain_variance, std::abs(z.rms * z.rms - 1)});
+            out.push_back({Quantity::plain_gain, std::abs(z.gain)});
+        }
+        return out;
     }
     if (row.op == Op::context) {
-        return {{row.input == Input::isolated ? Quantity::fused_rms : Quantity::context_rms, z.rms},
-                {Quantity::context_largest, z.largest},
-                {Quantity::context_row, z.worst_row},
-                {Quantity::context_tile, z.worst_tile}};
+        return context_figures(row, z);
     }
     if (row.op == Op::output) {
         return {{Quantity::output_rms, z.rms},
@@ -105,7 +125,7 @@ std::vector<Headroom> accuracy_of(AccuracyRow row, const datasets::LayerShape& s
         !(statistics.z->predicted_error >= least_predicted)) {
         return out;
     }
-    for (const Figure& figure : figures_of(row, *statistics.z)) {
+    for (const Figure& figure : figures_of(row, shape, statistics)) {
         out.push_back(
             {figure.quantity, figure.value, 20 * std::log10(limit(figure.quantity).limit / figure.value)});
     }
