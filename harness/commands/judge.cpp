@@ -124,19 +124,6 @@ std::vector<std::string> not_checked(const datasets::Candidate& candidate, const
     return out;
 }
 
-datasets::LayerCase load_layer(const datasets::Recording& recording, const std::string& clip, int layer,
-                               const Placement& placement) {
-    datasets::LayerCase one = recording.layer(clip, layer);
-    if (const std::string missing = missing_for(placement, one); !missing.empty()) {
-        throw datasets::ReadError(recording.file(), fmt::format("layer {}", layer),
-                                  fmt::format("lacks {}, without which the norms and MLP of the candidate "
-                                              "cannot be judged; record with weights, this layer and the "
-                                              "one before: harness record --weights FILE --mlp",
-                                              missing));
-    }
-    return one;
-}
-
 void describe(RunRecord& record, const datasets::Candidate& candidate, const npu_impl::Design& design) {
     const datasets::CandidateInfo& info = candidate.info();
     record.design = design.name;
