@@ -44,6 +44,7 @@ HOMES = [
         [
             "datasets/checkpoint_safetensors.cpp",
             "harness/run_record*",
+            "harness/self_check/self_check_json.cpp",
             "npu_impl/manifest.cpp",
             "reports/*",
         ],

@@ -8,7 +8,6 @@
 #include <functional>
 #include <random>
 
-#include "harness/gate.hpp"
 #include "reference/oracle.hpp"
 
 namespace harness {
@@ -72,6 +71,13 @@ Energy compare_row(std::int64_t width, const datasets::Source& golden, const Ora
     return energy;
 }
 
+void add_finding(Certificate& out, Quantity quantity, const std::string& text) {
+    if (out.fault.empty()) {
+        out.fault = text;
+    }
+    out.findings.push_back({quantity, text});
+}
+
 // Relative error of the golden over the sampled rows of each head, noted in `out`.
 void check_op(const Sampled& sample, const datasets::Source& golden, const Oracle& oracle, Certificate& out) {
     const Op op = sample.op;
@@ -89,9 +95,10 @@ void check_op(const Sampled& sample, const datasets::Source& golden, const Oracl
     const double error = sum.relative();
     const double allowed = limit(Quantity::golden_error).limit;
     out.oracle_error[op] = error;
-    if (!(error <= allowed) && out.fault.empty()) {
-        out.fault = fmt::format("golden {} differs from the fp64 oracle by {:.3g} (limit {:.0e})",
-                                datasets::name(op), error, allowed);
+    if (!(error <= allowed)) {
+        add_finding(out, Quantity::golden_error,
+                    fmt::format("golden {} differs from the fp64 oracle by {:.3g} (limit {:.0e})",
+                                datasets::name(op), error, allowed));
     }
 }
 
@@ -109,9 +116,8 @@ double relative_error(std::span<const float> got, std::span<const float> expecte
 class RecordingCheck {
 public:
     RecordingCheck(datasets::DType stored, Certificate& out)
-        : allowed_(limit(stored == datasets::DType::bf16 ? Quantity::rounded_recording_error
-                                                         : Quantity::recording_error)
-                       .limit),
+        : quantity_(stored == datasets::DType::bf16 ? Quantity::rounded_recording_error
+                                                    : Quantity::recording_error),
           out_(out) {}
 
     // Does nothing where nothing is recorded.
@@ -127,15 +133,17 @@ public:
 
     double check(std::string_view what, std::span<const float> got, const std::vector<float>& recorded) {
         const double error = relative_error(got, recorded);
-        if (!(error <= allowed_) && out_.fault.empty()) {
-            out_.fault = fmt::format("golden {} differs from the recording by {:.3g} (limit {:.0e})", what,
-                                     error, allowed_);
+        const double allowed = limit(quantity_).limit;
+        if (!(error <= allowed)) {
+            add_finding(out_, quantity_,
+                        fmt::format("golden {} differs from the recording by {:.3g} (limit {:.0e})", what,
+                                    error, allowed));
         }
         return error;
     }
 
 private:
-    double allowed_;
+    Quantity quantity_;
     Certificate& out_;
 };
 

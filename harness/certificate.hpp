@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "datasets/path.hpp"
+#include "harness/gate.hpp"
 #include "reference/golden_source.hpp"
 
 namespace harness {
@@ -16,7 +18,8 @@ struct Certificate {
         oracle_error;  // relative Frobenius error of the golden on the sampled rows
     std::map<datasets::Op, double>
         recording_error;  // of the golden against the recorded tensor, where there is one
-    std::string fault;    // empty: certified
+    std::string fault;    // the first of the findings; empty: certified
+    std::vector<Finding> findings;
 };
 
 // Rows that are always checked beside the seeded ones: first, last, and those around tile borders.

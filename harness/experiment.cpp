@@ -49,7 +49,7 @@ void fail_repeated(std::vector<OpRow>& rows, std::size_t first, const Trial& tri
                    const std::string& violation) {
     for (OpRow& row : std::span(rows).subspan(first)) {
         if (row.judgement.verdict == Verdict::passed) {
-            row.judgement = {Verdict::failed, "when repeated (A, B, A): " + violation};
+            row.judgement = judged({{Quantity::guards, "when repeated (A, B, A): " + violation}});
             row.reproduce = reproduce_command(trial, row.input, *row.statistics, row.op);
         }
     }

@@ -15,6 +15,7 @@
 #include "harness/options_judge.hpp"
 #include "harness/options_parts.hpp"
 #include "harness/options_what_if.hpp"
+#include "harness/options_self_check.hpp"
 #include "npu_impl/kernel_device.hpp"
 
 namespace harness {
@@ -33,6 +34,7 @@ constexpr const char* description =
     "  harness bisect --design fused\n"
     "  harness gate --kernel my_matmul.cc --as matmul_tile\n"
     "  harness what-if --design fused --layer 0\n"
+    "  harness self-check                             plant every known fault, see each one fail\n"
     "  harness list";
 
 constexpr const char* footer =
@@ -264,6 +266,7 @@ Command parse_command_line(int argc, const char* const* argv) {
         ->type_name("FILE");
     add_common(*inspect, raw.common);
     const CLI::App* gate = add_gate(app, raw);
+    const SelfCheckCommand self_check(app, raw.common);
     CLI::App* list = app.add_subcommand("list", "Show ops, designs and devices");
     list->add_flag("--designs", raw.list.designs,
                    "Designs only: arithmetic, cores, launches and core memory (L1) of each step");
@@ -294,6 +297,9 @@ Command parse_command_line(int argc, const char* const* argv) {
         return *std::move(command);
     }
     if (auto command = explain_commands.finish()) {
+        return *std::move(command);
+    }
+    if (auto command = self_check.finish()) {
         return *std::move(command);
     }
     if (inspect->parsed()) {

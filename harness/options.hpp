@@ -148,14 +148,27 @@ struct BisectOptions {
     datasets::Emulation emulation = datasets::Emulation::fast;
 };
 
+// `harness self-check`
+struct SelfCheckOptions {
+    CommonOptions common;
+    bool full = false;
+    std::vector<std::string> recordings;
+    std::vector<std::uint64_t> seeds;    // empty: the frozen one, with `full` another too
+    std::vector<std::int64_t> contexts;  // empty: 250, with `full` 1500 and 3001 too
+    std::vector<std::string> designs;    // empty: one of each arithmetic, with `full` all
+    std::string fault;                   // empty: all, and the healthy variants
+    std::optional<Quantity> without;     // a check whose findings are ignored
+    std::string json;                    // empty: none
+};
+
 // `--help` and `--version`: text for standard output, exit code 0.
 struct PrintText {
     std::string text;
 };
 
-using Command =
-    std::variant<PrintText, CompareOptions, RecordOptions, EncodeOptions, JudgeOptions, ExplainOptions,
-                 BisectOptions, WhatIfOptions, InspectOptions, ListOptions, GateOptions>;
+using Command = std::variant<PrintText, CompareOptions, RecordOptions, EncodeOptions, JudgeOptions,
+                             ExplainOptions, BisectOptions, WhatIfOptions, InspectOptions, ListOptions,
+                             GateOptions, SelfCheckOptions>;
 
 // Throws UsageError, whose one line lists what is valid.
 Command parse_command_line(int argc, const char* const* argv);

@@ -107,10 +107,10 @@ TEST(PlacedDesigns, LieWithinTheBoundsOfWhatTheyDeclare) {
 TEST(PlacedFaults, OnTheDeviceAreFoundInTheMlp) {
     const datasets::LayerCase layer = whole_layer(130);
     for (const char* fault_name : {"core_half_a_percent_off", "core_silent"}) {
-        auto faults = planted_faults();
+        const auto faults = planted_faults();
         const auto fault = std::ranges::find(faults, fault_name, &Fault::name);
         const auto healthy = npu_impl::open_device("emulated");
-        const auto device = fault->device(*healthy);
+        const auto device = fault->plant.device(*healthy);
         npu_impl::NpuPath candidate(*device, *npu_impl::find_design("fused"));
         const CaseResult result = run(layer, candidate, "all");
         for (const OpRow& row : result.rows) {

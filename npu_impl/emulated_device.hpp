@@ -54,6 +54,10 @@ private:
     std::unique_ptr<State> state_;
 };
 
+// The kernels of this build's emulated device, for whoever puts others in their place. Throws DeviceError
+// where the modules cannot be loaded.
+DeviceKernels emulated_kernels(datasets::Emulation emulation);
+
 // What a device name stands for in this build.
 struct DeviceOption {
     std::string_view name;

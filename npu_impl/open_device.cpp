@@ -19,14 +19,17 @@ std::span<const DeviceOption> device_options() {
     return options;
 }
 
+DeviceKernels emulated_kernels(datasets::Emulation emulation) {
+    try {
+        return {kernels::aie2_module().table(), kernels::tile_kernels(), emulation};
+    } catch (const kernels::ModuleError& error) {
+        throw DeviceError(fmt::format("device emulated: {}", error.what()));
+    }
+}
+
 std::unique_ptr<Device> open_device(std::string_view name, datasets::Emulation emulation) {
     if (name == "emulated") {
-        try {
-            return std::make_unique<EmulatedDevice>(
-                DeviceKernels{kernels::aie2_module().table(), kernels::tile_kernels(), emulation});
-        } catch (const kernels::ModuleError& error) {
-            throw DeviceError(fmt::format("device emulated: {}", error.what()));
-        }
+        return std::make_unique<EmulatedDevice>(emulated_kernels(emulation));
     }
     if (name == "xrt") {
         throw DeviceError("device xrt: this build has no XRT support; the device it has is: emulated");

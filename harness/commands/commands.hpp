@@ -18,5 +18,6 @@ ExitCode run(const GateOptions& options, const std::string& invocation);
 ExitCode run(const WhatIfOptions& options, const std::string& invocation);
 ExitCode run(const ExplainOptions& options, const std::string& invocation);
 ExitCode run(const BisectOptions& options, const std::string& invocation);
+ExitCode run(const SelfCheckOptions& options, const std::string& invocation);
 
 }  // namespace harness

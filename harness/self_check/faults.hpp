@@ -1,126 +1,88 @@
-// Planted faults: decorators at seams that production already has. Production code has no hook for them.
+// The library of planted faults: what a broken kernel, device, host or data set does, as decorators at seams
+// that production already has. Production code has no hook for them.
 //
-// A fault is put around a healthy design; the experiment must then fail. Device faults edit launches on their
-// way to the device or what comes back from it; path faults edit the layer that a path is prepared with or
-// what it pushes.
+// A fault is planted at one place at a time (an op, or a fused step, or the whole attention), on one ground,
+// around one healthy design. The check that is its own must then fire, wherever the fault is visible.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "datasets/path.hpp"
+#include "harness/gate.hpp"
+#include "harness/judge.hpp"
+#include "harness/self_check/ground.hpp"
+#include "npu_impl/design.hpp"
 #include "npu_impl/device.hpp"
 
 namespace harness {
 
-// Forwards everything to another device; tests override what they break.
-class DeviceDecorator : public npu_impl::Device {
-public:
-    explicit DeviceDecorator(npu_impl::Device& inner) : inner_(inner) {}
+enum class Seam : std::uint8_t {
+    layer,    // the weights and inputs that a path is prepared with
+    source,   // what it reads
+    launch,   // what the device is asked to do
+    kernels,  // the functions of a core
+    device,   // transfers, launches that run
+    output,   // the tiles that come back
+    sink,     // what is pushed to the judge
+    path,     // another path in its place
+    golden,   // the golden, or the recording that it is held to
+};
+std::string_view name(Seam seam);
 
-    [[nodiscard]] std::string_view name() const override { return inner_.name(); }
-    [[nodiscard]] int cores() const override { return inner_.cores(); }
-    [[nodiscard]] datasets::Emulation emulation() const override { return inner_.emulation(); }
-    npu_impl::Buffer allocate(std::int64_t bytes) override { return inner_.allocate(bytes); }
-    void release(npu_impl::Buffer buffer) override { inner_.release(buffer); }
-    std::span<std::byte> map(npu_impl::Buffer buffer) override { return inner_.map(buffer); }
-    void sync(npu_impl::Buffer buffer, npu_impl::Direction direction, std::int64_t offset,
-              std::int64_t bytes) override {
-        inner_.sync(buffer, direction, offset, bytes);
-    }
-    void submit(std::span<const npu_impl::Launch> launches) override { inner_.submit(launches); }
-    void wait() override { inner_.wait(); }
-    [[nodiscard]] npu_impl::Counters counters() const override { return inner_.counters(); }
-
-private:
-    npu_impl::Device& inner_;
+// What is judged.
+enum class Court : std::uint8_t {
+    layer,    // run_case (run_end for `encoder`) on the place
+    golden,   // certify, with the golden of the edited layer
+    encoder,  // run_encoder on a small encoder, placed as the place says
 };
 
-// Edits every launch before the device sees it.
-class EditedLaunches final : public DeviceDecorator {
-public:
-    using Edit = std::function<void(npu_impl::Launch&)>;
-
-    EditedLaunches(npu_impl::Device& inner, Edit edit) : DeviceDecorator(inner), edit_(std::move(edit)) {}
-
-    void submit(std::span<const npu_impl::Launch> launches) override;
-
-private:
-    Edit edit_;
+// Where a fault is planted.
+struct Scene {
+    const npu_impl::Design& design;
+    const Ground& ground;
+    datasets::OpRange place;
+    datasets::Emulation emulation = datasets::Emulation::fast;
 };
 
-// Edits the output tiles of chosen jobs after they have come back to the host.
-class EditedOutputs final : public DeviceDecorator {
-public:
-    // `tile`: the job's output in host memory, 64 rows `stride` bytes apart; `previous`: the same bytes as
-    // they last came back, or as they are where they never did.
-    struct Output {
-        const npu_impl::Job& job;
-        const npu_impl::Region& region;
-        kernels::Store store;
-        std::byte* tile;
-        const std::byte* previous;
-    };
-    using Edit = std::function<void(const Output&)>;
-
-    EditedOutputs(npu_impl::Device& inner, Edit edit) : DeviceDecorator(inner), edit_(std::move(edit)) {}
-
-    void submit(std::span<const npu_impl::Launch> launches) override;
-    void sync(npu_impl::Buffer buffer, npu_impl::Direction direction, std::int64_t offset,
-              std::int64_t bytes) override;
-
-private:
-    Edit edit_;
-    std::vector<npu_impl::Launch> last_;
-    std::vector<std::pair<int, std::vector<std::byte>>> previous_;  // by buffer
+// What to put around, or in the place of, healthy parts. Null: nothing there.
+struct Plant {
+    std::function<std::unique_ptr<npu_impl::Device>(npu_impl::Device&)> device{};
+    std::function<void(kernels::KernelTable&)> kernels{};
+    std::function<std::unique_ptr<datasets::Path>(datasets::Path&, const Ground&)> path{};
+    std::function<void(datasets::LayerCase&)> judged{};  // the case that golden and judge are given
+    std::function<void(datasets::LayerCase&)> golden{};  // of Court::golden: what the golden computes
 };
 
-// Transposes the first 64 x 64 tile of the values that a launch reads, for just that launch.
-class TransposedValues final : public DeviceDecorator {
-public:
-    using DeviceDecorator::DeviceDecorator;
-
-    void submit(std::span<const npu_impl::Launch> launches) override;
-
-private:
-    void transpose(npu_impl::Buffer buffer, const npu_impl::Region& region);
-};
-
-// Prepares another path with an edited copy of the layer, and pushes through an edited sink.
-class FaultyPath final : public datasets::Path {
-public:
-    using EditLayer = std::function<void(datasets::LayerCase&)>;
-    // Gives the sink that the inner path pushes to instead of `sink`.
-    using EditSink = std::function<std::unique_ptr<datasets::Sink>(datasets::Sink& sink)>;
-
-    FaultyPath(datasets::Path& inner, EditLayer edit_layer, EditSink edit_sink);
-
-    [[nodiscard]] std::string_view name() const override { return inner_.name(); }
-    [[nodiscard]] std::span<const datasets::OpRange> steps() const override { return inner_.steps(); }
-    [[nodiscard]] bool emits(datasets::Op op) const override { return inner_.emits(op); }
-    [[nodiscard]] datasets::Arithmetic arithmetic(datasets::Op op) const override {
-        return inner_.arithmetic(op);
-    }
-    std::unique_ptr<datasets::PreparedLayer> prepare(const datasets::LayerCase& layer) override;
-
-private:
-    datasets::Path& inner_;
-    EditLayer edit_layer_;
-    EditSink edit_sink_;
-};
-
-// A fault by name. Exactly one of the two is set: what to put around the device, or around the path.
 struct Fault {
     std::string name;
-    std::string seam;  // "launch", "output", "operand", "layer" or "sink"
-    std::function<std::unique_ptr<npu_impl::Device>(npu_impl::Device&)> device;
-    std::function<std::unique_ptr<datasets::Path>(datasets::Path&)> path;
+    std::string says;  // one sentence
+    Seam seam{};
+    Quantity own{};                         // the check that must fire
+    std::vector<datasets::OpRange> places;  // each planted and judged by itself
+    Plant plant;
+    Input input = Input::isolated;  // the run in which its own check sees it
+    Court court = Court::layer;
+    std::string needs{};                          // what design and data must have, in words; empty: nothing
+    std::function<bool(const Scene&)> visible{};  // the same, as a rule; null: always
+    std::string equivalent{};  // why no check can or should see it: then none may fire. Empty: visible
 };
 
-// Every planted fault, with fresh state.
+// Every planted fault. Each call gives fresh ones, but state lives in what a plant makes, not in the fault.
 std::vector<Fault> planted_faults();
+
+// By seam; planted_faults is all of them.
+std::vector<Fault> weight_faults();
+std::vector<Fault> stream_faults();
+std::vector<Fault> launch_faults();
+std::vector<Fault> kernel_faults();
+std::vector<Fault> device_faults();
+std::vector<Fault> output_faults();
+std::vector<Fault> chain_faults();
+
+// Single ops as places.
+std::vector<datasets::OpRange> each_of(std::initializer_list<datasets::Op> ops);
 
 }  // namespace harness
