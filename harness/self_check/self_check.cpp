@@ -67,14 +67,14 @@ void plan_fault(std::vector<PlannedTrial>& out, const Fault& fault, const SelfCh
         for (const auto& ground : request.grounds) {
             std::set<std::string> seen;
             for (const npu_impl::Design& design : request.designs) {
-                const bool any_design = fault.court == Court::golden || fault.seam == Seam::golden;
+                const bool any_design = fault.court != Court::layer || fault.seam == Seam::golden;
                 if (!in_reach(fault, {design, *ground, place, request.emulation}) ||
                     !seen.insert(any_design ? "" : signature(design, place)).second) {
                     continue;
                 }
                 out.push_back({&fault, ground.get(), &design, place, request.emulation});
             }
-            if (fault.court == Court::encoder && ground != nullptr) {
+            if (fault.court == Court::encoder) {
                 break;
             }
         }

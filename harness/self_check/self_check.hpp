@@ -18,9 +18,9 @@ struct SelfCheckRequest {
     std::vector<npu_impl::Design> designs;
     std::vector<Fault> faults = planted_faults();
     datasets::Emulation emulation = datasets::Emulation::fast;  // of the faulty devices
-    std::string only_fault{};           // empty: all, and the healthy variants
-    std::optional<Quantity> without{};  // the findings of this check are ignored
-    bool every_composition = false;     // as healthy variants
+    std::string only_fault{};                                   // empty: all, and the healthy variants
+    std::optional<Quantity> without{};                          // the findings of this check are ignored
+    bool every_composition = false;                             // as healthy variants
     bool variants = true;
 };
 

@@ -23,8 +23,8 @@ struct Variant {
 std::vector<Variant> healthy_variants(bool every_composition);
 
 // All findings on `ground`: every op that the variant's design puts out, isolated and chained, and the end.
-// The headline is left out where every op lies within its derived bound: a match is the users' criterion, which
-// an honest declaration may miss.
+// The headline is left out where every op lies within its derived bound: a match is the users' criterion,
+// which an honest declaration may miss.
 std::vector<Finding> findings_of(const Variant& variant, const Ground& ground);
 
 }  // namespace harness
