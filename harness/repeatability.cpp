@@ -65,7 +65,7 @@ Repeatability check_repeatability(datasets::PreparedLayer& prepared, const datas
                                   std::int64_t context, datasets::Work work, const BitSink& first) {
     const ReversedSource reversed(upstream, context);
     BitSink last(nullptr);
-    datasets::NullSink between;
+    BitSink between(nullptr);  // wants every op, so that B comes back to the host as A does
     Repeatability out;
     try {
         prepared.compute(work, reversed, between);

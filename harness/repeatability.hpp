@@ -47,8 +47,9 @@ struct Repeatability {
     std::string guard_violation;  // of B or of the second A, which ended there; empty: guards intact
 };
 
-// `first` saw A. Computes B (every upstream tensor with its rows in reverse order) and A once more, and
-// compares, unless either writes where it must not. `upstream` serves what `work` reads from before its
+// `first` saw A. Computes B (every upstream tensor with its rows in reverse order), fetched as A was, so that
+// what a fetch left behind cannot pass for A, and A once more, and compares, unless either writes where it
+// must not. `upstream` serves what `work` reads from before its
 // range; `context` is its number of rows.
 Repeatability check_repeatability(datasets::PreparedLayer& prepared, const datasets::Source& upstream,
                                   std::int64_t context, datasets::Work work, const BitSink& first);

@@ -61,22 +61,32 @@ bool in_reach(const Fault& fault, const Scene& scene) {
     return within_reach(scene.design, scene.ground, scene.place) && (!fault.visible || fault.visible(scene));
 }
 
-// Adds the trials of one fault. A court other than the layer's does not depend on ground, design, or both.
-void plan_fault(std::vector<PlannedTrial>& out, const Fault& fault, const SelfCheckRequest& request) {
-    for (const OpRange place : fault.places) {
-        for (const auto& ground : request.grounds) {
-            std::set<std::string> seen;
-            for (const npu_impl::Design& design : request.designs) {
-                const bool any_design = fault.court != Court::layer || fault.seam == Seam::golden;
-                if (!in_reach(fault, {design, *ground, place, request.emulation}) ||
-                    !seen.insert(any_design ? "" : signature(design, place)).second) {
-                    continue;
-                }
-                out.push_back({&fault, ground.get(), &design, place, request.emulation});
+// Adds the trials of one fault on one ground. A court other than the layer's does not depend on the design.
+void plan_on(std::vector<PlannedTrial>& out, const Fault& fault, const Ground& ground,
+             const SelfCheckRequest& request) {
+    std::set<std::pair<std::string, std::string>> seen;  // by place and signature
+    const bool long_context = ground.layer.shape.context > SelfCheckRequest::every_place_up_to;
+    for (const npu_impl::Design& design : request.designs) {
+        for (const OpRange place : fault.places) {
+            const bool any_design = fault.court != Court::layer || fault.seam == Seam::golden;
+            if (!in_reach(fault, {design, ground, place, request.emulation}) ||
+                !seen.insert({name_of(place), any_design ? "" : signature(design, place)}).second) {
+                continue;
             }
-            if (fault.court == Court::encoder) {
+            out.push_back({&fault, &ground, &design, place, request.emulation});
+            if (long_context) {
                 break;
             }
+        }
+    }
+}
+
+// What is judged on an encoder of its own does not depend on the ground.
+void plan_fault(std::vector<PlannedTrial>& out, const Fault& fault, const SelfCheckRequest& request) {
+    for (const auto& ground : request.grounds) {
+        plan_on(out, fault, *ground, request);
+        if (fault.court == Court::encoder) {
+            break;
         }
     }
 }

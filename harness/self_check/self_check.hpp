@@ -22,6 +22,9 @@ struct SelfCheckRequest {
     std::optional<Quantity> without{};                          // the findings of this check are ignored
     bool every_composition = false;                             // as healthy variants
     bool variants = true;
+
+    // Longer contexts take each fault at the first of its places that a design has, not at every one.
+    static constexpr std::int64_t every_place_up_to = 500;
 };
 
 // One fault at one place of one ground in one design.
