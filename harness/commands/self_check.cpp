@@ -45,6 +45,10 @@ SelfCheckRequest request_of(const SelfCheckOptions& options) {
         for (const std::int64_t context : contexts) {
             request.grounds.push_back(synthetic_ground(seed, context, 0));
             request.grounds.push_back(synthetic_ground(seed, context, 4));
+            for (const float sharpness : {0.25F, 2.0F}) {
+                request.grounds.push_back(synthetic_ground(seed, context, 4, sharpness));
+            }
+            request.grounds.push_back(synthetic_ground(seed, context, 0, 4));
             if (context <= 1500 || context == 3001) {
                 request.grounds.push_back(encoder_ground(seed, context));
             }
@@ -115,6 +119,18 @@ void print_matrix(const SelfCheckResult& result) {
             fmt::print("{:>6}", check == row.own && !row.equivalent ? "*" + count : count);
         }
         fmt::print("{}\n", row.equivalent ? "  equivalent" : "");
+    }
+}
+
+void print_grounds(const SelfCheckRequest& request) {
+    fmt::print("grounds, and what of their attention decides what can be seen on them\n");
+    for (const auto& ground : request.grounds) {
+        const Traits& t = ground->traits;
+        fmt::print(
+            "  {}: logits to {:.1f}, {:.1f} deep in a row, growing by {:.1f} behind the first tile, {:.0f} "
+            "effective keys, shares of last key {:.2g}, last tile {:.2g}, padding {:.2g}\n",
+            ground->name, t.largest_logit, t.deepest_row, t.latest_growth, t.effective_keys, t.last_key_share,
+            t.last_tile_share, t.padding_share);
     }
 }
 
@@ -195,6 +211,8 @@ ExitCode run(const SelfCheckOptions& options, const std::string&) {
         write_atomically(options.json, to_json(result));
     }
     if (!options.common.quiet) {
+        print_grounds(request);
+        fmt::print("\n");
         print_matrix(result);
         print_equivalents(request.faults);
         print_variants(result);

@@ -49,6 +49,7 @@ CaseResult run_trial(const datasets::LayerCase& layer, const Ground& ground, con
     reference::GoldenPath golden;
     Selection selection;
     selection.inputs = trial.inputs;
+    selection.ops = trial.judged;
     selection.repetitions = 1;
     selection.row_seed = trial.row_seed;
     const auto quiet = [](std::string_view) {};

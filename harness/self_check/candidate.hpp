@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <set>
+#include <vector>
 
 #include "harness/experiment.hpp"
 #include "harness/self_check/faults.hpp"
@@ -34,6 +36,7 @@ bool within_reach(const npu_impl::Design& design, const Ground& ground, datasets
 struct Trial {
     datasets::OpRange place{};
     std::vector<Input> inputs{Input::isolated};
+    std::set<datasets::Op> judged{};  // empty: all
     std::uint64_t row_seed = 1;
 };
 CaseResult run_trial(const datasets::LayerCase& layer, const Ground& ground, const npu_impl::Design& design,

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -67,6 +68,7 @@ struct Fault {
     Court court = Court::layer;
     std::string needs{};                          // what design and data must have, in words; empty: nothing
     std::function<bool(const Scene&)> visible{};  // the same, as a rule; null: always
+    std::set<datasets::Op> judged{};              // of the place; empty: all of it
     std::string equivalent{};  // why no check can or should see it: then none may fire. Empty: visible
 };
 

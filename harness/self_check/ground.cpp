@@ -145,20 +145,29 @@ Traits traits_of(const LayerCase& layer) {
     return out;
 }
 
-std::shared_ptr<const Ground> synthetic_ground(std::uint64_t seed, std::int64_t context, int layer) {
+std::shared_ptr<const Ground> synthetic_ground(std::uint64_t seed, std::int64_t context, int layer,
+                                               float sharpness) {
     datasets::SyntheticModel model;
     model.seed = seed;
     model.shape = {context, 4};
     model.layers = 6;
     const auto layer_of = [&](const datasets::SyntheticModel& of, int number) {
         const std::vector<float> stream = datasets::synthetic_embedding(of);
-        LayerCase out = reference::make_case(datasets::synthetic_block(of, number), of.shape, stream,
-                                             fmt::format("seed-{}", of.seed), number);
+        datasets::BlockWeights weights = datasets::synthetic_block(of, number);
+        for (auto* values : {&weights.attention.query.weight, &weights.attention.query.bias}) {
+            std::ranges::for_each(*values, [sharpness](float& value) { value *= sharpness; });
+        }
+        LayerCase out =
+            reference::make_case(weights, of.shape, stream, fmt::format("seed-{}", of.seed), number);
         out.stream = stream;
         return out;
     };
     Ground ground;
     ground.name = fmt::format("hard {} T={} layer {}", seed, context, layer);
+    if (sharpness != 1) {
+        ground.name += fmt::format(", logits x {}", sharpness);
+        ground.last_resort = true;
+    }
     ground.arguments = fmt::format("--seed {} --context {}", seed, context);
     ground.layer = layer_of(model, layer);
     ground.end = datasets::EndCase{model.shape, datasets::synthetic_final_norm(model)};

@@ -32,6 +32,7 @@ struct Ground {
     std::optional<datasets::EndCase> end;
     std::vector<float> block;  // [time, width]: what the end reads
     Traits traits;
+    bool last_resort = false;  // only for faults that no other ground shows
 
     // The case to judge `ops` on: the smallest that holds them.
     [[nodiscard]] const datasets::LayerCase& case_for(datasets::OpRange ops) const;
@@ -41,7 +42,9 @@ Traits traits_of(const datasets::LayerCase& layer);
 
 // Four heads of the synthetic model, rotated so that layer 0 has the positional heads (diagonal, previous,
 // next, content) and layer 4 the others (broad, sinks, all negative, hot).
-std::shared_ptr<const Ground> synthetic_ground(std::uint64_t seed, std::int64_t context, int layer);
+// `sharpness` scales the queries, hence the logits; other than 1 it makes a ground of last resort.
+std::shared_ptr<const Ground> synthetic_ground(std::uint64_t seed, std::int64_t context, int layer,
+                                               float sharpness = 1);
 
 // One layer of a recording of an encoder with random weights over generated speech, made by the recorder
 // itself: the stand-in for a checkpoint.

@@ -183,8 +183,7 @@ std::vector<Fault> rounding_faults() {
     };
     out.push_back(kernel_fault(
         "rounding_mode_not_set", "a norm stores in another rounding mode than declared",
-        Quantity::store_direction, norms,
-        [floored](KernelTable& table) {
+        Quantity::store_direction, norms, [floored](KernelTable& table) {
             table.layer_norm = [floored, inner = table.layer_norm](
                                    const float* x, const std::uint16_t* gain, const std::uint16_t* bias,
                                    int rows, int columns, Store store, std::uint16_t* to) {
@@ -192,13 +191,14 @@ std::vector<Fault> rounding_faults() {
             };
         }));
     // The polynomial's own error hides the direction of some stores, the bound does not.
-    out.push_back(kernel_fault("gelu_rounding_mode_not_set",
-                               "GELU stores in another rounding mode than declared", Quantity::bound,
-                               each_of({Op::gelu}), [floored](KernelTable& table) {
-                                   table.gelu = [floored, inner = table.gelu](
-                                                    const float* x, int count, Store store,
-                                                    std::uint16_t* to) { inner(x, count, floored(store), to); };
-                               }));
+    out.push_back(
+        kernel_fault("gelu_rounding_mode_not_set", "GELU stores in another rounding mode than declared",
+                     Quantity::bound, each_of({Op::gelu}), [floored](KernelTable& table) {
+                         table.gelu = [floored, inner = table.gelu](const float* x, int count, Store store,
+                                                                    std::uint16_t* to) {
+                             inner(x, count, floored(store), to);
+                         };
+                     }));
     restrict(out.back(), "a GELU that is declared to round to nearest", [](const Scene& scene) {
         return scene.design.arithmetic_of(Op::gelu).store_rounding == datasets::Rounding::nearest_even;
     });

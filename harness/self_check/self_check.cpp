@@ -83,10 +83,13 @@ void plan_on(std::vector<PlannedTrial>& out, const Fault& fault, const Ground& g
 
 // What is judged on an encoder of its own does not depend on the ground.
 void plan_fault(std::vector<PlannedTrial>& out, const Fault& fault, const SelfCheckRequest& request) {
-    for (const auto& ground : request.grounds) {
-        plan_on(out, fault, *ground, request);
-        if (fault.court == Court::encoder) {
-            break;
+    const std::size_t before = out.size();
+    for (const bool last_resort : {false, true}) {
+        for (const auto& ground : request.grounds) {
+            const bool enough = out.size() > before && (last_resort || fault.court == Court::encoder);
+            if (ground->last_resort == last_resort && !enough) {
+                plan_on(out, fault, *ground, request);
+            }
         }
     }
 }
@@ -140,8 +143,8 @@ std::vector<Finding> try_layer(const PlannedTrial& trial) {
         fault.plant.judged(layer);
     }
     Candidate candidate(fault.plant, *trial.ground, *trial.design, trial.emulation);
-    return findings_of(
-        run_trial(layer, *trial.ground, *trial.design, candidate.path(), {trial.place, {fault.input}}));
+    return findings_of(run_trial(layer, *trial.ground, *trial.design, candidate.path(),
+                                 {trial.place, {fault.input}, fault.judged}));
 }
 
 // What a run found, or why it did not run.

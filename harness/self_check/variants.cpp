@@ -193,8 +193,9 @@ std::vector<Finding> findings_of(const Variant& variant, const Ground& ground) {
             if (variant.cut_recording) {
                 cut(layer);
             }
-            const CaseResult result = run_trial(layer, ground, variant.design, candidate.path(),
-                                                {place, {Input::isolated, Input::chained}, variant.row_seed});
+            const CaseResult result =
+                run_trial(layer, ground, variant.design, candidate.path(),
+                          {place, {Input::isolated, Input::chained}, {}, variant.row_seed});
             std::vector<Finding> found = findings_of(result);
             if (std::ranges::all_of(found, only_the_criterion)) {
                 found.clear();

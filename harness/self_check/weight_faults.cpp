@@ -91,7 +91,7 @@ Fault key_bias(std::string name, std::string says, std::vector<datasets::OpRange
     fault.places = std::move(places);
     fault.equivalent = std::move(equivalent);
     fault.plant = plant([](LayerCase& layer) {
-        layer.weights.attention.key.bias.assign(static_cast<std::size_t>(layer.shape.width()), 0.5F);
+        layer.weights.attention.key.bias.assign(static_cast<std::size_t>(layer.shape.width()), 0.125F);
     });
     return fault;
 }
@@ -109,6 +109,12 @@ std::vector<Fault> bias_faults() {
         [](Linear& linear, LayerCase&) { std::ranges::rotate(linear.bias, linear.bias.begin() + 1); }));
     out.push_back(key_bias("key_bias_added", "a bias is added to k, which has none in Whisper",
                            each_of({Op::key}), ""));
+    out.push_back(
+        key_bias("key_bias_at_the_output", "a bias is added to k, and only the output is looked at",
+                 {datasets::attention_ops},
+                 "q.b is added to all scores of a row alike, and a softmax does not change by that"));
+    out.back().input = Input::chained;
+    out.back().judged = {Op::output};
     return out;
 }
 
