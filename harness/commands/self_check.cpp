@@ -43,12 +43,13 @@ SelfCheckRequest request_of(const SelfCheckOptions& options) {
     }
     for (const std::uint64_t seed : generated ? seeds : std::vector<std::uint64_t>{}) {
         for (const std::int64_t context : contexts) {
-            request.grounds.push_back(synthetic_ground(seed, context, 0));
-            request.grounds.push_back(synthetic_ground(seed, context, 4));
-            for (const float sharpness : {0.25F, 2.0F}) {
-                request.grounds.push_back(synthetic_ground(seed, context, 4, sharpness));
+            for (const SyntheticGround& ground : {SyntheticGround{seed, context, 0},
+                                                  {seed, context, 4},
+                                                  {seed, context, 4, 4, 0.25F},
+                                                  {seed, context, 4, 4, 2},
+                                                  {seed, context, 0, 1, 2}}) {
+                request.grounds.push_back(synthetic_ground(ground));
             }
-            request.grounds.push_back(synthetic_ground(seed, context, 0, 4));
             if (context <= 1500 || context == 3001) {
                 request.grounds.push_back(encoder_ground(seed, context));
             }

@@ -19,10 +19,10 @@ using npu_impl::MatmulJob;
 constexpr std::int64_t side = kernels::tile;
 
 // What fills outputs and the guard behind them before a launch is no operand.
-bool ends_in_poison(std::span<const std::byte> sent) {
+bool ends_in_filling(std::span<const std::byte> sent) {
     std::uint16_t last = 0;
     std::memcpy(&last, sent.data() + sent.size() - sizeof last, sizeof last);
-    return last == npu_impl::poison_word;
+    return last == npu_impl::poison_word || last == npu_impl::guard_word;
 }
 
 }  // namespace
@@ -75,13 +75,14 @@ void EditedOutputs::sync(Buffer buffer, Direction direction, std::int64_t offset
             }
         }
     }
-    known->second = arrived;
+    // What else the image holds may be an edited tile of an earlier transfer.
+    std::copy_n(arrived.begin() + offset, bytes, known->second.begin() + offset);
 }
 
 void FaultyTransfers::sync(Buffer buffer, Direction direction, std::int64_t offset, std::int64_t bytes) {
     const bool sent = direction == Direction::to_device;
     const std::int64_t half = bytes / 8 * 4;
-    if (sent && ends_in_poison(map(buffer).subspan(0, static_cast<std::size_t>(offset + bytes)))) {
+    if (sent && ends_in_filling(map(buffer).subspan(0, static_cast<std::size_t>(offset + bytes)))) {
         DeviceDecorator::sync(buffer, direction, offset, bytes);
         return;
     }

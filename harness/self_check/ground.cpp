@@ -145,35 +145,34 @@ Traits traits_of(const LayerCase& layer) {
     return out;
 }
 
-std::shared_ptr<const Ground> synthetic_ground(std::uint64_t seed, std::int64_t context, int layer,
-                                               float sharpness) {
+std::shared_ptr<const Ground> synthetic_ground(const SyntheticGround& of) {
     datasets::SyntheticModel model;
-    model.seed = seed;
-    model.shape = {context, 4};
+    model.seed = of.seed;
+    model.shape = {of.context, of.heads};
     model.layers = 6;
-    const auto layer_of = [&](const datasets::SyntheticModel& of, int number) {
-        const std::vector<float> stream = datasets::synthetic_embedding(of);
-        datasets::BlockWeights weights = datasets::synthetic_block(of, number);
+    const auto layer_of = [&](const datasets::SyntheticModel& from, int number) {
+        const std::vector<float> stream = datasets::synthetic_embedding(from);
+        datasets::BlockWeights weights = datasets::synthetic_block(from, number);
         for (auto* values : {&weights.attention.query.weight, &weights.attention.query.bias}) {
-            std::ranges::for_each(*values, [sharpness](float& value) { value *= sharpness; });
+            std::ranges::for_each(*values, [&](float& value) { value *= of.sharpness; });
         }
         LayerCase out =
-            reference::make_case(weights, of.shape, stream, fmt::format("seed-{}", of.seed), number);
+            reference::make_case(weights, from.shape, stream, fmt::format("seed-{}", from.seed), number);
         out.stream = stream;
         return out;
     };
     Ground ground;
-    ground.name = fmt::format("hard {} T={} layer {}", seed, context, layer);
-    if (sharpness != 1) {
-        ground.name += fmt::format(", logits x {}", sharpness);
+    ground.name = fmt::format("hard {} T={} layer {}", of.seed, of.context, of.layer);
+    if (of.sharpness != 1 || of.heads != 4) {
+        ground.name += fmt::format(", {} heads, logits x {}", of.heads, of.sharpness);
         ground.last_resort = true;
     }
-    ground.arguments = fmt::format("--seed {} --context {}", seed, context);
-    ground.layer = layer_of(model, layer);
+    ground.arguments = fmt::format("--seed {} --context {}", of.seed, of.context);
+    ground.layer = layer_of(model, of.layer);
     ground.end = datasets::EndCase{model.shape, datasets::synthetic_final_norm(model)};
     ground.block = ground.layer.stream;
-    model.seed = seed + 1;
-    ground.other = layer_of(model, (layer + 1) % model.layers);
+    model.seed = of.seed + 1;
+    ground.other = layer_of(model, (of.layer + 1) % model.layers);
     return completed(std::move(ground));
 }
 

@@ -40,11 +40,18 @@ struct Ground {
 
 Traits traits_of(const datasets::LayerCase& layer);
 
-// Four heads of the synthetic model, rotated so that layer 0 has the positional heads (diagonal, previous,
+// Heads of the synthetic model, rotated so that of four layer 0 has the positional ones (diagonal, previous,
 // next, content) and layer 4 the others (broad, sinks, all negative, hot).
-// `sharpness` scales the queries, hence the logits; other than 1 it makes a ground of last resort.
-std::shared_ptr<const Ground> synthetic_ground(std::uint64_t seed, std::int64_t context, int layer,
-                                               float sharpness = 1);
+// `sharpness` scales the queries, hence the logits. What differs from four heads as they are is a ground of
+// last resort.
+struct SyntheticGround {
+    std::uint64_t seed = 0;
+    std::int64_t context = 250;
+    int layer = 0;
+    int heads = 4;
+    float sharpness = 1;
+};
+std::shared_ptr<const Ground> synthetic_ground(const SyntheticGround& of);
 
 // One layer of a recording of an encoder with random weights over generated speech, made by the recorder
 // itself: the stand-in for a checkpoint.

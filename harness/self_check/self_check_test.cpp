@@ -22,7 +22,7 @@ using testing::HasSubstr;
 const auto quiet = [](std::string_view) {};
 
 std::shared_ptr<const Ground> small_ground() {
-    static const auto ground = synthetic_ground(datasets::frozen_seed, 130, 4);
+    static const auto ground = synthetic_ground({datasets::frozen_seed, 130, 4});
     return ground;
 }
 
