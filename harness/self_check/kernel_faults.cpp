@@ -131,18 +131,21 @@ std::vector<Fault> product_faults() {
     return out;
 }
 
+const std::string softmax_needed = "a step with the softmax's kernels";
+
 Fault softmax_fault(std::string name, std::string says, SoftmaxFlaw flaw) {
     Fault fault = kernel_fault(std::move(name), std::move(says), Quantity::bound, softmaxes,
                                [flaw](KernelTable& table) { replace_softmax(table, flaw); });
-    restrict(fault, "", has_softmax);
+    restrict(fault, softmax_needed, has_softmax);
     return fault;
 }
 
 std::vector<Fault> softmax_faults() {
     std::vector<Fault> out;
-    const auto add = [&](std::string name, std::string says, SoftmaxFlaw flaw, std::string needs, Rule seen) {
+    const auto add = [&](std::string name, std::string says, SoftmaxFlaw flaw, const std::string& needs,
+                         Rule seen) {
         out.push_back(softmax_fault(std::move(name), std::move(says), flaw));
-        restrict(out.back(), std::move(needs), both(has_softmax, std::move(seen)));
+        restrict(out.back(), needs.empty() ? softmax_needed : needs, both(has_softmax, std::move(seen)));
     };
     add("softmax_without_max", "exp of the scores as they are", SoftmaxFlaw::no_max, "a logit over 89",
         [](const Scene& scene) { return scene.ground.traits.largest_logit > 89; });
