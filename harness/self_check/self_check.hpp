@@ -41,7 +41,7 @@ struct TrialResult {
     std::string error{};  // why it could not run; empty: it ran
 
     [[nodiscard]] bool fired(Quantity check) const;
-    // Visible: its own check fired. Equivalent: nothing did.
+    // Visible: its own check fired. Equivalent: nothing did that spares the healthy design.
     [[nodiscard]] bool as_due() const;
 };
 
