@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "harness/norm_bound.hpp"
+#include "harness/softmax_error.hpp"
 #include "reference/blas.hpp"
 
 namespace harness {
@@ -17,7 +18,6 @@ using datasets::Rows;
 // Half the spacing of bf16 denormals, the smallest that leaves a VMAC, and the underflow threshold of exp.
 constexpr double bf16_underflow = 0x1p-134;
 constexpr double vmac_underflow = 0x1p-126;
-constexpr double exp_underflow = -86.0;
 // hi + lo of a reciprocal leaves 2^-16 of it, plus three fp32 roundings.
 constexpr double split_reciprocal = 0x1p-15;
 // One VMAC, relative to the sum of the magnitudes that it and those before it have added.
@@ -80,9 +80,10 @@ double tile_sum_error(const Arithmetic& arithmetic, double terms) {
                                                              : unit + gamma(tiles) * (1 + unit);
 }
 
-// Of the difference of two numbers of such magnitudes: AIE2's adder aligns the smaller to the larger first.
-double adder_error(const Arithmetic& arithmetic, double magnitudes) {
-    return arithmetic.accumulation == datasets::Accumulation::vmac_f32 ? 0x1p-23 * magnitudes : 0.0;
+// Of the difference of two numbers, relative to the sum of their magnitudes: AIE2's adder aligns the smaller
+// to the larger first.
+double addition_error(const Arithmetic& arithmetic) {
+    return arithmetic.accumulation == datasets::Accumulation::vmac_f32 ? 0x1p-23 : 0.0;
 }
 
 double exp_argument_unit(const Arithmetic& arithmetic) {
@@ -90,18 +91,6 @@ double exp_argument_unit(const Arithmetic& arithmetic) {
     return arithmetic.exp_argument == datasets::DType::f32
                ? fp32_difference
                : fp32_difference + datasets::bf16_unit(arithmetic.exp_argument_rounding);
-}
-
-// An upper bound of e^x for x >= 0, cheap where x <= 1: the terms past x^2 / 2 sum to less than x^3 / 4.
-double exp_upper(double x) {
-    return x <= 1 ? 1 + x + x * x * (0.5 + 0.25 * x) : std::exp(x);
-}
-
-// The bound of element `i`, whose store rounds by `unit` what errs by `before`.
-void set_bound(Bounded& into, std::size_t i, double unit, double before) {
-    const double rounding = unit * std::abs(into.value[i]);
-    into.bound[i] = rounding + before;
-    into.store_dominates[i] = rounding > 16 * before ? 1 : 0;
 }
 
 // Integer powers of one base, computed once each.
@@ -123,8 +112,7 @@ private:
 
 // For each key tile: how often the running max of the row still grows in later tiles. A growth smaller than
 // `slack` may or may not be seen by the device, so it counts as well.
-template <typename T>
-void later_growths(std::span<const T> scores, int key_tile, double slack, std::vector<int>& growths) {
+void later_growths(std::span<const double> scores, int key_tile, double slack, std::vector<int>& growths) {
     const auto keys = static_cast<std::int64_t>(scores.size());
     if (key_tile <= 0) {
         growths.assign(1, 0);
@@ -176,19 +164,21 @@ void Bounds::product(Op op, Rows rows, const Arithmetic& arithmetic, Bounded& in
     // fp32 magnitudes may be short by their own rounding.
     const double spread =
         (product_error(arithmetic, terms) * (1 + unit + tiles) + tiles) * (1 + gamma(2 * terms));
+    into.store_unit = unit;
     for (std::size_t i = 0; i < into.value.size(); ++i) {
-        set_bound(into, i, unit, spread * static_cast<double>(magnitude[i]));
-        into.bound[i] += flushed;
+        into.bound[i] =
+            unit * std::abs(into.value[i]) + (spread * static_cast<double>(magnitude[i]) + flushed);
     }
 }
 
 void Bounds::activation(Rows rows, const Arithmetic& arithmetic, Bounded& into) const {
     reference_.rows(Op::gelu, rows, into.value, {});
     const double unit = store_unit(arithmetic);
+    into.store_unit = unit;
     for (std::size_t i = 0; i < into.value.size(); ++i) {
-        const double before =
-            arithmetic.function_error * std::max(std::abs(into.value[i]), arithmetic.function_floor);
-        set_bound(into, i, unit, (1 + unit) * before);
+        const double magnitude = std::abs(into.value[i]);
+        const double before = arithmetic.function_error * std::max(magnitude, arithmetic.function_floor);
+        into.bound[i] = unit * magnitude + (1 + unit) * before;
     }
 }
 
@@ -198,55 +188,99 @@ void Bounds::norm(Op op, Rows rows, const Arithmetic& arithmetic, Bounded& into)
     const double unit = store_unit(arithmetic);
     std::vector<float> x(into.value.size());
     operands_.rows(datasets::info(op).inputs.front(), rows, x);
+    into.store_unit = unit;
     std::vector<double> before(index(into.columns));
     for (std::int64_t row = 0; row < rows.count; ++row) {
         const std::size_t first = index(row * into.columns);
         norm_errors(std::span(x).subspan(first, before.size()), weights, arithmetic, before);
         for (std::size_t j = 0; j < before.size(); ++j) {
-            set_bound(into, first + j, unit, (1 + unit) * before[j]);
+            into.bound[first + j] = unit * std::abs(into.value[first + j]) + (1 + unit) * before[j];
         }
     }
 }
 
-void Bounds::probabilities(Rows rows, const Arithmetic& arithmetic, Bounded& into) const {
-    std::vector<float> scores(into.value.size());
-    operands_.rows(Op::scores, rows, scores);
-    const double unit = store_unit(arithmetic);
-    const double argument = exp_argument_unit(arithmetic);
-    const double tiles =
-        arithmetic.key_tile > 0 ? std::ceil(double(into.columns) / arithmetic.key_tile) : 1.0;
-    const auto key_tile = static_cast<std::size_t>(arithmetic.key_tile);
-    Powers powers(1 + arithmetic.exp_error);
-    std::vector<int> growths;
-    std::vector<double> spread(index(into.columns));
-    for (std::int64_t row = 0; row < rows.count; ++row) {
-        const std::span s(scores.data() + row * into.columns, index(into.columns));
-        const std::span p(into.value.data() + row * into.columns, index(into.columns));
-        later_growths<float>(s, arithmetic.key_tile, 0, growths);
-        const double top{*std::ranges::max_element(s)};
-        double total = 0;
-        double total_error = 0;
-        for (std::size_t j = 0; j < s.size(); ++j) {
-            const double d = double{s[j]} - top;
-            p[j] = std::exp(d);
-            const int growth = growths[arithmetic.key_tile > 0 ? j / key_tile : 0];
-            const double adder =
-                (1 + growth) * adder_error(arithmetic, std::abs(double{s[j]}) + std::abs(top));
-            const double single = (1 + arithmetic.exp_error) * exp_upper(-argument * d + adder) - 1;
-            spread[j] = d < exp_underflow ? std::max(1.0, single) : single;
-            const double rescaled = powers.of(growth);
-            total += p[j];
-            total_error += p[j] * ((1 + spread[j]) * rescaled - 1);
-        }
-        const double loss = total_error / total + running_sum_error(arithmetic, double(into.columns), tiles);
-        const double shared = (1 + split_reciprocal) * (1 + unit) / std::max(0.0, 1 - loss);
-        for (std::size_t j = 0; j < s.size(); ++j) {
-            p[j] /= total;
-            into.bound[index(row * into.columns) + j] =
-                p[j] * ((1 + spread[j]) * shared - 1) + underflow(arithmetic, 2);
+// One row of scores in fp64, cut into the key tiles of the device.
+class Bounds::ScoreRow {
+public:
+    ScoreRow(const Arithmetic& arithmetic, std::int64_t keys)
+        : arithmetic_(arithmetic),
+          powers_(1 + arithmetic.exp_error),
+          tile_(arithmetic.key_tile > 0 ? arithmetic.key_tile : keys),
+          weight(index(keys)),
+          relative(index(keys)) {}
+
+    // Fills `weight` and `relative`. `error` holds what is the same for the whole row, but `top`; a rescaling
+    // errs as the weight does (`rescales`), or only adds to what the caller makes of it.
+    void weigh(std::span<const double> scores, std::span<const double> norms, WeightError error,
+               bool rescales) {
+        later_growths(scores, arithmetic_.key_tile, 2 * error.score_error, growths_);
+        error.top = *std::ranges::max_element(scores);
+        for (std::int64_t tile = 0; tile < tiles(); ++tile) {
+            const int growth = growths_[index(tile)];
+            const auto [first, count] = extent(tile);
+            error.factor = powers_.of(rescales ? 1 + growth : 1);
+            error.addition = (1 + growth) * addition_error(arithmetic_);
+            weigh_keys(scores.subspan(first, count), norms.empty() ? norms : norms.subspan(first, count),
+                       error, std::span(weight).subspan(first, count),
+                       std::span(relative).subspan(first, count));
         }
     }
-    std::ranges::fill(into.store_dominates, std::uint8_t{0});
+
+    [[nodiscard]] std::int64_t tiles() const {
+        return (static_cast<std::int64_t>(weight.size()) + tile_ - 1) / tile_;
+    }
+    // First key and number of keys.
+    [[nodiscard]] std::pair<std::size_t, std::size_t> extent(std::int64_t tile) const {
+        const std::size_t first = index(tile * tile_);
+        return {first, std::min(index(tile_), weight.size() - first)};
+    }
+    // What the rescalings behind a tile make of its share of the running sum.
+    [[nodiscard]] double rescaled(std::int64_t tile) { return powers_.of(growths_[index(tile)]); }
+
+private:
+    const Arithmetic& arithmetic_;
+    Powers powers_;
+    std::int64_t tile_;
+    std::vector<int> growths_;
+
+public:
+    std::vector<double> weight;
+    std::vector<double> relative;
+};
+
+void Bounds::probabilities(Rows rows, const Arithmetic& arithmetic, Bounded& into) const {
+    std::vector<float> narrow(into.value.size());
+    operands_.rows(Op::scores, rows, narrow);
+    std::ranges::copy(narrow, into.value.begin());
+    const double unit = store_unit(arithmetic);
+    WeightError error;
+    error.argument = exp_argument_unit(arithmetic);
+    ScoreRow keys(arithmetic, into.columns);
+    const double summing = running_sum_error(arithmetic, double(into.columns), double(keys.tiles()));
+    const double flushed = underflow(arithmetic, 2);
+    for (std::int64_t row = 0; row < rows.count; ++row) {
+        const std::span p = std::span(into.value).subspan(index(row * into.columns), index(into.columns));
+        const std::span bound = std::span(into.bound).subspan(index(row * into.columns), index(into.columns));
+        keys.weigh(p, {}, error, false);
+        double total = 0;
+        double total_error = 0;
+        for (std::int64_t tile = 0; tile < keys.tiles(); ++tile) {
+            const double rescaled = keys.rescaled(tile);
+            const auto [first, count] = keys.extent(tile);
+            for (std::size_t j = first; j < first + count; ++j) {
+                total += keys.weight[j];
+                total_error += keys.weight[j] * ((1 + keys.relative[j]) * rescaled - 1);
+            }
+        }
+        const double loss = total_error / total + summing;
+        const double shared = (1 + split_reciprocal) * (1 + unit) / std::max(0.0, 1 - loss);
+        const double share = 1 / total;
+        for (std::size_t j = 0; j < p.size(); ++j) {
+            p[j] = keys.weight[j] * share;
+            bound[j] = p[j] * ((1 + keys.relative[j]) * shared - 1) + flushed;
+        }
+    }
+    into.store_unit = 0;
 }
 
 // Per row of a fused block: probabilities, and probabilities times their relative error, dense [rows, keys].
@@ -266,40 +300,30 @@ Bounds::FusedWeights Bounds::fused_weights(Rows rows, const Arithmetic& arithmet
     const std::vector<double> query_norms = row_norms(query.data(), rows.count);
     const std::vector<double>& norms = key_norms(rows.head);
     const double longest_key = *std::ranges::max_element(norms);
-    const double tiles = std::ceil(double(keys) / arithmetic.key_tile);
-    const double accumulation = running_context_error(arithmetic, double(keys), tiles);
-    const double argument = exp_argument_unit(arithmetic);
-    Powers powers(1 + arithmetic.exp_error);
-    std::vector<int> growths;
+    ScoreRow row_keys(arithmetic, keys);
+    const double accumulation = running_context_error(arithmetic, double(keys), double(row_keys.tiles()));
     for (std::int64_t row = 0; row < rows.count; ++row) {
-        const std::span p(out.probabilities.data() + row * keys, index(keys));
+        const std::span p = std::span(out.probabilities).subspan(index(row * keys), index(keys));
+        const std::span errors = std::span(out.errors).subspan(index(row * keys), index(keys));
         // Error of a score per unit of key norm: 64 products and the exact scale 1/8.
-        const double per_norm = product_error(arithmetic, datasets::head_width) * query_norms[index(row)] / 8;
-        const double score_error = per_norm * longest_key;
-        later_growths<double>(p, arithmetic.key_tile, 2 * score_error, growths);
-        const double top = *std::ranges::max_element(p);
+        WeightError error;
+        error.argument = exp_argument_unit(arithmetic);
+        error.per_norm = product_error(arithmetic, datasets::head_width) * query_norms[index(row)] / 8;
+        error.score_error = error.per_norm * longest_key;
+        row_keys.weigh(p, norms, error, true);
         double total = 0;
         double loss = 0;
-        for (std::int64_t j = 0; j < keys; ++j) {
-            const double d = p[index(j)] - top;
-            const int growth = growths[index(j / arithmetic.key_tile)];
-            const double adder =
-                (1 + growth) * adder_error(arithmetic, std::abs(p[index(j)]) + std::abs(top));
-            const double shift = per_norm * norms[index(j)] + adder;
-            const double single =
-                powers.of(1 + growth) * exp_upper(argument * (-d + shift + score_error) + shift) - 1;
-            const double weight = std::exp(d);
-            const double relative = d < exp_underflow ? std::max(1.0, single) : single;
-            const double error = weight * (relative + accumulation * (1 + relative));
-            p[index(j)] = weight;
-            out.errors[index(row * keys + j)] = static_cast<float>(error);
-            total += weight;
-            loss += error;
+        for (std::size_t j = 0; j < p.size(); ++j) {
+            const double relative = row_keys.relative[j];
+            row_keys.relative[j] = row_keys.weight[j] * (relative + accumulation * (1 + relative));
+            total += row_keys.weight[j];
+            loss += row_keys.relative[j];
         }
         out.loss[index(row)] = loss / total;
-        for (std::int64_t j = 0; j < keys; ++j) {
-            p[index(j)] /= total;
-            out.errors[index(row * keys + j)] /= static_cast<float>(total);
+        const double share = 1 / total;
+        for (std::size_t j = 0; j < p.size(); ++j) {
+            p[j] = row_keys.weight[j] * share;
+            errors[j] = static_cast<float>(row_keys.relative[j] * share);
         }
     }
     return out;
@@ -328,8 +352,8 @@ void Bounds::fused_context(Rows rows, const Arithmetic& arithmetic, Bounded& int
         const double weighted =
             widen * (static_cast<double>(spread[i]) + magnitude * loss) / std::max(0.0, 1 - loss);
         into.bound[i] = weighted * (1 + unit) + unit * magnitude + flushed;
-        into.store_dominates[i] = 0;
     }
+    into.store_unit = 0;
 }
 
 const std::vector<double>& Bounds::key_norms(int head) const {
@@ -377,7 +401,6 @@ void Bounds::of(Op op, Rows rows, const Arithmetic& arithmetic, bool fused, Boun
     const std::size_t elements = index(into.rows * into.columns);
     into.value.resize(elements);
     into.bound.resize(elements);
-    into.store_dominates.resize(elements);
     if (fused) {
         return fused_context(rows, arithmetic, into);
     }

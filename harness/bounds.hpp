@@ -28,6 +28,7 @@
 //   norms     |c - r| <= u_s |r| + (1 + u_s) times the bound before the store (norm_bound.hpp)
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -44,9 +45,14 @@ struct Bounded {
     std::int64_t columns = 0;
     std::vector<double> value;
     std::vector<double> bound;
-    // 1 where the rounding of the store dominates the bound, so that the sign of the error tells its
-    // direction.
-    std::vector<std::uint8_t> store_dominates;
+    // Of the store, where its rounding can be told from the sign of an error; 0 where other errors mix in.
+    double store_unit = 0;
+
+    // The rounding of the store dominates the bound of this element: its error tells the direction.
+    [[nodiscard]] bool store_dominates(std::size_t element) const {
+        const double rounding = store_unit * std::abs(value[element]);
+        return rounding > 0 && rounding > 16 * (bound[element] - rounding);
+    }
 };
 
 // Relative error of a sum of `roundings` fp32 additions.
@@ -88,6 +94,7 @@ private:
     void norm(datasets::Op op, datasets::Rows rows, const datasets::Arithmetic& arithmetic,
               Bounded& into) const;
 
+    class ScoreRow;
     struct FusedWeights;
     [[nodiscard]] FusedWeights fused_weights(datasets::Rows rows,
                                              const datasets::Arithmetic& arithmetic) const;

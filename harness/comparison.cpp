@@ -76,7 +76,7 @@ void Comparison::add_row(Block& block, datasets::Rows rows, std::int64_t row, st
         } else {
             block.rho = std::max(block.rho, error / bound);
         }
-        if (expected.store_dominates[offset + c] != 0 && value != reference) {
+        if (value != reference && expected.store_dominates(offset + c)) {
             ++block.rounded;
             block.lowered += value < reference ? 1 : 0;
             block.shrunk += std::abs(value) < std::abs(reference) ? 1 : 0;

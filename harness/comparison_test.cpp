@@ -20,6 +20,7 @@ struct Tensor {
     Op op;
     std::vector<float> got, golden;
     double bound = 0.1;
+    double store_unit = 0;
 
     [[nodiscard]] std::int64_t columns() const { return datasets::row_width(op, shape); }
 
@@ -40,11 +41,7 @@ struct Tensor {
                             std::min<std::int64_t>(64, shape.context - b * 64)};
             const auto offset = std::size_t((head * shape.context + rows.begin) * columns());
             const auto count = std::size_t(rows.count * columns());
-            Bounded expected{rows.count,
-                             columns(),
-                             {},
-                             std::vector<double>(count, bound),
-                             std::vector<std::uint8_t>(count, 1)};
+            Bounded expected{rows.count, columns(), {}, std::vector<double>(count, bound), store_unit};
             expected.value.assign(golden.begin() + std::ptrdiff_t(offset),
                                   golden.begin() + std::ptrdiff_t(offset + count));
             comparison.add(rows, {got.data() + offset, rows.count, columns(), columns()}, expected,
@@ -169,8 +166,12 @@ TEST(Comparison, CountsTheDirectionOfTheErrors) {
     for (std::size_t i = 0; i < t.got.size(); ++i) {
         t.got[i] = t.golden[i] * 0.999F;
     }
+    EXPECT_EQ(t.compare().rounded, 0) << "a bound without a store says nothing about one";
+    t.store_unit = 0x1p-8;
+    EXPECT_EQ(t.compare().rounded, 0) << "0.1 is far more than the roundings";
+    t.bound = 0x1p-20;
     const OpStatistics s = t.compare();
-    EXPECT_EQ(s.rounded, std::int64_t(t.got.size()));
+    EXPECT_GT(s.rounded, std::int64_t(t.got.size() * 9 / 10));
     EXPECT_EQ(s.shrunk, s.rounded);
     EXPECT_LT(s.lowered, s.rounded);
 }
@@ -179,8 +180,7 @@ TEST(Comparison, MissingAndRepeatedBlocksAreCounted) {
     Comparison comparison(Op::output, {130, 1}, -1);
     const std::vector<float> block(64 * 64, 1.0F);
     const Bounded expected{64, 64, std::vector<double>(block.size(), 1.0),
-                           std::vector<double>(block.size(), 0.1),
-                           std::vector<std::uint8_t>(block.size(), 0)};
+                           std::vector<double>(block.size(), 0.1), 0};
     comparison.add({-1, 0, 64}, {block.data(), 64, 64, 64}, expected, block);
     comparison.add({-1, 0, 64}, {block.data(), 64, 64, 64}, expected, block);
     const OpStatistics s = comparison.finish();
@@ -192,8 +192,7 @@ TEST(Comparison, MissingAndRepeatedBlocksAreCounted) {
 TEST(Comparison, RefusesBlocksThatAreNone) {
     Comparison comparison(Op::context, {130, 2}, -1);
     const std::vector<float> block(64 * 64);
-    const Bounded expected{64, 64, std::vector<double>(block.size()), std::vector<double>(block.size()),
-                           std::vector<std::uint8_t>(block.size())};
+    const Bounded expected{64, 64, std::vector<double>(block.size()), std::vector<double>(block.size()), 0};
     for (const Rows rows :
          {Rows{2, 0, 64}, Rows{0, 1, 64}, Rows{0, 192, 64}, Rows{0, 128, 64}, Rows{-1, 0, 64}}) {
         EXPECT_THROW(comparison.add(rows, {block.data(), 64, 64, 64}, expected, block), std::logic_error);
