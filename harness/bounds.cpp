@@ -155,7 +155,8 @@ std::vector<double> row_norms(const T* data, std::int64_t rows) {
 }  // namespace
 
 void Bounds::product(Op op, Rows rows, const Arithmetic& arithmetic, Bounded& into) const {
-    std::vector<float> magnitude(into.value.size());
+    std::vector<float>& magnitude = scratches_.local().narrow;
+    magnitude.resize(into.value.size());
     reference_.rows(op, rows, into.value, magnitude);
     const double unit = store_unit(arithmetic);
     const auto terms = static_cast<double>(datasets::info(op).reduction(shape_));
@@ -249,7 +250,8 @@ public:
 };
 
 void Bounds::probabilities(Rows rows, const Arithmetic& arithmetic, Bounded& into) const {
-    std::vector<float> narrow(into.value.size());
+    std::vector<float>& narrow = scratches_.local().narrow;
+    narrow.resize(into.value.size());
     operands_.rows(Op::scores, rows, narrow);
     std::ranges::copy(narrow, into.value.begin());
     const double unit = store_unit(arithmetic);
@@ -285,15 +287,17 @@ void Bounds::probabilities(Rows rows, const Arithmetic& arithmetic, Bounded& int
 
 // Per row of a fused block: probabilities, and probabilities times their relative error, dense [rows, keys].
 struct Bounds::FusedWeights {
-    std::vector<double> probabilities;
-    std::vector<float> errors;
+    std::vector<double>& probabilities;
+    std::vector<float>& errors;
     std::vector<double> loss;  // [rows]: sum of the errors
 };
 
 Bounds::FusedWeights Bounds::fused_weights(Rows rows, const Arithmetic& arithmetic) const {
     const std::int64_t keys = shape_.context;
-    FusedWeights out{std::vector<double>(index(rows.count * keys)),
-                     std::vector<float>(index(rows.count * keys)), std::vector<double>(index(rows.count))};
+    Scratch& scratch = scratches_.local();
+    FusedWeights out{scratch.wide, scratch.narrow, std::vector<double>(index(rows.count))};
+    out.probabilities.resize(index(rows.count * keys));
+    out.errors.resize(out.probabilities.size());
     reference_.rows(Op::scores, rows, out.probabilities, {});
     std::vector<float> query(index(rows.count * datasets::head_width));
     operands_.rows(Op::query, rows, query);

@@ -28,6 +28,8 @@
 //   norms     |c - r| <= u_s |r| + (1 + u_s) times the bound before the store (norm_bound.hpp)
 #pragma once
 
+#include <tbb/enumerable_thread_specific.h>
+
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -47,13 +49,13 @@ struct Bounded {
     std::vector<double> bound;
     // Of the store, where its rounding can be told from the sign of an error; 0 where other errors mix in.
     double store_unit = 0;
-
-    // The rounding of the store dominates the bound of this element: its error tells the direction.
-    [[nodiscard]] bool store_dominates(std::size_t element) const {
-        const double rounding = store_unit * std::abs(value[element]);
-        return rounding > 0 && rounding > 16 * (bound[element] - rounding);
-    }
 };
+
+// The rounding of the store dominates the bound of an element: the sign of its error tells the direction.
+inline bool store_dominates(double store_unit, double value, double bound) {
+    const double rounding = store_unit * std::abs(value);
+    return rounding > 0 && rounding > 16 * (bound - rounding);
+}
 
 // Relative error of a sum of `roundings` fp32 additions.
 double gamma(double roundings);
@@ -107,7 +109,14 @@ private:
 
     datasets::LayerShape shape_;
     const datasets::Source& operands_;
+    // Of one thread, which allocates once.
+    struct Scratch {
+        std::vector<float> narrow;
+        std::vector<double> wide;
+    };
+
     reference::WideReference reference_;
+    mutable tbb::enumerable_thread_specific<Scratch> scratches_;
     std::unique_ptr<KeyNorms[]> key_norms_;  // per head
 };
 

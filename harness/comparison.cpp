@@ -6,6 +6,8 @@
 #include <limits>
 #include <stdexcept>
 
+#include "harness/row_comparison.hpp"
+
 namespace harness {
 namespace {
 
@@ -45,20 +47,19 @@ std::size_t Comparison::slot(datasets::Rows rows) const {
     return index(head * shape_.blocks() + rows.block());
 }
 
-void Comparison::add_row(Block& block, datasets::Rows rows, std::int64_t row, std::span<const float> got,
-                         const Bounded& expected, std::span<const float> golden) {
-    const auto offset = index(row * expected.columns);
+void Comparison::add_outlying(Block& block, datasets::Rows rows, std::int64_t row, const Tile& tile) {
     Energy& row_energy = block.rows[index(row)];
-    for (std::size_t c = 0; c < got.size(); ++c) {
-        const double value{got[c]};
-        const double reference = expected.value[offset + c];
-        const double bound = expected.bound[offset + c];
-        const double b{golden[offset + c]};
+    for (std::size_t c = 0; c < tile.got.size(); ++c) {
+        const double value{tile.got[c]};
+        const double reference = tile.expected[c];
+        const double bound = tile.bound[c];
+        const double b{tile.golden[c]};
         const double error = std::abs(value - reference);
         // Written so that a NaN or an infinite bound fails.
         if (!(error <= bound) || !(bound < infinity)) {
             const double ratio = std::isfinite(value) && bound < infinity ? error / bound : infinity;
-            const Element element{rows.head, rows.begin + row, std::int64_t(c), value, reference, bound};
+            const Element element{rows.head, rows.begin + row, std::int64_t(tile.first_column + c),
+                                  value,     reference,        bound};
             if (block.outside == 0) {
                 block.first = element;
                 block.outside_row_begin = rows.begin + row;
@@ -71,26 +72,61 @@ void Comparison::add_row(Block& block, datasets::Rows rows, std::int64_t row, st
             ++block.outside;
             if (!std::isfinite(value)) {
                 ++block.nonfinite;
-                block.poisoned += is_poison(got[c]) ? 1 : 0;
+                block.poisoned += is_poison(tile.got[c]) ? 1 : 0;
             }
-        } else {
+        } else if (error > 0) {
             block.rho = std::max(block.rho, error / bound);
         }
-        if (value != reference && expected.store_dominates(offset + c)) {
+        if (value != reference && store_dominates(tile.store_unit, reference, bound)) {
             ++block.rounded;
             block.lowered += value < reference ? 1 : 0;
             block.shrunk += std::abs(value) < std::abs(reference) ? 1 : 0;
         }
         const double difference = value - b;
-        Energy& tile = block.tiles[c / datasets::block_rows];
-        tile.error += difference * difference;
-        tile.golden += b * b;
+        Energy& energy = block.tiles[tile.first_column / datasets::block_rows];
+        energy.error += difference * difference;
+        energy.golden += b * b;
         row_energy.error += difference * difference;
         row_energy.golden += b * b;
         block.got += value * value;
         block.product += value * b;
-        block.column_sums[c] += b;
+        block.column_sums[tile.first_column + c] += b;
         block.max_abs_error = std::max(block.max_abs_error, std::abs(difference));
+    }
+}
+
+void Comparison::add_row(Block& block, datasets::Rows rows, std::int64_t row, std::span<const float> got,
+                         const Bounded& expected, std::span<const float> golden) {
+    constexpr std::size_t side = datasets::block_rows;
+    const auto offset = index(row * expected.columns);
+    Energy& row_energy = block.rows[index(row)];
+    for (std::size_t first = 0; first < got.size(); first += side) {
+        const std::size_t count = std::min(side, got.size() - first);
+        const Tile tile{first,
+                        got.subspan(first, count),
+                        std::span(expected.value).subspan(offset + first, count),
+                        std::span(expected.bound).subspan(offset + first, count),
+                        expected.store_unit,
+                        golden.subspan(offset + first, count)};
+        const TileComparison sums =
+            compare_tile(tile.got, tile.expected, tile.bound, tile.store_unit, tile.golden,
+                         std::span(block.column_sums).subspan(first, count));
+        if (!sums.inside) {
+            add_outlying(block, rows, row, tile);
+            continue;
+        }
+        block.rho = std::max(block.rho, sums.rho);
+        block.rounded += sums.rounded;
+        block.lowered += sums.lowered;
+        block.shrunk += sums.shrunk;
+        Energy& energy = block.tiles[first / side];
+        energy.error += sums.error;
+        energy.golden += sums.golden;
+        row_energy.error += sums.error;
+        row_energy.golden += sums.golden;
+        block.got += sums.got;
+        block.product += sums.product;
+        block.max_abs_error = std::max(block.max_abs_error, sums.max_abs_error);
     }
     block.error += row_energy.error;
     block.golden += row_energy.golden;

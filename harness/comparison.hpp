@@ -107,9 +107,21 @@ private:
         std::int64_t index = 0;
     };
 
+    // At most 64 elements of a row.
+    struct Tile {
+        std::size_t first_column;
+        std::span<const float> got;
+        std::span<const double> expected;
+        std::span<const double> bound;
+        double store_unit;
+        std::span<const float> golden;
+    };
+
     [[nodiscard]] std::size_t slot(datasets::Rows rows) const;
     static void add_row(Block& block, datasets::Rows rows, std::int64_t row, std::span<const float> got,
                         const Bounded& expected, std::span<const float> golden);
+    // A tile that may hold elements outside their bounds, one by one.
+    static void add_outlying(Block& block, datasets::Rows rows, std::int64_t row, const Tile& tile);
     void sum_energies(OpStatistics& out) const;
     [[nodiscard]] Worst worst_of(std::vector<Energy> Block::*parts, double mean_energy) const;
     [[nodiscard]] int head_of(std::int64_t block) const;

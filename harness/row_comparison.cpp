@@ -1,0 +1,140 @@
+#include "harness/row_comparison.hpp"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "harness/row_comparison.cpp"
+// Compiles this file once per instruction set; comes before the rest of Highway.
+#include "hwy/foreach_target.h"
+
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace harness::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Doubles = hn::ScalableTag<double>;
+using Vector = hn::Vec<Doubles>;
+using Mask = hn::Mask<Doubles>;
+using Floats = hn::Rebind<float, Doubles>;
+
+// The lanes of a TileComparison.
+struct Lanes {
+    Vector rho, error, golden, got, product, max_abs_error;
+    Mask outside;
+    std::int64_t rounded = 0, lowered = 0, shrunk = 0;
+};
+
+struct Elements {
+    const float* got;
+    const double* expected;
+    const double* bound;
+    const float* golden;
+    double* column_sums;
+};
+
+HWY_INLINE void compare(Doubles d, const Elements& at, double store_unit, Lanes& lanes) {
+    const Floats narrow;
+    const auto got = hn::PromoteTo(d, hn::LoadU(narrow, at.got));
+    const auto golden = hn::PromoteTo(d, hn::LoadU(narrow, at.golden));
+    const auto expected = hn::LoadU(d, at.expected);
+    const auto bound = hn::LoadU(d, at.bound);
+    const auto signed_error = hn::Sub(got, expected);
+    const auto error = hn::Abs(signed_error);
+    const auto zero = hn::Zero(d);
+    // Written so that a NaN or an infinite bound is outside.
+    const auto inside =
+        hn::And(hn::Le(error, bound), hn::Lt(bound, hn::Set(d, std::numeric_limits<double>::infinity())));
+    lanes.outside = hn::Or(lanes.outside, hn::Not(inside));
+    const auto ratio = hn::IfThenElse(hn::Eq(error, zero), zero, hn::Div(error, bound));
+    lanes.rho = hn::Max(lanes.rho, ratio);
+    if (store_unit > 0) {
+        const auto rounding = hn::Mul(hn::Set(d, store_unit), hn::Abs(expected));
+        const auto others = hn::Mul(hn::Set(d, 16.0), hn::Sub(bound, rounding));
+        const auto tells =
+            hn::And(hn::And(hn::Gt(rounding, zero), hn::Gt(rounding, others)), hn::Gt(error, zero));
+        const auto lowered = hn::And(tells, hn::Lt(signed_error, zero));
+        const auto shrunk = hn::And(tells, hn::Lt(hn::Abs(got), hn::Abs(expected)));
+        lanes.rounded += static_cast<std::int64_t>(hn::CountTrue(d, tells));
+        lanes.lowered += static_cast<std::int64_t>(hn::CountTrue(d, lowered));
+        lanes.shrunk += static_cast<std::int64_t>(hn::CountTrue(d, shrunk));
+    }
+    const auto difference = hn::Sub(got, golden);
+    lanes.error = hn::Add(lanes.error, hn::Mul(difference, difference));
+    lanes.golden = hn::Add(lanes.golden, hn::Mul(golden, golden));
+    lanes.got = hn::Add(lanes.got, hn::Mul(got, got));
+    lanes.product = hn::Add(lanes.product, hn::Mul(got, golden));
+    lanes.max_abs_error = hn::Max(lanes.max_abs_error, hn::Abs(difference));
+    hn::StoreU(hn::Add(hn::LoadU(d, at.column_sums), golden), d, at.column_sums);
+}
+
+// A tail as whole vectors, filled up with zeros, which add nothing.
+struct Tail {
+    static constexpr std::size_t most = HWY_MAX_BYTES / sizeof(double);
+    std::array<float, most> got{}, golden{};
+    std::array<double, most> expected{}, bound{}, column_sums{};
+};
+
+TileComparison compare_tile(std::span<const float> got, std::span<const double> expected,
+                            std::span<const double> bound, double store_unit, std::span<const float> golden,
+                            std::span<double> column_sums) {
+    const Doubles d;
+    const std::size_t width = hn::Lanes(d);
+    const auto zero = hn::Zero(d);
+    Lanes lanes{zero, zero, zero, zero, zero, zero, hn::Lt(zero, zero)};
+    std::array<double, 64> sums;
+    std::copy(column_sums.begin(), column_sums.end(), sums.begin());
+    std::size_t j = 0;
+    for (; j + width <= got.size(); j += width) {
+        compare(d, {&got[j], &expected[j], &bound[j], &golden[j], &sums[j]}, store_unit, lanes);
+    }
+    if (const std::size_t rest = got.size() - j; rest > 0) {
+        Tail tail;
+        std::copy_n(&got[j], rest, tail.got.data());
+        std::copy_n(&golden[j], rest, tail.golden.data());
+        std::copy_n(&expected[j], rest, tail.expected.data());
+        std::copy_n(&bound[j], rest, tail.bound.data());
+        std::copy_n(&sums[j], rest, tail.column_sums.data());
+        compare(d,
+                {tail.got.data(), tail.expected.data(), tail.bound.data(), tail.golden.data(),
+                 tail.column_sums.data()},
+                store_unit, lanes);
+        std::copy_n(tail.column_sums.data(), rest, &sums[j]);
+    }
+    TileComparison out;
+    out.inside = hn::AllFalse(d, lanes.outside);
+    if (!out.inside) {
+        return out;
+    }
+    std::copy_n(sums.data(), column_sums.size(), column_sums.data());
+    const auto sum = [&](Vector v) { return hn::GetLane(hn::SumOfLanes(d, v)); };
+    out.rho = hn::GetLane(hn::MaxOfLanes(d, lanes.rho));
+    out.rounded = lanes.rounded;
+    out.lowered = lanes.lowered;
+    out.shrunk = lanes.shrunk;
+    out.error = sum(lanes.error);
+    out.golden = sum(lanes.golden);
+    out.got = sum(lanes.got);
+    out.product = sum(lanes.product);
+    out.max_abs_error = hn::GetLane(hn::MaxOfLanes(d, lanes.max_abs_error));
+    return out;
+}
+
+}  // namespace harness::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace harness {
+
+HWY_EXPORT(compare_tile);
+
+TileComparison compare_tile(std::span<const float> got, std::span<const double> expected,
+                            std::span<const double> bound, double store_unit, std::span<const float> golden,
+                            std::span<double> column_sums) {
+    return HWY_DYNAMIC_DISPATCH(compare_tile)(got, expected, bound, store_unit, golden, column_sums);
+}
+
+}  // namespace harness
+#endif  // HWY_ONCE
