@@ -39,10 +39,10 @@ struct Stand {
     explicit Stand(const std::string& fault_name, const std::string& design = "unfused") {
         for (Fault& fault : planted_faults()) {
             if (fault.name == fault_name) {
-                device = fault.device ? fault.device(*healthy) : nullptr;
+                device = fault.plant.device ? fault.plant.device(*healthy) : nullptr;
                 path = std::make_unique<npu_impl::NpuPath>(device ? *device : *healthy,
                                                            *npu_impl::find_design(design));
-                faulty = fault.path ? fault.path(*path) : nullptr;
+                faulty = fault.plant.path ? fault.plant.path(*path, {}) : nullptr;
             }
         }
         if (!path) {
@@ -165,7 +165,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Told{"scale_missing", Op::scores, Pattern::scale},
                     Told{"scale_missing", Op::context, Pattern::scale},
                     Told{"bias_missing", Op::query, Pattern::bias_missing},
-                    Told{"query_bias_missing", Op::query, Pattern::bias_missing},
+                    Told{"bias_missing_on_host", Op::query, Pattern::bias_missing},
                     Told{"padded_keys_unmasked", Op::probabilities, Pattern::padding_unmasked},
                     Told{"padded_keys_unmasked", Op::context, Pattern::padding_unmasked},
                     Told{"last_key_dropped", Op::probabilities, Pattern::keys_missing},
@@ -176,7 +176,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Told{"tiles_exchanged", Op::query, Pattern::misplaced_tile},
                     Told{"zero_tile", Op::query, Pattern::zeros},
                     Told{"core_half_a_percent_off", Op::query, Pattern::gain},
-                    Told{"rows_shifted_by_one", Op::query, Pattern::rows_shifted},
+                    Told{"tile_rows_shifted_by_one", Op::query, Pattern::rows_shifted},
                     Told{"weights_transposed", Op::value, Pattern::weights_transposed},
                     Told{"operands_truncated", Op::query, Pattern::operand_rounding},
                     Told{"heads_swapped", Op::context, Pattern::head_swapped},

@@ -151,7 +151,7 @@ TEST(Probes, PassAtFullContexts) {
 std::unique_ptr<npu_impl::Device> broken_device(const std::string& fault, npu_impl::Device& healthy) {
     const auto faults = planted_faults();
     const auto found = std::ranges::find(faults, fault, &Fault::name);
-    return found == faults.end() ? nullptr : found->device(healthy);
+    return found == faults.end() ? nullptr : found->plant.device(healthy);
 }
 
 struct Expected {
@@ -200,7 +200,7 @@ TEST(Probes, SeeTheValuesOfAnotherHead) {
     const auto faults = planted_faults();
     const auto fault = std::ranges::find(faults, "heads_swapped", &Fault::name);
     npu_impl::NpuPath path(*healthy, *npu_impl::find_design("fused"));
-    const auto swapped = fault->path(path);
+    const auto swapped = fault->plant.path(path, {});
     const auto rows = probe(layer, *swapped);
     EXPECT_THAT(failed(rows), testing::IsSupersetOf({Probe::zero_keys, Probe::one_hot})) << explain(rows);
     EXPECT_THAT(row_of(rows, Probe::one_hot).judgement.reason, testing::HasSubstr("say: head 1, row "));
@@ -213,7 +213,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Expected{"last_key_dropped", Probe::one_hot, {"unfused", "fused"}},
                     Expected{"value_tile_transposed", Probe::one_hot, {"unfused", "fused"}},
                     Expected{"tiles_exchanged", Probe::one_hot, {"unfused", "fused"}},
-                    Expected{"rows_shifted_by_one", Probe::one_hot, {"unfused", "fused"}},
+                    Expected{"tile_rows_shifted_by_one", Probe::one_hot, {"unfused", "fused"}},
                     Expected{"zero_tile", Probe::zero_keys, {"unfused", "fused"}},
                     Expected{"core_half_a_percent_off", Probe::integers, {"unfused"}},
                     Expected{"scale_missing", Probe::integers, {"unfused"}},
@@ -256,7 +256,7 @@ TEST(Probes, SeeAMissingScaleInAFusedStep) {
 TEST(Probes, NameWhatALayoutErrorPutWhere) {
     const datasets::LayerCase layer = layer_of(250);
     const auto healthy = npu_impl::open_device("emulated");
-    const auto device = broken_device("rows_shifted_by_one", *healthy);
+    const auto device = broken_device("tile_rows_shifted_by_one", *healthy);
     npu_impl::NpuPath path(*device, *npu_impl::find_design("fused"));
     const ProbeRow& row = row_of(probe(layer, path, 2), Probe::one_hot);
     ASSERT_EQ(row.judgement.verdict, Verdict::failed);

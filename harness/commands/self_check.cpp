@@ -107,19 +107,17 @@ void print_matrix(const SelfCheckResult& result) {
                    check.gated ? "" : " (reported, not gated)");
     }
     fmt::print(
-        "\nkill matrix: trials in which a check fired, * beside the fault's own check\n{:<38}{:<9}{:>9} ",
+        "\nkill matrix: trials in which each check fired, * before the fault's own check\n{:<38}{:<9}{:>9}\n",
         "fault", "seam", "as due");
-    for (std::size_t check = 0; check < limits().size(); ++check) {
-        fmt::print("{:>6}", letter(check));
-    }
-    fmt::print("\n");
     for (const MatrixRow& row : matrix_of(result)) {
-        fmt::print("{:<38}{:<9}{:>4}/{:<4} ", row.fault, name(row.seam), row.as_due, row.tried);
+        fmt::print("{:<38}{:<9}{:>4}/{:<4}", row.fault, name(row.seam), row.as_due, row.tried);
         for (std::size_t check = 0; check < row.fired.size(); ++check) {
-            const std::string count = row.fired[check] == 0 ? "." : fmt::format("{}", row.fired[check]);
-            fmt::print("{:>6}", check == row.own && !row.equivalent ? "*" + count : count);
+            const bool own = check == row.own && !row.equivalent;
+            if (own || row.fired[check] > 0) {
+                fmt::print(" {}{}{}", own ? "*" : "", letter(check), row.fired[check]);
+            }
         }
-        fmt::print("{}\n", row.equivalent ? "  equivalent" : "");
+        fmt::print("{}\n", row.equivalent ? " equivalent" : "");
     }
 }
 
@@ -192,7 +190,7 @@ void print_failures(const SelfCheckResult& result) {
         }
     }
     for (const Quantity check : result.unproven) {
-        fmt::print("UNPROVEN  {}: no fault was failed by it as by its own check\n", word_of(check));
+        fmt::print("UNPROVEN  {}: no fault was failed by it\n", word_of(check));
     }
     for (const Untried& one : result.untried) {
         fmt::print("not tried  {}: no data or design here shows it; it needs {}\n", one.fault,

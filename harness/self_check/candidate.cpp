@@ -45,7 +45,7 @@ bool within_reach(const npu_impl::Design& design, const Ground& ground, OpRange 
 }
 
 CaseResult run_trial(const datasets::LayerCase& layer, const Ground& ground, const npu_impl::Design& design,
-                     datasets::Path& path, const Trial& trial) {
+                     datasets::Path& path, const PlaceTrial& trial) {
     reference::GoldenPath golden;
     Selection selection;
     selection.inputs = trial.inputs;

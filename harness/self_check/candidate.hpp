@@ -33,13 +33,13 @@ datasets::OpRange steps_of(const npu_impl::Design& design, datasets::OpRange pla
 bool within_reach(const npu_impl::Design& design, const Ground& ground, datasets::OpRange place);
 
 // Judges `place` of `ground` as computed by `path`, by run_case or, for the end, run_end.
-struct Trial {
+struct PlaceTrial {
     datasets::OpRange place{};
     std::vector<Input> inputs{Input::isolated};
     std::set<datasets::Op> judged{};  // empty: all
     std::uint64_t row_seed = 1;
 };
 CaseResult run_trial(const datasets::LayerCase& layer, const Ground& ground, const npu_impl::Design& design,
-                     datasets::Path& path, const Trial& trial);
+                     datasets::Path& path, const PlaceTrial& trial);
 
 }  // namespace harness

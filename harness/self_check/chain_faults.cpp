@@ -17,7 +17,7 @@ using datasets::Rows;
 
 const std::vector<OpRange> whole_attention{datasets::attention_ops};
 
-bool headline_says_something(const Scene& scene) {
+bool headline_says_something(const Setting& scene) {
     return scene.ground.layer.shape.context >= datasets::block_rows;
 }
 
@@ -82,7 +82,7 @@ Fault recording_fault(std::string name, std::string says, Quantity own,
     Fault fault{std::move(name), std::move(says), Seam::golden, own, whole_attention, {}};
     fault.plant.judged = std::move(edit);
     fault.needs = "a recording that holds query and key";
-    fault.visible = [](const Scene& scene) {
+    fault.visible = [](const Setting& scene) {
         const auto& recorded = scene.ground.attention.recorded;
         return recorded.contains(Op::query) && recorded.contains(Op::key);
     };

@@ -41,7 +41,7 @@ enum class Court : std::uint8_t {
 };
 
 // Where a fault is planted.
-struct Scene {
+struct Setting {
     const npu_impl::Design& design;
     const Ground& ground;
     datasets::OpRange place;
@@ -67,7 +67,7 @@ struct Fault {
     Input input = Input::isolated;  // the run in which its own check sees it
     Court court = Court::layer;
     std::string needs{};                          // what design and data must have, in words; empty: nothing
-    std::function<bool(const Scene&)> visible{};  // the same, as a rule; null: always
+    std::function<bool(const Setting&)> visible{};  // the same, as a rule; null: always
     std::set<datasets::Op> judged{};              // of the place; empty: all of it
     std::string equivalent{};  // why no check can or should see it: then none may fire. Empty: visible
 };

@@ -16,6 +16,9 @@ std::vector<Finding> findings_of(const CaseResult& result) {
                                                          name(row.input), finding.text)});
         }
     }
+    for (const ProbeRow& row : result.layer.probes) {
+        out.insert(out.end(), row.judgement.findings.begin(), row.judgement.findings.end());
+    }
     const auto& headline = result.layer.headline.findings;
     out.insert(out.end(), headline.begin(), headline.end());
     if (result.layer.differing_elements > 0) {

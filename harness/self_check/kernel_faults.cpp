@@ -21,7 +21,7 @@ const std::vector<OpRange> products =
 const std::vector<OpRange> softmaxes = each_of({Op::probabilities, Op::context});
 const std::vector<OpRange> norms = each_of({Op::attention_norm, Op::mlp_norm, Op::encoder});
 
-using Rule = std::function<bool(const Scene&)>;
+using Rule = std::function<bool(const Setting&)>;
 
 Fault kernel_fault(std::string name, std::string says, Quantity own, std::vector<OpRange> places,
                    std::function<void(KernelTable&)> edit) {
@@ -35,17 +35,17 @@ void restrict(Fault& fault, std::string needs, Rule visible) {
     fault.visible = std::move(visible);
 }
 
-bool is_product(const Scene& scene) {
+bool is_product(const Setting& scene) {
     return scene.place.last != Op::context || !scene.design.fused();
 }
 
 // A step with the softmax's kernels in it.
-bool has_softmax(const Scene& scene) {
+bool has_softmax(const Setting& scene) {
     return scene.place.last == Op::probabilities || scene.design.fused();
 }
 
 Rule both(Rule first, Rule second) {
-    return [first = std::move(first), second = std::move(second)](const Scene& scene) {
+    return [first = std::move(first), second = std::move(second)](const Setting& scene) {
         return first(scene) && second(scene);
     };
 }
@@ -111,7 +111,7 @@ std::vector<Fault> product_faults() {
                                "the accumulator is rounded to bf16 after every 64 products", Quantity::bound,
                                products, round_accumulator));
     restrict(out.back(), "a sum that is declared fp32 from tile to tile",
-             both(is_product, [](const Scene& scene) {
+             both(is_product, [](const Setting& scene) {
                  const datasets::Arithmetic& a = scene.design.arithmetic_of(scene.place.last);
                  return a.tile_sum == datasets::TileSum::on_core ||
                         (a.tile_sum == datasets::TileSum::on_host && a.tile_store == datasets::DType::f32);
@@ -125,7 +125,7 @@ std::vector<Fault> product_faults() {
                 }
             };
         }));
-    restrict(out.back(), "a product kernel that keeps its sum", both(is_product, [](const Scene& scene) {
+    restrict(out.back(), "a product kernel that keeps its sum", both(is_product, [](const Setting& scene) {
                  return scene.design.arithmetic_of(scene.place.last).tile_sum != datasets::TileSum::rounded;
              }));
     return out;
@@ -148,32 +148,32 @@ std::vector<Fault> softmax_faults() {
         restrict(out.back(), needs.empty() ? softmax_needed : needs, both(has_softmax, std::move(seen)));
     };
     add("softmax_without_max", "exp of the scores as they are", SoftmaxFlaw::no_max, "a logit over 89",
-        [](const Scene& scene) { return scene.ground.traits.largest_logit > 89; });
+        [](const Setting& scene) { return scene.ground.traits.largest_logit > 89; });
     out.back().own = Quantity::nonfinite;
     add("softmax_without_max_in_range", "exp of the scores as they are, all within exp's range",
-        SoftmaxFlaw::no_max, "logits of -20 .. 60", [](const Scene& scene) {
+        SoftmaxFlaw::no_max, "logits of -20 .. 60", [](const Setting& scene) {
             const Traits& traits = scene.ground.traits;
             return traits.largest_logit < 60 && traits.largest_logit - traits.deepest_row > -20;
         });
     out.back().equivalent = "a softmax does not change when all of a row's logits do by the same amount";
     add("softmax_without_rescale", "sums keep the scale of an earlier, smaller maximum",
         SoftmaxFlaw::no_rescale, "a row whose maximum grows behind its first tile",
-        [](const Scene& scene) { return scene.ground.traits.latest_growth > 2; });
+        [](const Setting& scene) { return scene.ground.traits.latest_growth > 2; });
     add("softmax_sum_per_tile", "the sum starts anew with each tile of keys", SoftmaxFlaw::sum_per_tile,
         "a row with weight in two tiles",
-        [](const Scene& scene) { return scene.ground.traits.effective_keys > 64; });
+        [](const Setting& scene) { return scene.ground.traits.effective_keys > 64; });
     add("softmax_lanes_unsummed", "the last 16 keys of each tile are not added to the sum",
-        SoftmaxFlaw::lanes_unsummed, "", [](const Scene&) { return true; });
+        SoftmaxFlaw::lanes_unsummed, "", [](const Setting&) { return true; });
     add("softmax_bf16_sum", "the running sum is a bf16: small terms vanish", SoftmaxFlaw::bf16_sum,
         "a row with 200 effective keys or more",
-        [](const Scene& scene) { return scene.ground.traits.effective_keys > 200; });
+        [](const Setting& scene) { return scene.ground.traits.effective_keys > 200; });
     add("exponent_range_lost", "exp of what lies 16 below the maximum comes out e^16 too large",
         SoftmaxFlaw::exponent_wraps, "a row whose logits span 20 or more",
-        [](const Scene& scene) { return scene.ground.traits.deepest_row > 20; });
+        [](const Setting& scene) { return scene.ground.traits.deepest_row > 20; });
     add("exp_to_base_two", "2^d instead of e^d", SoftmaxFlaw::base_two, "",
-        [](const Scene&) { return true; });
+        [](const Setting&) { return true; });
     add("bf16_reciprocal", "the reciprocal of the sum is rounded to bf16", SoftmaxFlaw::bf16_reciprocal, "",
-        [](const Scene&) { return true; });
+        [](const Setting&) { return true; });
     out.back().equivalent = "2^-9 beside the declared 1.02% of exp: within what a healthy core may do";
     return out;
 }
@@ -202,7 +202,7 @@ std::vector<Fault> rounding_faults() {
                              inner(x, count, floored(store), to);
                          };
                      }));
-    restrict(out.back(), "a GELU that is declared to round to nearest", [](const Scene& scene) {
+    restrict(out.back(), "a GELU that is declared to round to nearest", [](const Setting& scene) {
         return scene.design.arithmetic_of(Op::gelu).store_rounding == datasets::Rounding::nearest_even;
     });
     return out;

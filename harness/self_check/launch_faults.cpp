@@ -56,29 +56,29 @@ Fault launch_fault(std::string name, std::string says, Quantity own, std::vector
     return fault;
 }
 
-void restrict(Fault& fault, std::string needs, std::function<bool(const Scene&)> visible) {
+void restrict(Fault& fault, std::string needs, std::function<bool(const Setting&)> visible) {
     fault.needs = std::move(needs);
     fault.visible = std::move(visible);
 }
 
-const datasets::Arithmetic& declared(const Scene& scene) {
+const datasets::Arithmetic& declared(const Setting& scene) {
     return scene.design.arithmetic_of(scene.place.last);
 }
 
-bool summed_on_core(const Scene& scene) {
+bool summed_on_core(const Setting& scene) {
     return declared(scene).tile_sum != datasets::TileSum::on_host;
 }
 
-bool fused(const Scene& scene) {
+bool fused(const Setting& scene) {
     return scene.place.last == Op::context && scene.design.fused();
 }
 
-bool has_padding(const Scene& scene) {
+bool has_padding(const Setting& scene) {
     return scene.ground.layer.shape.context % side != 0;
 }
 
 // Jobs that one launch feeds, at least.
-bool many_jobs(const Scene& scene) {
+bool many_jobs(const Setting& scene) {
     const auto& step = scene.design.step_of(scene.place.last);
     return step.tiles_per_launch != 1 && scene.ground.layer.shape.context > side;
 }
@@ -90,7 +90,7 @@ std::vector<Fault> scale_and_bias_faults() {
                     each<AttentionJob>([factor](AttentionJob& w) { w.scale *= factor; }));
     };
     const auto places = each_of({Op::scores, Op::context});
-    const auto scales = [](const Scene& scene) {
+    const auto scales = [](const Setting& scene) {
         return scene.place.last == Op::context ? scene.design.fused() : summed_on_core(scene);
     };
     for (const auto& [name, says, factor] :
@@ -118,7 +118,7 @@ std::vector<Fault> scale_and_bias_faults() {
 std::vector<Fault> key_faults() {
     std::vector<Fault> out;
     const auto places = each_of({Op::probabilities, Op::context});
-    const auto takes_keys = [](const Scene& scene) {
+    const auto takes_keys = [](const Setting& scene) {
         return scene.place.last != Op::context || fused(scene);
     };
     out.push_back(
@@ -127,7 +127,7 @@ std::vector<Fault> key_faults() {
                           each<AttentionJob>([](AttentionJob& w) { w.keys = w.key_tiles * side; }))));
     restrict(out.back(),
              "T % 64 != 0 and a row (all-negative or broad head) where logits of 0 take more than 10%",
-             [takes_keys](const Scene& scene) {
+             [takes_keys](const Setting& scene) {
                  return takes_keys(scene) && scene.ground.traits.padding_share > 0.1;
              });
     Fault nil = out.back();
@@ -136,7 +136,7 @@ std::vector<Fault> key_faults() {
     nil.equivalent =
         "exp(0 - max) of a padded key is under 1e-9 of every row's sum, far below one rounding of p";
     restrict(nil, "T % 64 != 0 and rows where logits of 0 take less than 1e-9",
-             [takes_keys](const Scene& scene) {
+             [takes_keys](const Setting& scene) {
                  return takes_keys(scene) && has_padding(scene) && scene.ground.traits.padding_share < 1e-9;
              });
     out.push_back(std::move(nil));
@@ -145,7 +145,7 @@ std::vector<Fault> key_faults() {
                                both(each<SoftmaxJob>([](SoftmaxJob& w) { --w.keys; }),
                                     each<AttentionJob>([](AttentionJob& w) { --w.keys; }))));
     restrict(out.back(), "T % 64 != 1, and, fused, a row that gives the last key more than 10%",
-             [takes_keys](const Scene& scene) {
+             [takes_keys](const Setting& scene) {
                  const bool seen = !fused(scene) || scene.ground.traits.last_key_share > 0.1;
                  return takes_keys(scene) && scene.ground.layer.shape.context % side != 1 && seen;
              });
@@ -155,7 +155,7 @@ std::vector<Fault> key_faults() {
 std::vector<Fault> slice_faults() {
     std::vector<Fault> out;
     const auto deep = each_of({Op::query, Op::key, Op::value, Op::context, Op::output, Op::fc1, Op::fc2});
-    const auto has_depth = [](const Scene& scene) {
+    const auto has_depth = [](const Setting& scene) {
         const bool in_context = scene.place.last != Op::context ||
                                 (!scene.design.fused() && scene.ground.traits.last_tile_share > 0.1);
         return summed_on_core(scene) && in_context;
@@ -181,7 +181,7 @@ std::vector<Fault> slice_faults() {
 std::vector<Fault> operand_faults() {
     std::vector<Fault> out;
     const auto places = each_of({Op::scores, Op::context});
-    const auto scores_or_fused = [](const Scene& scene) {
+    const auto scores_or_fused = [](const Setting& scene) {
         return scene.place.last == Op::scores || scene.design.fused();
     };
     out.push_back(launch_fault("wrong_head_read", "the first head reads the keys of the second",
@@ -218,7 +218,7 @@ std::vector<Fault> operand_faults() {
 std::vector<Fault> store_faults() {
     std::vector<Fault> out;
     const auto stores = [](datasets::Rounding rounding) {
-        return [rounding](const Scene& scene) {
+        return [rounding](const Setting& scene) {
             const datasets::Arithmetic& a = declared(scene);
             return !fused(scene) && a.store == datasets::DType::bf16 && a.store_rounding == rounding &&
                    a.tile_sum == datasets::TileSum::on_core;
@@ -237,7 +237,7 @@ std::vector<Fault> store_faults() {
                                Quantity::store_direction, stored_bf16,
                                both(unsampled, store_as(kernels::Store::bf16_toward_zero))));
     restrict(out.back(), nearest + ", fast emulation",
-             [of = stores(datasets::Rounding::nearest_even)](const Scene& scene) {
+             [of = stores(datasets::Rounding::nearest_even)](const Setting& scene) {
                  return scene.emulation == datasets::Emulation::fast && of(scene);
              });
     out.push_back(launch_fault("floor_store", "the core keeps its rounding mode after reset, floor",
@@ -314,7 +314,7 @@ std::vector<Fault> tile_faults() {
                                            job.work);
                                    }
                                }));
-    restrict(out.back(), "an output of several tiles a row, made by several jobs", [](const Scene& scene) {
+    restrict(out.back(), "an output of several tiles a row, made by several jobs", [](const Setting& scene) {
         const Op op = scene.place.last;
         const bool whole_rows = op == Op::probabilities || op == Op::attention_norm || op == Op::mlp_norm;
         return !whole_rows && summed_on_core(scene);

@@ -88,11 +88,11 @@ EditedOutputs::Edit gain(int core, float factor) {
     };
 }
 
-bool exponentials(const Scene& scene) {
+bool exponentials(const Setting& scene) {
     return scene.place.last == Op::probabilities || (scene.place.last == Op::context && scene.design.fused());
 }
 
-bool several_cores(const Scene& scene) {
+bool several_cores(const Setting& scene) {
     return scene.design.step_of(scene.place.last).cores > 1 && scene.ground.layer.shape.context > side;
 }
 
@@ -135,7 +135,7 @@ std::vector<Fault> value_faults() {
               });
           });
     out.back().needs = "results that are declared fp32 to the last tile";
-    out.back().visible = [](const Scene& scene) {
+    out.back().visible = [](const Setting& scene) {
         const datasets::Arithmetic& a = scene.design.arithmetic_of(scene.place.last);
         return a.store == datasets::DType::f32 &&
                (a.tile_sum != datasets::TileSum::on_host || a.tile_store == datasets::DType::f32);
@@ -148,7 +148,7 @@ std::vector<Fault> core_faults() {
     out.push_back(output_fault("core_half_a_percent_off", "one core's results are 0.5% too large",
                                Quantity::bound, every_op, gain(1, 1.005F)));
     out.back().needs = "several cores, and no exponential whose own error hides 0.5%";
-    out.back().visible = [](const Scene& scene) { return several_cores(scene) && !exponentials(scene); };
+    out.back().visible = [](const Setting& scene) { return several_cores(scene) && !exponentials(scene); };
     out.push_back(output_fault("core_tenth_off", "one core's results are 10% too large", Quantity::bound,
                                every_op, gain(1, 1.1F)));
     out.back().needs = "several cores";
@@ -159,7 +159,7 @@ std::vector<Fault> core_faults() {
         "the exp table itself errs by up to 1.02% (declared): 0.2% more lies within what a healthy core may "
         "do";
     out.back().needs = "several cores, an op behind an exponential, stored to nearest";
-    out.back().visible = [](const Scene& scene) {
+    out.back().visible = [](const Setting& scene) {
         const datasets::Arithmetic& a = scene.design.arithmetic_of(scene.place.last);
         return several_cores(scene) && exponentials(scene) &&
                a.store_rounding == datasets::Rounding::nearest_even;
@@ -180,7 +180,7 @@ std::vector<Fault> written_faults() {
     out.push_back(output_fault("poison_left", "one element keeps what the buffer held before the launch",
                                Quantity::unwritten, every_op, last_element(0x7FC07FC0)));
     out.back().needs = "results that the host does not add up";
-    out.back().visible = [](const Scene& scene) {
+    out.back().visible = [](const Setting& scene) {
         return scene.design.arithmetic_of(scene.place.last).tile_sum != datasets::TileSum::on_host;
     };
     out.push_back(output_fault("one_element_nan", "one element is not a number", Quantity::nonfinite,
@@ -208,7 +208,7 @@ Fault flipping_bit() {
                 {}};
     fault.input = Input::chained;
     fault.needs = "fp32 results, whose last bit lies within the bound";
-    fault.visible = [](const Scene& scene) {
+    fault.visible = [](const Setting& scene) {
         return scene.design.arithmetic_of(scene.place.last).tile_sum == datasets::TileSum::on_core;
     };
     fault.plant.device = [](npu_impl::Device& device) {

@@ -54,7 +54,7 @@ std::string signature(const npu_impl::Design& design, OpRange place) {
     return out;
 }
 
-bool in_reach(const Fault& fault, const Scene& scene) {
+bool in_reach(const Fault& fault, const Setting& scene) {
     if (fault.court == Court::encoder) {
         return true;
     }
@@ -193,10 +193,13 @@ TrialResult run_planned(const PlannedTrial& trial, const std::optional<Quantity>
     return result;
 }
 
-// Whether any trial proves that the check fires.
-bool proven(const std::vector<TrialResult>& trials, Quantity check) {
-    return std::ranges::any_of(trials, [check](const TrialResult& trial) {
-        return !trial.equivalent && trial.own == check && trial.as_due();
+// Whether any trial proves that the check fires. Levels 2 and 3 see what level 1 sees, from another side: no
+// fault is theirs alone, so that any will do.
+bool proven(const std::vector<TrialResult>& trials, const Limit& check) {
+    const bool is_second_look = check.level == "L2" || check.level == "L3";
+    return std::ranges::any_of(trials, [&](const TrialResult& trial) {
+        return !trial.equivalent && trial.as_due() &&
+               (is_second_look ? trial.fired(check.quantity) : trial.own == check.quantity);
     });
 }
 
@@ -274,7 +277,7 @@ SelfCheckResult self_check(const SelfCheckRequest& request, const Progress& prog
         }
     }
     for (const Limit& one : limits()) {
-        if (one.gated && request.only_fault.empty() && !proven(out.trials, one.quantity)) {
+        if (one.gated && request.only_fault.empty() && !proven(out.trials, one)) {
             out.unproven.push_back(one.quantity);
         }
     }

@@ -65,7 +65,8 @@ struct SelfCheckResult {
     std::vector<TrialResult> trials;
     std::vector<VariantResult> variants;
     std::vector<Untried> untried;
-    // Gated checks that no trial has as its own and killed. Empty where only one fault was asked for.
+    // Gated checks that no trial has as its own and killed; of levels 2 and 3, that fired in none. Empty where
+    // only one fault was asked for.
     std::vector<Quantity> unproven;
     std::optional<Quantity> without{};
 

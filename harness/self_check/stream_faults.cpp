@@ -102,7 +102,7 @@ private:
     const Source& inner_;
 };
 
-bool rounds_to_nearest(const Scene& scene) {
+bool rounds_to_nearest(const Setting& scene) {
     const datasets::Arithmetic& arithmetic = scene.design.arithmetic_of(scene.place.last);
     return arithmetic.operand == datasets::DType::bf16 &&
            arithmetic.operand_rounding == datasets::Rounding::nearest_even;
@@ -135,7 +135,7 @@ std::vector<Fault> source_faults() {
                                    }
                                })));
     out.back().needs = "an op whose activations leave -1 .. 1";
-    out.back().visible = [](const Scene& scene) {
+    out.back().visible = [](const Setting& scene) {
         return scene.place.last != Op::context || scene.design.fused();
     };
     out.push_back(source_fault(
@@ -183,7 +183,7 @@ std::span<float> row_of(std::vector<float>& values, std::int64_t columns, std::i
                                      static_cast<std::size_t>(columns));
 }
 
-bool has_tail(const Scene& scene) {
+bool has_tail(const Setting& scene) {
     return scene.ground.layer.shape.context % datasets::block_rows > 1;
 }
 

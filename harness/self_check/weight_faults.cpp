@@ -116,14 +116,14 @@ std::vector<Fault> bias_faults() {
     out.back().input = Input::chained;
     out.back().judged = {Op::output};
     out.back().needs = "a design whose own rounding leaves the match over 99.9%";
-    out.back().visible = [](const Scene& scene) {
+    out.back().visible = [](const Setting& scene) {
         return scene.design.arithmetic_of(Op::output).tile_sum == datasets::TileSum::on_core;
     };
     return out;
 }
 
 // A partial sum stored as bf16 may err by 2^-7 of all its magnitudes, far more than a single weight does.
-bool keeps_sums_in_fp32(const Scene& scene) {
+bool keeps_sums_in_fp32(const Setting& scene) {
     const datasets::Arithmetic& a = scene.design.arithmetic_of(scene.place.last);
     return a.tile_sum != datasets::TileSum::on_host || a.tile_store == datasets::DType::f32;
 }
@@ -140,7 +140,7 @@ std::vector<Fault> packing_faults() {
                                    }
                                }));
     out.back().needs = "weights that the design rounds to nearest";
-    out.back().visible = [](const Scene& scene) {
+    out.back().visible = [](const Setting& scene) {
         return scene.design.arithmetic_of(scene.place.last).operand_rounding ==
                datasets::Rounding::nearest_even;
     };
@@ -152,7 +152,7 @@ std::vector<Fault> packing_faults() {
                                    }
                                }));
     out.back().needs = "weights that the design truncates, and partial sums that bf16 stores do not swamp";
-    out.back().visible = [](const Scene& scene) {
+    out.back().visible = [](const Setting& scene) {
         return scene.design.arithmetic_of(scene.place.last).operand_rounding ==
                    datasets::Rounding::toward_zero &&
                keeps_sums_in_fp32(scene);
