@@ -291,7 +291,8 @@ Candidate::Candidate(std::string file, const Recording& recording) : state_(std:
     state_->contents = scan(state_->handle.get());
     // One trial a layer: each has its limit of time.
     for (const auto& [clip, layers] : state_->contents.clips) {
-        for (const auto& [layer, ops] : layers) {
+        for (const auto& [layer, held] : layers) {
+            const auto& ops = held;  // a structured binding is not captured by every compiler
             if (std::ranges::any_of(ops, is_deflated)) {
                 reading(state_->file, fmt::format("{}/layer_{}", clip_group(clip), layer),
                         [&] { try_on(state_->file, [&](hid_t id) { try_values(id, ops, state_->shape); }); });

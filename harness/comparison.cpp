@@ -150,6 +150,15 @@ void Comparison::add(datasets::Rows rows, const datasets::TensorView& got, const
     }
 }
 
+bool Comparison::repeats(datasets::Rows rows) {
+    Block& block = blocks_[slot(rows)];
+    if (block.seen == 0) {
+        return false;
+    }
+    ++block.seen;
+    return true;
+}
+
 void Comparison::sum_energies(OpStatistics& out) const {
     double error = 0;
     double golden = 0;

@@ -81,6 +81,9 @@ public:
     void add(datasets::Rows rows, const datasets::TensorView& got, const Bounded& expected,
              std::span<const float> golden, const Predicted* predicted = nullptr);
 
+    // Whether this block was added before; counts it then.
+    bool repeats(datasets::Rows rows);
+
     [[nodiscard]] OpStatistics finish() const;
 
 private:

@@ -183,6 +183,9 @@ void Judge::accept(Op op, Rows rows, const datasets::TensorView& values) {
         throw std::logic_error("a path pushed an op that it does not declare to emit");
     }
     Court& court = *found->second;
+    if (court.comparison.repeats(rows)) {
+        return;  // what it reads may be gone; that it came again is a finding
+    }
     if (emitted_ && consumed_.contains(op)) {
         emitted_->keep(op, rows, values);
     }

@@ -70,8 +70,6 @@ public:
         std::vector<double> sums(index(rows.count), 0.0);
         if (!bound_.fused()) {
             expect_row_sums(rows, sums);
-            const std::scoped_lock lock(mutex_);
-            sums_.erase({rows.head, rows.begin});
         }
         std::ranges::transform(sums, sums.begin(), [&](double row_sum) {
             return bound_.context(Weights::any, row_sum).bound(1, 1);
@@ -82,7 +80,10 @@ public:
 
     bool expect_row_sums(Rows rows, std::span<double> bounds) override {
         const std::scoped_lock lock(mutex_);
-        std::ranges::copy(sums_.at({rows.head, rows.begin}), bounds.begin());
+        const auto found = sums_.find({rows.head, rows.begin});
+        if (found != sums_.end()) {  // else the block is not where it belongs, and no bound saves it
+            std::ranges::copy(found->second, bounds.begin());
+        }
         return true;
     }
 

@@ -7,8 +7,11 @@ namespace {
 
 constexpr std::size_t tile_width = datasets::block_rows;
 
+// The rms of fewer elements says too little: of 64 it stays below 1.45 in all but one of 10^6 healthy parts.
+constexpr std::int64_t fewest_elements = 64;
+
 double rms(const ZBlock::Part& part) {
-    return part.elements > 0 ? std::sqrt(part.squares / double(part.elements)) : 0.0;
+    return part.elements >= fewest_elements ? std::sqrt(part.squares / double(part.elements)) : 0.0;
 }
 
 // Keeps the worst part of a block: row or tile `at` of block `block`.

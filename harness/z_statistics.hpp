@@ -20,10 +20,10 @@ struct ZStatistics {
     int largest_head = -1;
     std::int64_t largest_row = 0;
     std::int64_t largest_column = 0;
-    double worst_row = 0;  // rms z of a row (of a head)
+    double worst_row = 0;  // rms z of a row (of a head) of at least 64 elements
     int worst_row_head = -1;
     std::int64_t worst_row_index = 0;
-    double worst_tile = 0;  // rms z of a 64x64 tile
+    double worst_tile = 0;  // rms z of a 64x64 tile with at least 64 of them
     int worst_tile_head = -1;
     std::int64_t worst_tile_row = 0;     // in tiles
     std::int64_t worst_tile_column = 0;  // in tiles

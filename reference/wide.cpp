@@ -1,6 +1,5 @@
 #include "reference/wide.hpp"
 
-#include <tbb/enumerable_thread_specific.h>
 #include <tbb/task_arena.h>
 
 #include <algorithm>
@@ -31,28 +30,16 @@ struct Operand {
     std::vector<double> value;
     std::vector<float> magnitude;
 
-    Operand() = default;
-    explicit Operand(std::span<const float> from) { assign(from); }
-
-    void assign(std::span<const float> from) {
-        value.assign(from.begin(), from.end());
-        magnitude.resize(from.size());
+    explicit Operand(std::span<const float> from) : value(from.begin(), from.end()), magnitude(from.size()) {
         std::ranges::transform(from, magnitude.begin(), [](float x) { return std::abs(x); });
     }
 };
 
-// Rows of an operand, for one thread at a time, which allocates once.
-struct PulledRows {
-    std::vector<float> narrow;
-    Operand wide;
-
-    const Operand& pull(const Source& operands, Op op, Rows rows, std::int64_t columns) {
-        narrow.resize(static_cast<std::size_t>(rows.count * columns));
-        operands.rows(op, rows, narrow);
-        wide.assign(narrow);
-        return wide;
-    }
-};
+Operand pull(const Source& operands, Op op, Rows rows, std::int64_t columns) {
+    std::vector<float> narrow(static_cast<std::size_t>(rows.count * columns));
+    operands.rows(op, rows, narrow);
+    return Operand(narrow);
+}
 
 // An operand that is made at its first use.
 class Lazy {
@@ -149,7 +136,6 @@ struct WideReference::State {
     const Source& operands;
     std::map<Op, Lazy> weights;             // query, key, value, output, fc1, fc2
     std::map<Op, std::vector<Lazy>> heads;  // key, value
-    tbb::enumerable_thread_specific<PulledRows> pulled;
 
     State(const LayerCase& of, const Source& from) : shape(of.shape), layer(&of), operands(from) {
         for (const Op op : {Op::query, Op::key, Op::value, Op::output, Op::fc1, Op::fc2}) {
@@ -194,9 +180,7 @@ struct WideReference::State {
     }
     const Operand& head(Op op, int index) {
         return heads.at(op).at(static_cast<std::size_t>(index)).get([&] {
-            PulledRows whole;
-            whole.pull(operands, op, {index, 0, shape.context}, head_width);
-            return std::move(whole.wide);
+            return pull(operands, op, {index, 0, shape.context}, head_width);
         });
     }
 
@@ -213,8 +197,8 @@ void WideReference::State::project(Op op, Rows rows, const Result& result) {
     const std::int64_t columns = wide_columns(op, rows, shape);
     const std::int64_t first = std::max(rows.head, 0) * std::int64_t{head_width};
     const std::vector<float>& bias = linear(op).bias;
-    const Operand& left = pulled.local().pull(operands, datasets::info(op).inputs.front(),
-                                              {-1, rows.begin, rows.count}, inputs);
+    const Operand left =
+        pull(operands, datasets::info(op).inputs.front(), {-1, rows.begin, rows.count}, inputs);
     const Matrix<double> value = dense(result.value.data(), rows.count, columns);
     const Matrix<float> magnitude = dense(result.magnitude.data(), rows.count, columns);
     Product{Transpose::yes, 1.0, inputs, columns, inputs}.run(left, weight(op), first * inputs, value,
@@ -236,7 +220,7 @@ void WideReference::State::project(Op op, Rows rows, const Result& result) {
 
 void WideReference::State::score(Rows rows, const Result& result) {
     const std::int64_t keys = shape.context;
-    const Operand& query = pulled.local().pull(operands, Op::query, rows, head_width);
+    const Operand query = pull(operands, Op::query, rows, head_width);
     Product{Transpose::yes, double{score_scale}, head_width, keys, head_width}.run(
         query, head(Op::key, rows.head), 0, dense(result.value.data(), rows.count, keys),
         dense(result.magnitude.data(), rows.count, keys));
@@ -258,8 +242,7 @@ void WideReference::State::mix(Rows rows, const Result& result) {
     const int first = std::max(rows.head, 0);
     const int last = rows.head < 0 ? shape.heads - 1 : rows.head;
     for (int index = first; index <= last; ++index) {
-        const Operand& share =
-            pulled.local().pull(operands, Op::probabilities, {index, rows.begin, rows.count}, keys);
+        const Operand share = pull(operands, Op::probabilities, {index, rows.begin, rows.count}, keys);
         const std::int64_t column = (index - first) * std::int64_t{head_width};
         const Matrix<double> value =
             dense(result.value.data(), rows.count, columns).slice(column, head_width);

@@ -66,9 +66,9 @@ struct Fault {
     Plant plant;
     Input input = Input::isolated;  // the run in which its own check sees it
     Court court = Court::layer;
-    std::string needs{};                          // what design and data must have, in words; empty: nothing
+    std::string needs{};  // what design and data must have, in words; empty: nothing
     std::function<bool(const Setting&)> visible{};  // the same, as a rule; null: always
-    std::set<datasets::Op> judged{};              // of the place; empty: all of it
+    std::set<datasets::Op> judged{};                // of the place; empty: all of it
     std::string equivalent{};  // why no check can or should see it: then none may fire. Empty: visible
 };
 

@@ -150,12 +150,21 @@ std::vector<Fault> softmax_faults() {
     add("softmax_without_max", "exp of the scores as they are", SoftmaxFlaw::no_max, "a logit over 89",
         [](const Setting& scene) { return scene.ground.traits.largest_logit > 89; });
     out.back().own = Quantity::nonfinite;
+    const auto in_range = [](const Traits& traits) {
+        return traits.largest_logit < 60 && traits.largest_logit - traits.deepest_row > -20;
+    };
     add("softmax_without_max_in_range", "exp of the scores as they are, all within exp's range",
-        SoftmaxFlaw::no_max, "logits of -20 .. 60", [](const Setting& scene) {
-            const Traits& traits = scene.ground.traits;
-            return traits.largest_logit < 60 && traits.largest_logit - traits.deepest_row > -20;
+        SoftmaxFlaw::no_max, "logits of -20 .. 60, and no context judged, which would be probed",
+        [in_range](const Setting& scene) {
+            return in_range(scene.ground.traits) && scene.place.last == Op::probabilities;
         });
     out.back().equivalent = "a softmax does not change when all of a row's logits do by the same amount";
+    add("softmax_without_max_unseen_by_data", "exp of the scores as they are, all within exp's range",
+        SoftmaxFlaw::no_max, "logits of -20 .. 60, and a fused context, which is probed with raised keys",
+        [in_range](const Setting& scene) {
+            return in_range(scene.ground.traits) && scene.place.last == Op::context;
+        });
+    out.back().own = Quantity::probe_raised_keys;
     add("softmax_without_rescale", "sums keep the scale of an earlier, smaller maximum",
         SoftmaxFlaw::no_rescale, "a row whose maximum grows behind its first tile",
         [](const Setting& scene) { return scene.ground.traits.latest_growth > 2; });

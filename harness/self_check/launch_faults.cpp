@@ -100,6 +100,14 @@ std::vector<Fault> scale_and_bias_faults() {
         out.push_back(launch_fault(name, says, Quantity::bound, places, scaled(factor)));
         restrict(out.back(), "a step whose kernel scales", scales);
     }
+    Fault in_chain = launch_fault("scale_missing_in_a_chain",
+                                  "the scores are not divided by 8, and all that follows reads them",
+                                  Quantity::context_rms, {datasets::attention_ops}, scaled(8.0F));
+    in_chain.input = Input::chained;
+    in_chain.judged = {Op::context};
+    restrict(in_chain, "a fused step whose kernel scales",
+             [](const Setting& scene) { return scene.design.fused(); });
+    out.push_back(std::move(in_chain));
     out.push_back(launch_fault("bias_missing", "the accumulator starts without the bias", Quantity::bound,
                                each_of({Op::query, Op::value, Op::output, Op::fc1, Op::fc2}),
                                each<MatmulJob>([](MatmulJob& w) { w.bias.reset(); })));
@@ -135,11 +143,23 @@ std::vector<Fault> key_faults() {
     nil.says = "the padded keys get probability, where every row is so peaked that they take none";
     nil.equivalent =
         "exp(0 - max) of a padded key is under 1e-9 of every row's sum, far below one rounding of p";
-    restrict(nil, "T % 64 != 0 and rows where logits of 0 take less than 1e-9",
-             [takes_keys](const Setting& scene) {
-                 return takes_keys(scene) && has_padding(scene) && scene.ground.traits.padding_share < 1e-9;
+    const auto unseen_by_data = [takes_keys](const Setting& scene) {
+        return takes_keys(scene) && has_padding(scene) && scene.ground.traits.padding_share < 1e-9;
+    };
+    Fault probed = nil;
+    restrict(nil, "T % 64 != 0, rows where logits of 0 take less than 1e-9, and no context judged",
+             [unseen_by_data](const Setting& scene) {
+                 return unseen_by_data(scene) && scene.place.last == Op::probabilities;
              });
     out.push_back(std::move(nil));
+    probed.name = "padded_keys_unmasked_unseen_by_data";
+    probed.equivalent.clear();
+    probed.own = Quantity::probe_ones;
+    restrict(probed, "T % 64 != 0, rows where logits of 0 take less than 1e-9, and a fused context",
+             [unseen_by_data](const Setting& scene) {
+                 return unseen_by_data(scene) && scene.place.last == Op::context;
+             });
+    out.push_back(std::move(probed));
     out.push_back(launch_fault("last_key_dropped", "the last key is masked as if it were padding",
                                Quantity::bound, places,
                                both(each<SoftmaxJob>([](SoftmaxJob& w) { --w.keys; }),

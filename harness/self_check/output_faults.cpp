@@ -154,7 +154,7 @@ std::vector<Fault> core_faults() {
     out.back().needs = "several cores";
     out.back().visible = several_cores;
     out.push_back(output_fault("gain_within_rounding", "one core's probabilities are 0.2% too large",
-                               Quantity::bound, each_of({Op::probabilities, Op::context}), gain(1, 1.002F)));
+                               Quantity::bound, each_of({Op::probabilities}), gain(1, 1.002F)));
     out.back().equivalent =
         "the exp table itself errs by up to 1.02% (declared): 0.2% more lies within what a healthy core may "
         "do";

@@ -225,6 +225,16 @@ std::vector<Variant> variants_of(const SelfCheckRequest& request) {
 
 }  // namespace
 
+std::vector<Quantity> unproven_by(const std::vector<TrialResult>& trials) {
+    std::vector<Quantity> out;
+    for (const Limit& one : limits()) {
+        if (one.gated && !proven(trials, one)) {
+            out.push_back(one.quantity);
+        }
+    }
+    return out;
+}
+
 bool TrialResult::fired(Quantity check) const {
     return std::ranges::any_of(findings, [check](const Finding& one) { return one.quantity == check; });
 }
@@ -276,10 +286,8 @@ SelfCheckResult self_check(const SelfCheckRequest& request, const Progress& prog
             out.untried.push_back({fault.name, fault.needs});
         }
     }
-    for (const Limit& one : limits()) {
-        if (one.gated && request.only_fault.empty() && !proven(out.trials, one)) {
-            out.unproven.push_back(one.quantity);
-        }
+    if (request.only_fault.empty()) {
+        out.unproven = unproven_by(out.trials);
     }
     return out;
 }

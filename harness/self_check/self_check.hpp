@@ -65,13 +65,14 @@ struct SelfCheckResult {
     std::vector<TrialResult> trials;
     std::vector<VariantResult> variants;
     std::vector<Untried> untried;
-    // Gated checks that no trial has as its own and killed; of levels 2 and 3, that fired in none. Empty where
-    // only one fault was asked for.
-    std::vector<Quantity> unproven;
+    std::vector<Quantity> unproven;  // by these trials; empty where only one fault was asked for
     std::optional<Quantity> without{};
 
     [[nodiscard]] bool passed() const;
 };
+
+// Gated checks that no trial has as its own and killed; of levels 2 and 3, that fired in none.
+std::vector<Quantity> unproven_by(const std::vector<TrialResult>& trials);
 
 // Trials run side by side; their order in the result does not depend on it. A design is left out of a trial
 // where another before it computes the place by the same kernels and arithmetic. Throws

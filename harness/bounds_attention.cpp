@@ -1,0 +1,250 @@
+// The bounds of softmax, alone and inside fused attention.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "harness/bound_terms.hpp"
+#include "harness/bounds.hpp"
+#include "harness/softmax_error.hpp"
+#include "reference/blas.hpp"
+
+namespace harness {
+namespace {
+
+using datasets::Arithmetic;
+using datasets::Op;
+using datasets::Rows;
+
+std::size_t index(std::int64_t value) {
+    return static_cast<std::size_t>(value);
+}
+
+// Integer powers of one base, computed once each.
+class Powers {
+public:
+    explicit Powers(double base) : base_(base) {}
+
+    double of(int exponent) {
+        while (powers_.size() <= index(exponent)) {
+            powers_.push_back(powers_.back() * base_);
+        }
+        return powers_[index(exponent)];
+    }
+
+private:
+    double base_;
+    std::vector<double> powers_{1.0};
+};
+
+// For each key tile: how often the running max of the row still grows in later tiles. A growth smaller than
+// `slack` may or may not be seen by the device, so it counts as well.
+void later_growths(std::span<const double> scores, int key_tile, double slack, std::vector<int>& growths) {
+    const auto keys = static_cast<std::int64_t>(scores.size());
+    if (key_tile <= 0) {
+        growths.assign(1, 0);
+        return;
+    }
+    const std::int64_t tiles = (keys + key_tile - 1) / key_tile;
+    growths.assign(index(tiles), 0);
+    double running = -std::numeric_limits<double>::infinity();
+    int seen = 0;
+    for (std::int64_t t = 0; t < tiles; ++t) {
+        const auto tile =
+            scores.subspan(index(t * key_tile), index(std::min<std::int64_t>(key_tile, keys - t * key_tile)));
+        const double tile_max{*std::ranges::max_element(tile)};
+        if (t > 0 && tile_max > running - slack) {
+            ++seen;
+        }
+        running = std::max(running, tile_max);
+        growths[index(t)] = seen;
+    }
+    for (int& growth : growths) {
+        growth = seen - growth;
+    }
+}
+
+// Norms of the rows of a [rows, 64] matrix.
+template <typename T>
+std::vector<double> row_norms(const T* data, std::int64_t rows) {
+    std::vector<double> norms(index(rows));
+    for (std::int64_t row = 0; row < rows; ++row) {
+        double sum = 0;
+        for (int c = 0; c < datasets::head_width; ++c) {
+            const double x{data[row * datasets::head_width + c]};
+            sum += x * x;
+        }
+        norms[index(row)] = std::sqrt(sum);
+    }
+    return norms;
+}
+
+}  // namespace
+
+// One row of scores in fp64, cut into the key tiles of the device.
+class Bounds::ScoreRow {
+public:
+    ScoreRow(const Arithmetic& arithmetic, std::int64_t keys)
+        : arithmetic_(arithmetic),
+          powers_(1 + arithmetic.exp_error),
+          tile_(arithmetic.key_tile > 0 ? arithmetic.key_tile : keys),
+          weight(index(keys)),
+          relative(index(keys)) {}
+
+    // Fills `weight` and `relative`. `error` holds what is the same for the whole row, but `top`; a rescaling
+    // errs as the weight does (`rescales`), or only adds to what the caller makes of it.
+    void weigh(std::span<const double> scores, std::span<const double> norms, WeightError error,
+               bool rescales) {
+        later_growths(scores, arithmetic_.key_tile, 2 * error.score_error, growths_);
+        error.top = *std::ranges::max_element(scores);
+        for (std::int64_t tile = 0; tile < tiles(); ++tile) {
+            const int growth = growths_[index(tile)];
+            const auto [first, count] = extent(tile);
+            error.factor = powers_.of(rescales ? 1 + growth : 1);
+            error.addition = (1 + growth) * addition_error(arithmetic_);
+            weigh_keys(scores.subspan(first, count), norms.empty() ? norms : norms.subspan(first, count),
+                       error, std::span(weight).subspan(first, count),
+                       std::span(relative).subspan(first, count));
+        }
+    }
+
+    [[nodiscard]] std::int64_t tiles() const {
+        return (static_cast<std::int64_t>(weight.size()) + tile_ - 1) / tile_;
+    }
+    // First key and number of keys.
+    [[nodiscard]] std::pair<std::size_t, std::size_t> extent(std::int64_t tile) const {
+        const std::size_t first = index(tile * tile_);
+        return {first, std::min(index(tile_), weight.size() - first)};
+    }
+    // What the rescalings behind a tile make of its share of the running sum.
+    [[nodiscard]] double rescaled(std::int64_t tile) { return powers_.of(growths_[index(tile)]); }
+
+private:
+    const Arithmetic& arithmetic_;
+    Powers powers_;
+    std::int64_t tile_;
+    std::vector<int> growths_;
+
+public:
+    std::vector<double> weight;
+    std::vector<double> relative;
+};
+
+void Bounds::probabilities(Rows rows, const Arithmetic& arithmetic, Bounded& into) const {
+    std::vector<float>& narrow = scratches_.local().narrow;
+    narrow.resize(into.value.size());
+    operands_.rows(Op::scores, rows, narrow);
+    std::ranges::copy(narrow, into.value.begin());
+    const double unit = store_unit(arithmetic);
+    WeightError error;
+    error.argument = exp_argument_unit(arithmetic);
+    ScoreRow keys(arithmetic, into.columns);
+    const double summing = running_sum_error(arithmetic, double(into.columns), double(keys.tiles()));
+    const double flushed = underflow(arithmetic, 2);
+    for (std::int64_t row = 0; row < rows.count; ++row) {
+        const std::span p = std::span(into.value).subspan(index(row * into.columns), index(into.columns));
+        const std::span bound = std::span(into.bound).subspan(index(row * into.columns), index(into.columns));
+        keys.weigh(p, {}, error, false);
+        double total = 0;
+        double total_error = 0;
+        for (std::int64_t tile = 0; tile < keys.tiles(); ++tile) {
+            const double rescaled = keys.rescaled(tile);
+            const auto [first, count] = keys.extent(tile);
+            for (std::size_t j = first; j < first + count; ++j) {
+                total += keys.weight[j];
+                total_error += keys.weight[j] * ((1 + keys.relative[j]) * rescaled - 1);
+            }
+        }
+        const double loss = total_error / total + summing;
+        const double shared = (1 + split_reciprocal) * (1 + unit) / std::max(0.0, 1 - loss);
+        const double share = 1 / total;
+        for (std::size_t j = 0; j < p.size(); ++j) {
+            p[j] = keys.weight[j] * share;
+            bound[j] = p[j] * ((1 + keys.relative[j]) * shared - 1) + flushed;
+        }
+    }
+    into.store_unit = 0;
+}
+
+// Per row of a fused block: probabilities, and probabilities times their relative error, dense [rows, keys].
+struct Bounds::FusedWeights {
+    std::vector<double>& probabilities;
+    std::vector<float>& errors;
+    std::vector<double> loss;  // [rows]: sum of the errors
+};
+
+Bounds::FusedWeights Bounds::fused_weights(Rows rows, const Arithmetic& arithmetic) const {
+    const std::int64_t keys = shape_.context;
+    Scratch& scratch = scratches_.local();
+    FusedWeights out{scratch.wide, scratch.narrow, std::vector<double>(index(rows.count))};
+    out.probabilities.resize(index(rows.count * keys));
+    out.errors.resize(out.probabilities.size());
+    reference_.rows(Op::scores, rows, out.probabilities, {});
+    std::vector<float> query(index(rows.count * datasets::head_width));
+    operands_.rows(Op::query, rows, query);
+    const std::vector<double> query_norms = row_norms(query.data(), rows.count);
+    const std::vector<double>& norms = key_norms(rows.head);
+    const double longest_key = *std::ranges::max_element(norms);
+    ScoreRow row_keys(arithmetic, keys);
+    const double accumulation = running_context_error(arithmetic, double(keys), double(row_keys.tiles()));
+    for (std::int64_t row = 0; row < rows.count; ++row) {
+        const std::span p = std::span(out.probabilities).subspan(index(row * keys), index(keys));
+        const std::span errors = std::span(out.errors).subspan(index(row * keys), index(keys));
+        // Error of a score per unit of key norm: 64 products and the exact scale 1/8.
+        WeightError error;
+        error.argument = exp_argument_unit(arithmetic);
+        error.per_norm = product_error(arithmetic, datasets::head_width) * query_norms[index(row)] / 8;
+        error.score_error = error.per_norm * longest_key;
+        row_keys.weigh(p, norms, error, true);
+        double total = 0;
+        double loss = 0;
+        for (std::size_t j = 0; j < p.size(); ++j) {
+            const double relative = row_keys.relative[j];
+            row_keys.relative[j] = row_keys.weight[j] * (relative + accumulation * (1 + relative));
+            total += row_keys.weight[j];
+            loss += row_keys.relative[j];
+        }
+        out.loss[index(row)] = loss / total;
+        const double share = 1 / total;
+        for (std::size_t j = 0; j < p.size(); ++j) {
+            p[j] = row_keys.weight[j] * share;
+            errors[j] = static_cast<float>(row_keys.relative[j] * share);
+        }
+    }
+    return out;
+}
+
+void Bounds::fused_context(Rows rows, const Arithmetic& arithmetic, Bounded& into) const {
+    const FusedWeights weights = fused_weights(rows, arithmetic);
+    const std::int64_t keys = shape_.context;
+    constexpr std::int64_t width = datasets::head_width;
+    reference::gemm(reference::Transpose::no, reference::Transpose::no, 1.0,
+                    {weights.probabilities.data(), rows.count, keys, keys},
+                    {reference_.value_matrix(rows.head), keys, width, width}, 0.0,
+                    {into.value.data(), rows.count, width, width});
+    std::vector<float> spread(into.value.size());
+    reference::gemm(reference::Transpose::no, reference::Transpose::no, 1.0F,
+                    {weights.errors.data(), rows.count, keys, keys},
+                    {reference_.value_magnitudes(rows.head), keys, width, width}, 0.0F,
+                    {spread.data(), rows.count, width, width});
+    const double unit = store_unit(arithmetic) + finish_error(arithmetic);
+    const double flushed = underflow(arithmetic, std::ceil(double(keys) / 8));
+    // The spread itself is summed in fp32.
+    const double widen = 1 + gamma(2 * double(keys));
+    for (std::size_t i = 0; i < into.value.size(); ++i) {
+        const double loss = weights.loss[i / index(width)];
+        const double magnitude = std::abs(into.value[i]);
+        const double weighted =
+            widen * (static_cast<double>(spread[i]) + magnitude * loss) / std::max(0.0, 1 - loss);
+        into.bound[i] = weighted * (1 + unit) + unit * magnitude + flushed;
+    }
+    into.store_unit = 0;
+}
+
+const std::vector<double>& Bounds::key_norms(int head) const {
+    KeyNorms& slot = key_norms_[index(head)];
+    std::call_once(slot.once, [&] { slot.norms = row_norms(reference_.key_matrix(head), shape_.context); });
+    return slot.norms;
+}
+
+}  // namespace harness
