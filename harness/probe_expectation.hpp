@@ -4,7 +4,9 @@
 #include <array>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include "datasets/path.hpp"
@@ -66,6 +68,7 @@ public:
 private:
     Expectation& expectation_;
     std::mutex mutex_;
+    std::set<std::tuple<datasets::Op, int, std::int64_t>> arrived_;
     Figures figures_;
 };
 
