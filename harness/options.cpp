@@ -14,8 +14,8 @@
 #include "harness/options_explain.hpp"
 #include "harness/options_judge.hpp"
 #include "harness/options_parts.hpp"
-#include "harness/options_what_if.hpp"
 #include "harness/options_self_check.hpp"
+#include "harness/options_what_if.hpp"
 #include "npu_impl/kernel_device.hpp"
 
 namespace harness {
@@ -100,7 +100,8 @@ void add_compare(CLI::App& app, Raw& raw) {
         ->type_name("N")
         ->capture_default_str();
     app.add_flag("--no-probes{false}", options.selection.probes,
-                 "Leave out the probes, runs on operands whose result is known (level 3 of the gate)");
+                 "Leave out the probes of the first layer, runs on operands whose result is known "
+                 "(level 3 of the gate)");
     app.add_option("--json", options.json, "Write the run record (run.json)")->type_name("FILE");
     app.add_option("--junit", options.junit, "Write the verdicts as JUnit XML")->type_name("FILE");
 }

@@ -96,9 +96,12 @@ void run_cases(RunRecord& record, const CompareOptions& options, const datasets:
         throw UsageError(fmt::format("--head {}: the recording has no such head; valid: 0-{}", selection.head,
                                      recording.info().heads - 1));
     }
-    ProgressBar bar("comparing",
-                    stages_of(selection) * int(pieces.count() * clips.size()) + stages_of_run(selection),
-                    !options.common.quiet);
+    // Probes are about kernels, which are the same for every layer: the first one takes them.
+    Selection unprobed = selection;
+    unprobed.probes = false;
+    const int stages = stages_of(unprobed) * int(pieces.count() * clips.size()) + stages_of_run(selection) +
+                       stages_of(selection) - stages_of(unprobed);
+    ProgressBar bar("comparing", stages, !options.common.quiet);
     reference::GoldenPath golden;
     const auto keep = [&](CaseResult result) {
         record.rows.insert(record.rows.end(), result.rows.begin(), result.rows.end());
@@ -113,7 +116,8 @@ void run_cases(RunRecord& record, const CompareOptions& options, const datasets:
         };
         for (const int layer : pieces.layers) {
             const datasets::LayerCase one = load_layer(recording, clip, layer, selection.placement);
-            keep(run_case(one, golden, candidate, selection, command, show(fmt::format("layer {}", layer))));
+            const Selection& asked = record.layers.empty() ? selection : unprobed;
+            keep(run_case(one, golden, candidate, asked, command, show(fmt::format("layer {}", layer))));
         }
         if (pieces.end) {
             keep(run_recorded_end(recording, clip, golden, candidate, selection, command, show("end")));
