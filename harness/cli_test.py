@@ -225,7 +225,8 @@ class Cli(Harness):
         self.assertEqual([name for name in os.listdir(self.path) if "interrupted.h5" in name], [])
         self.assertEqual(self.interrupt(["--layer", "all", "--compare", "--context", "1500"], 1.0), 130)
         # A recording that was finished in time is whole, and stays.
-        left = [path for path in (self.path / "interrupted").rglob("*") if path.is_file() and path.suffix != ".h5"]
+        left = [path for path in (self.path / "interrupted").rglob("*")
+                if path.is_file() and path.suffix != ".h5"]
         self.assertEqual(left, [])
 
     def test_progress_is_drawn_on_a_terminal_only(self):
