@@ -203,9 +203,11 @@ TEST(Store, RoundsTheScaledSumAsItsNameSays) {
     EXPECT_EQ(aie::get_rounding(), aie::rounding_mode::floor);
 }
 
-// Numbers one step from a power of two are the ones that a split by rounding would lose a bit of.
+// Exact but where the product leaves the normal numbers: there 0 or infinite, of the sign of c.
 TEST(Store, ScalesExactly) {
-    for (const float scale : {1.0F, 0.125F, 1024.0F}) {
+    constexpr float smallest = std::numeric_limits<float>::min();
+    constexpr float largest = std::numeric_limits<float>::max();
+    for (const float scale : {1.0F, 0.125F, 1024.0F, 0x1p-126F, 0x1p127F}) {
         std::vector<float> values = normal_floats(11, tile_size);
         for (int exponent = -60; exponent < 60; ++exponent) {
             const auto at = static_cast<std::size_t>(4 * (exponent + 60));
@@ -216,13 +218,21 @@ TEST(Store, ScalesExactly) {
         values[1] = infinity;
         values[2] = -infinity;
         values[3] = not_a_number;
+        const std::vector<float> ends{0.0F, -0.0F, smallest, -smallest, 8 * smallest, largest, -largest};
+        std::ranges::copy(ends, values.begin() + 1000);
         Floats c(values);
         scale_tile(c.data(), scale);
         for (std::size_t at = 0; at < tile_size; ++at) {
             if (std::isnan(values[at])) {
                 ASSERT_TRUE(std::isnan(c[at]));
             } else {
-                ASSERT_EQ(c[at], values[at] * scale) << at;
+                const double product = double{values[at]} * double{scale};
+                const double expected = std::abs(product) < double{smallest} ? 0
+                                        : std::abs(product) > double{largest}
+                                            ? std::copysign(HUGE_VAL, product)
+                                            : product;
+                ASSERT_EQ(double{c[at]}, expected) << values[at] << ' ' << scale;
+                ASSERT_EQ(std::signbit(c[at]), std::signbit(values[at]));
             }
         }
         EXPECT_TRUE(c.intact());

@@ -1,9 +1,9 @@
 // How a tile of sums begins and leaves: bias or zero in, a power of two times the sums out.
 //
-// Contract: kernels.h. start_tile and zero_tile are exact, scale_tile is exact but for underflow. store_tile
-// rounds once, to bf16; the multiplication by a power of two after it is exact, so that it rounds
+// Contract: kernels.h. start_tile and zero_tile are exact, scale_tile is exact but for underflow, to 0.
+// store_tile rounds once, to bf16; the multiplication by a power of two after it is exact, so that it rounds
 // scale * c itself wherever neither leaves the range of normal bf16.
-// L1: c 16 KB, out 8 KB, bias 128 B. VMACs: store_tile 256, scale_tile 768, the others none.
+// L1: c 16 KB, out 8 KB, bias 128 B. VMACs: store_tile 256, the others none.
 #include <aie_api/aie.hpp>
 
 #include "kernels.h"
@@ -15,8 +15,11 @@ namespace {
 constexpr unsigned vectors = tile * tile / lanes;
 constexpr unsigned column_blocks = tile / 4;
 
-// A number is infinite or NaN where its bits without the sign are at least these.
+// A number is infinite or NaN where its bits without the sign are at least these, and denormal or 0 where
+// they are below normal_bits.
 constexpr int32 infinity_bits = 0x7F800000;
+constexpr int32 normal_bits = 0x00800000;
+constexpr int32 one_bits = 0x3F800000;  // of 1.0
 
 template <aie::rounding_mode rounding>
 inline void store(const float* __restrict c, float scale, bfloat16* __restrict out) {
@@ -49,13 +52,20 @@ inline void zero(float* c) {
     }
 }
 
+// A power of two moves the exponent: an addition to the bits, no VMAC. Where the product leaves the normal
+// numbers it is 0 or infinite, of the sign of c.
 inline void scale(float* c, float by) {
-    const Bf16s factor = aie::broadcast<bfloat16, lanes>(bfloat16(by));
+    const int32 step = aie::broadcast<float, lanes>(by).cast_to<int32>().get(0) - one_bits;
+    const int32 highest = infinity_bits - (step > 0 ? step : 0);
+    const int32 lowest = normal_bits - (step < 0 ? step : 0);
     for (unsigned i = 0; i < vectors; ++i) {
-        const Floats x = aie::load_v<lanes>(c + i * lanes);
-        const Words magnitude = aie::bit_and(int32(0x7FFFFFFF), x.cast_to<int32>());
-        const Floats product = multiply(Split(x), factor).to_vector<float>();
-        aie::store_v(c + i * lanes, aie::select(product, x, aie::ge(magnitude, infinity_bits)));
+        const Words x = aie::load_v<lanes>(c + i * lanes).cast_to<int32>();
+        const Words magnitude = aie::bit_and(int32(0x7FFFFFFF), x);
+        const Words sign = aie::bit_xor(magnitude, x);
+        const Words product = aie::add(sign, aie::add(aie::min(magnitude, highest), step));
+        const Words flushed = aie::select(product, sign, aie::lt(magnitude, lowest));
+        const Words result = aie::select(flushed, x, aie::ge(magnitude, infinity_bits));
+        aie::store_v(c + i * lanes, result.cast_to<float>());
     }
 }
 
