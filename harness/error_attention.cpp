@@ -4,7 +4,7 @@
 #include <limits>
 #include <utility>
 
-#include "harness/rounding_error.hpp"
+#include "harness/error_passes.hpp"
 #include "reference/softmax.hpp"
 
 namespace harness {
@@ -71,45 +71,40 @@ std::vector<float> centred_variance(const HeadOperands& operands, std::span<cons
     return out;
 }
 
-// exp's argument and exp itself, relative to the weight.
-float exp_variance(const Arithmetic& softmax, float difference) {
+// exp's argument and exp itself, relative to the weight. The table holds e^0.
+ExpVariance exp_variance(const Arithmetic& softmax) {
     const auto rms = static_cast<float>(softmax.exp_error / 3);
-    // The table holds e^0.
-    const float function = difference == 0 ? 0.0F : rms * rms;
-    return function + fp32_softmax +
-           store_error(difference, softmax.exp_argument, softmax.exp_argument_rounding).variance;
+    return {rms * rms, fp32_softmax, softmax.exp_argument == datasets::DType::bf16 ? 1.0F / 12 : 0.0F};
 }
 
 // One row: variance of the logits -> weight, mean of the logits -> mean of the probabilities.
 class SoftmaxRow {
 public:
-    SoftmaxRow(const Arithmetic& softmax, bool fused) : softmax_(softmax), fused_(fused) {}
+    SoftmaxRow(const Arithmetic& softmax, bool fused)
+        : key_tile_(softmax.key_tile), variance_(exp_variance(softmax)), fused_(fused) {}
 
     void take(std::span<const float> scores, float top, std::span<const float> p, std::span<float> weight,
               std::vector<Growth>& growths) const {
         const auto keys = static_cast<std::int64_t>(scores.size());
-        const std::int64_t width = softmax_.key_tile > 0 ? softmax_.key_tile : keys;
+        const std::int64_t width = key_tile_ > 0 ? key_tile_ : keys;
         float running = -std::numeric_limits<float>::infinity();
         float share = 0;
         for (std::int64_t begin = 0; begin < keys; begin += width) {
-            const std::size_t count = index(std::min(width, keys - begin));
-            const auto s = scores.subspan(index(begin), count);
-            const float highest = std::max(running, *std::ranges::max_element(s));
+            const auto of_tile = [&](auto row) {
+                return row.subspan(index(begin), index(std::min(width, keys - begin)));
+            };
+            const float highest = std::max(running, largest_of(of_tile(scores)));
             if (begin > 0 && highest > running && share > 0) {
-                growths.push_back({begin / width, exp_variance(softmax_, running - highest), share});
+                growths.push_back({begin / width, variance_.at(running - highest), share});
             }
             running = highest;
-            const float relative_to = fused_ ? running : top;
-            for (std::size_t j = 0; j < count; ++j) {
-                const std::size_t i = index(begin) + j;
-                weight[i] = p[i] * p[i] * (weight[i] + exp_variance(softmax_, s[j] - relative_to));
-                share += p[i];
-            }
+            share += weigh(of_tile(scores), fused_ ? running : top, of_tile(p), variance_, of_tile(weight));
         }
     }
 
 private:
-    const Arithmetic& softmax_;
+    std::int64_t key_tile_;
+    ExpVariance variance_;
     bool fused_;
 };
 
@@ -133,7 +128,8 @@ std::vector<float> score_values(const HeadOperands& operands) {
 
 Moments score_errors(const HeadOperands& operands, const Arithmetic& arithmetic,
                      std::span<const float> scores, bool biased) {
-    Moments out{std::vector<float>(scores.size()), std::vector<float>(biased ? scores.size() : 0)};
+    const std::size_t elements = index(operands.query.value.rows * operands.key.value.rows);
+    Moments out{std::vector<float>(elements), std::vector<float>(biased ? elements : 0)};
     add_product(operands.query, operands.key, Transpose::yes, 0.125F, out);
     add_product_stores(arithmetic, operands.query.value, operands.key.value, Transpose::yes, 0.125F, {},
                        scores, out);
@@ -185,21 +181,17 @@ SoftmaxErrors softmax_errors(const HeadOperands& operands, const Arithmetic* sco
 }
 
 Moments probability_errors(const SoftmaxErrors& softmax, std::int64_t keys) {
-    Moments out{softmax.weight, softmax.mean};
+    Moments out{std::vector<float>(softmax.weight.size()), softmax.mean};
     for (std::size_t row = 0; row < softmax.growths.size(); ++row) {
-        const std::size_t first = row * index(keys);
-        float shared = 0;
-        for (std::size_t j = 0; j < index(keys); ++j) {
-            shared += softmax.weight[first + j];
-        }
+        const auto of_row = [&](auto& block) {
+            return std::span(block).subspan(row * index(keys), index(keys));
+        };
+        float shared = sum_of(of_row(softmax.weight));
         for (const Growth& growth : softmax.growths[row]) {
             shared += growth.variance * growth.share * growth.share;
         }
-        for (std::size_t j = 0; j < index(keys); ++j) {
-            const float p = softmax.probability[first + j];
-            out.variance[first + j] =
-                std::max(softmax.weight[first + j] * (1 - 2 * p) + p * p * shared, p * p * fp32_softmax);
-        }
+        divide_out_sum(of_row(softmax.probability), of_row(softmax.weight), shared, fp32_softmax,
+                       of_row(out.variance));
     }
     return out;
 }
@@ -240,10 +232,10 @@ void add_growths(const HeadOperands& operands, const SoftmaxErrors& softmax, boo
 }  // namespace
 
 Moments context_errors(const HeadOperands& operands, const SoftmaxErrors& softmax, const Moments& stored,
-                       bool normalised, bool fused, std::int64_t key_tile, std::span<const float> context) {
+                       bool fused, std::int64_t key_tile, std::span<const float> context, bool biased) {
     const std::int64_t rows = operands.query.value.rows;
     const std::int64_t keys = operands.key.value.rows;
-    const bool biased = !softmax.mean.empty();
+    const bool normalised = !softmax.weight.empty();
     Moments out{std::vector<float>(context.size()), std::vector<float>(biased ? context.size() : 0)};
     // The probabilities as a factor: what their sum does not divide out.
     const std::size_t squares = softmax.probability.size();
@@ -269,12 +261,11 @@ Moments context_errors(const HeadOperands& operands, const SoftmaxErrors& softma
                         dense(crossed.data(), rows, std::int64_t{head_width}));
     }
     for (std::int64_t row = 0; row < rows; ++row) {
-        float total = 0;
-        float squared = 0;
-        for (std::int64_t j = 0; j < keys; ++j) {
-            total += normalised ? softmax.weight[index(row * keys + j)] : 0.0F;
-            squared += square[index(row * keys + j)];
-        }
+        const auto sum_of_row = [&](const std::vector<float>& block) {
+            return sum_of(std::span(block).subspan(index(row * keys), index(keys)));
+        };
+        const float total = normalised ? sum_of_row(softmax.weight) : 0.0F;
+        const float squared = sum_of_row(square);
         for (int c = 0; c < head_width; ++c) {
             const std::size_t i = index(row * head_width + c);
             const float shared = operands.value_shared.empty() ? 0.0F : operands.value_shared[index(c)];

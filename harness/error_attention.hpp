@@ -29,15 +29,16 @@ struct Growth {
     float share = 0;
 };
 
-// The softmax of one block, [rows, keys] dense.
+// The softmax of one block, [rows, keys] dense. Of one that does not err only the probabilities are there.
 struct SoftmaxErrors {
     std::vector<float> probability;
-    std::vector<float> weight;                 // p^2 var(r)
+    std::vector<float> weight;                 // p^2 var(r), or empty
     std::vector<float> mean;                   // of dp, or empty
     std::vector<std::vector<Growth>> growths;  // by row
 };
 
-// Scores q . k / 8, [rows, keys], and their errors, the store included.
+// Scores q . k / 8, [rows, keys], and their errors, the store included; `scores` may be empty where the stores
+// do not err (product_stores_err).
 std::vector<float> score_values(const HeadOperands& operands);
 Moments score_errors(const HeadOperands& operands, const datasets::Arithmetic& arithmetic,
                      std::span<const float> scores, bool biased);
@@ -52,9 +53,9 @@ SoftmaxErrors softmax_errors(const HeadOperands& operands, const datasets::Arith
 Moments probability_errors(const SoftmaxErrors& softmax, std::int64_t keys);
 
 // Errors of the context before its store. `stored`: errors of probabilities that a sum of theirs does not
-// divide out (their store, their rounding as operands), [rows, keys] or empty. `normalised`: whether the
-// softmax errs at all. `context`: its golden values, [rows, 64].
+// divide out (their store, their rounding as operands), [rows, keys] or empty. `context`: its golden values,
+// [rows, 64].
 Moments context_errors(const HeadOperands& operands, const SoftmaxErrors& softmax, const Moments& stored,
-                       bool normalised, bool fused, std::int64_t key_tile, std::span<const float> context);
+                       bool fused, std::int64_t key_tile, std::span<const float> context, bool biased);
 
 }  // namespace harness

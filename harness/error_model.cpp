@@ -6,6 +6,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "harness/error_passes.hpp"
 #include "harness/error_propagation.hpp"
 
 namespace harness {
@@ -41,11 +42,7 @@ ErrorModel::ErrorModel(ErrorModel&&) noexcept = default;
 ErrorModel& ErrorModel::operator=(ErrorModel&&) noexcept = default;
 
 void ErrorModel::prepare(Op op, Input input) const {
-    if (is_square(op)) {
-        propagation_->prepare_attention(input);
-    } else {
-        propagation_->whole_of(op, input);
-    }
+    propagation_->prepare(op, input);
 }
 
 void ErrorModel::of(Op op, Rows rows, Input input, Predicted& into) const {
@@ -61,7 +58,7 @@ void ErrorModel::of(Op op, Rows rows, Input input, Predicted& into) const {
     if (is_square(op)) {
         square = propagation_->square_block(op, rows, input);
     } else {
-        moments = &propagation_->whole_of(op, input).moments;
+        moments = &propagation_->rows_of(op, rows, input).moments;
         stride = propagation_->columns_of(op);
         first = rows.begin * stride + std::int64_t{std::max(rows.head, 0)} * datasets::head_width;
     }
@@ -69,13 +66,13 @@ void ErrorModel::of(Op op, Rows rows, Input input, Predicted& into) const {
     into.mean.assign(index(rows.count * width), 0.0F);
     into.sigma.resize(into.mean.size());
     for (std::int64_t row = 0; row < rows.count; ++row) {
-        for (std::int64_t c = 0; c < width; ++c) {
-            const std::size_t from = index(first + row * stride + c);
-            const std::size_t to = index(row * width + c);
-            into.sigma[to] = std::max(std::sqrt(moments->variance[from]), least_sigma);
-            if (!moments->mean.empty()) {
-                into.mean[to] = moments->mean[from];
-            }
+        const auto part = [&](auto& tensor, std::int64_t at) {
+            return std::span(tensor).subspan(index(at), index(width));
+        };
+        deviations(part(moments->variance, first + row * stride), least_sigma, part(into.sigma, row * width));
+        if (!moments->mean.empty()) {
+            std::ranges::copy(part(moments->mean, first + row * stride),
+                              part(into.mean, row * width).begin());
         }
     }
 }

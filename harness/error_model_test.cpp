@@ -100,6 +100,27 @@ std::map<Op, OpStatistics> judged(const Layer& layer, const std::string& design,
     return judged(layer, design, declared_by_design(design), range, input);
 }
 
+// A context's errors fall out of its probabilities' softmax, or are computed alone: the same bits.
+TEST(ErrorModel, PredictsAContextAlikeInEveryOrder) {
+    const Layer layer({130, 2}, 5);
+    const Declared declared = declared_by_design("unfused");
+    const ErrorModel after(layer.one, layer.golden, declared, datasets::attention_ops);
+    const ErrorModel alone(layer.one, layer.golden, declared, datasets::attention_ops);
+    Predicted probabilities, behind, first;
+    for (const int head : {1, 0}) {
+        for (const Rows rows : {Rows{head, 128, 2}, Rows{head, 64, 64}, Rows{head, 0, 64}}) {
+            after.of(Op::probabilities, rows, Input::chained, probabilities);
+            after.of(Op::context, rows, Input::chained, behind);
+            alone.of(Op::context, rows, Input::chained, first);
+            EXPECT_EQ(behind.sigma, first.sigma);
+            EXPECT_EQ(behind.mean, first.mean);
+            EXPECT_GT(*std::ranges::min_element(behind.sigma), 0);
+        }
+    }
+    EXPECT_EQ(after.total(Op::output, Input::chained).relative_error,
+              alone.total(Op::output, Input::chained).relative_error);
+}
+
 // Bands of measured over predicted rms.
 struct Band {
     double lowest;

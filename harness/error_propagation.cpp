@@ -131,12 +131,48 @@ Erring ErrorPropagation::incoming(Op op, const Arithmetic& consumer, Input input
     return out;
 }
 
-const ErrorPropagation::Whole& ErrorPropagation::whole_of(Op op, Input input) {
-    Whole& slot = whole_[source_of(op, input) == Input::chained ? 1 : 0][index(std::int64_t(op))];
-    std::call_once(slot.once, [&] {
-        // A thread that waits here must not take up another block, which would wait for this.
-        tbb::this_task_arena::isolate([&] { fill(op, source_of(op, input), slot); });
+void ErrorPropagation::prepare(Op op, Input input) {
+    if (datasets::info(op).form == datasets::Form::square) {
+        attention_operands(input);
+    } else if (op == Op::context) {
+        attention_operands(input);
+        opened(op, input);
+    } else if (op != Op::output || !emitted(Op::context, input)) {
+        whole_of(op, input);
+    }
+}
+
+// A thread that waits for another's must not take up another block, which would wait for this.
+ErrorPropagation::Whole& ErrorPropagation::opened(Op op, Input input) {
+    const Input source = source_of(op, input);
+    Whole& slot = whole_[source == Input::chained ? 1 : 0][index(std::int64_t(op))];
+    std::call_once(slot.opened, [&] {
+        tbb::this_task_arena::isolate([&] {
+            slot.moments.variance.resize(index(shape_.context * columns_of(op)));
+            slot.moments.mean.resize(biased_ ? slot.moments.variance.size() : 0);
+            if (op == Op::context) {
+                slot.blocks =
+                    std::make_unique<std::once_flag[]>(index(std::int64_t{shape_.heads} * shape_.blocks()));
+            }
+            fill_upstream(op, source);
+        });
     });
+    return slot;
+}
+
+const ErrorPropagation::Whole& ErrorPropagation::whole_of(Op op, Input input) {
+    Whole& slot = opened(op, input);
+    std::call_once(slot.filled,
+                   [&] { tbb::this_task_arena::isolate([&] { fill(op, source_of(op, input), slot); }); });
+    return slot;
+}
+
+const ErrorPropagation::Whole& ErrorPropagation::rows_of(Op op, Rows rows, Input input) {
+    if (op != Op::context) {
+        return whole_of(op, input);
+    }
+    Whole& slot = opened(op, input);
+    fill_context_block(rows, source_of(op, input), slot, nullptr);
     return slot;
 }
 
@@ -158,10 +194,6 @@ void ErrorPropagation::fill_upstream(Op op, Input input) {
 }
 
 void ErrorPropagation::fill(Op op, Input input, Whole& slot) {
-    const std::int64_t columns = columns_of(op);
-    slot.moments.variance.resize(index(shape_.context * columns));
-    slot.moments.mean.resize(biased_ ? slot.moments.variance.size() : 0);
-    fill_upstream(op, input);
     switch (op) {
         case Op::context:
             return fill_context(input, slot);

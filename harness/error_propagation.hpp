@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <vector>
@@ -18,7 +19,10 @@ class ErrorPropagation {
 public:
     // The whole error of an op that is not square, [time, row of all heads].
     struct Whole {
-        std::once_flag once;
+        std::once_flag opened;  // memory is there, and what the op reads
+        std::once_flag filled;
+        std::unique_ptr<std::once_flag[]>
+            blocks;  // of the context, which fills block by block: [head, block]
         Moments moments;
         std::vector<float> shared;  // [row]: of key and value, chained: variance that all rows share
     };
@@ -28,11 +32,14 @@ public:
                      const datasets::Source& golden, Declared declared, datasets::OpRange range,
                      int only_head);
 
+    // Computes on all cores what blocks of the op read; what follows a context of the same run waits for it.
+    void prepare(datasets::Op op, Input input);
     const Whole& whole_of(datasets::Op op, Input input);
-    // Scores or probabilities of one block of one head.
+    // The same, of which only these rows need be filled.
+    const Whole& rows_of(datasets::Op op, datasets::Rows rows, Input input);
+    // Scores or probabilities of one block of one head. A run's probabilities leave the errors of the block's
+    // context behind, which come of the same softmax.
     [[nodiscard]] Moments square_block(datasets::Op op, datasets::Rows rows, Input input);
-    // Pulls what every block of the attention reads.
-    void prepare_attention(Input input) { attention_operands(input); }
 
     [[nodiscard]] const datasets::LayerShape& shape() const { return shape_; }
     [[nodiscard]] const datasets::Source& golden() const { return golden_; }
@@ -55,11 +62,13 @@ private:
                                   datasets::Rows rows);
 
     void fill_upstream(datasets::Op op, Input input);
+    Whole& opened(datasets::Op op, Input input);
     void fill(datasets::Op op, Input input, Whole& slot);
     template <typename Errors>
     void in_blocks(datasets::Op op, Whole& slot, const Errors& errors);
     void fill_product(datasets::Op op, Input input, Whole& slot);
     void fill_context(Input input, Whole& slot);
+    void fill_context_block(datasets::Rows rows, Input input, Whole& slot, const SoftmaxErrors* softmax);
     [[nodiscard]] std::vector<float> mean_row(datasets::Op op) const;
     [[nodiscard]] Moments activation(Input input, datasets::Rows rows);
     [[nodiscard]] Moments normed(datasets::Op op, datasets::Rows rows) const;
@@ -69,7 +78,9 @@ private:
     [[nodiscard]] HeadOperands head_operands(datasets::Rows rows, Input input, const Erring& query);
     [[nodiscard]] SoftmaxErrors softmax_of(const HeadOperands& head, Input input) const;
     [[nodiscard]] Moments stored_probabilities(const SoftmaxErrors& softmax, Input input) const;
-    [[nodiscard]] Moments context_block(datasets::Rows rows, Input input);
+    [[nodiscard]] SoftmaxErrors exact_softmax(datasets::Rows rows) const;
+    [[nodiscard]] Moments context_block(datasets::Rows rows, Input input, const HeadOperands& head,
+                                        const SoftmaxErrors& softmax);
 
     datasets::LayerShape shape_;
     const datasets::LayerCase* layer_;

@@ -2,6 +2,7 @@
 #include <tbb/task_arena.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "harness/error_propagation.hpp"
 
@@ -86,18 +87,23 @@ Moments ErrorPropagation::stored_probabilities(const SoftmaxErrors& softmax, Inp
     return out;
 }
 
-Moments ErrorPropagation::context_block(Rows rows, Input input) {
-    const Erring query = incoming(Op::query, logit_arithmetic(), input, rows);
-    const HeadOperands head = head_operands(rows, input, query);
-    const SoftmaxErrors softmax = softmax_of(head, input);
+// Golden probabilities, which do not err.
+SoftmaxErrors ErrorPropagation::exact_softmax(Rows rows) const {
+    SoftmaxErrors out;
+    out.probability.resize(index(rows.count * shape_.context));
+    golden_.rows(Op::probabilities, rows, out.probability);
+    return out;
+}
+
+Moments ErrorPropagation::context_block(Rows rows, Input input, const HeadOperands& head,
+                                        const SoftmaxErrors& softmax) {
     const bool fused = declared_.fused(Op::context);
     const Arithmetic& arithmetic = declared_.of(Op::context);
     std::vector<float> values(index(rows.count * head_width));
     golden_.rows(Op::context, rows, values);
-    const bool normalised = fused || emitted(Op::probabilities, input);
     const int key_tile = declared_.of(fused ? Op::context : Op::probabilities).key_tile;
-    Moments out = context_errors(head, softmax, stored_probabilities(softmax, input), normalised, fused,
-                                 key_tile, values);
+    Moments out =
+        context_errors(head, softmax, stored_probabilities(softmax, input), fused, key_tile, values, biased_);
     if (fused) {
         add_store(values, arithmetic.store, arithmetic.store_rounding, out);
     } else {
@@ -108,15 +114,16 @@ Moments ErrorPropagation::context_block(Rows rows, Input input) {
     return out;
 }
 
-void ErrorPropagation::fill_context(Input input, Whole& slot) {
-    const int first = std::max(only_head_, 0);
-    const std::int64_t heads = only_head_ < 0 ? shape_.heads : 1;
-    attention_operands(input);
-    tbb::parallel_for(std::int64_t{0}, heads * shape_.blocks(), [&](std::int64_t task) {
-        const std::int64_t begin = task % shape_.blocks() * block_rows;
-        const Rows rows{first + static_cast<int>(task / shape_.blocks()), begin,
-                        std::min(block_rows, shape_.context - begin)};
-        const Moments moments = context_block(rows, input);
+void ErrorPropagation::fill_context_block(Rows rows, Input input, Whole& slot, const SoftmaxErrors* softmax) {
+    std::call_once(slot.blocks[index(rows.head * shape_.blocks() + rows.block())], [&] {
+        const Erring query = incoming(Op::query, logit_arithmetic(), input, rows);
+        const HeadOperands head = head_operands(rows, input, query);
+        std::optional<SoftmaxErrors> own;
+        if (softmax == nullptr) {
+            const bool errs = declared_.fused(Op::context) || emitted(Op::probabilities, input);
+            own = errs ? softmax_of(head, input) : exact_softmax(rows);
+        }
+        const Moments moments = context_block(rows, input, head, own ? *own : *softmax);
         for (std::int64_t row = 0; row < rows.count; ++row) {
             const std::int64_t to =
                 (rows.begin + row) * shape_.width() + std::int64_t{rows.head} * head_width;
@@ -129,13 +136,31 @@ void ErrorPropagation::fill_context(Input input, Whole& slot) {
     });
 }
 
+void ErrorPropagation::fill_context(Input input, Whole& slot) {
+    const int first = std::max(only_head_, 0);
+    const std::int64_t heads = only_head_ < 0 ? shape_.heads : 1;
+    attention_operands(input);
+    tbb::parallel_for(std::int64_t{0}, heads * shape_.blocks(), [&](std::int64_t task) {
+        const std::int64_t begin = task % shape_.blocks() * block_rows;
+        fill_context_block({first + static_cast<int>(task / shape_.blocks()), begin,
+                            std::min(block_rows, shape_.context - begin)},
+                           input, slot, nullptr);
+    });
+}
+
 Moments ErrorPropagation::square_block(Op op, Rows rows, Input input) {
     const Erring query = incoming(Op::query, logit_arithmetic(), input, rows);
     const HeadOperands head = head_operands(rows, input, query);
     if (op == Op::scores) {
-        return score_errors(head, declared_.of(op), score_values(head), biased_);
+        const Arithmetic& arithmetic = declared_.of(op);
+        const std::vector<float> values =
+            product_stores_err(arithmetic) ? score_values(head) : std::vector<float>();
+        return score_errors(head, arithmetic, values, biased_);
     }
     const SoftmaxErrors softmax = softmax_of(head, input);
+    if (declared_.has(Op::context) && emitted(op, input)) {
+        fill_context_block(rows, input, opened(Op::context, input), &softmax);
+    }
     Moments out = probability_errors(softmax, shape_.context);
     const Arithmetic& arithmetic = declared_.of(op);
     add_store(softmax.probability, arithmetic.store, arithmetic.store_rounding, out);

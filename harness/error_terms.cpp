@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "harness/error_passes.hpp"
 #include "harness/rounding_error.hpp"
 
 namespace harness {
@@ -32,13 +33,14 @@ void add(float scale, ConstMatrix<float> left, ConstMatrix<float> right, Transpo
                     reference::dense(into.data(), left.rows, columns));
 }
 
-void add_errors(std::span<const float> values, Moments& into, const auto& error_of) {
+// The mean of a directed rounding; to nearest has none.
+void add_means(std::span<const float> values, datasets::Rounding rounding, Moments& into,
+               const auto& error_of) {
+    if (into.mean.empty() || rounding == datasets::Rounding::nearest_even) {
+        return;
+    }
     for (std::size_t i = 0; i < values.size(); ++i) {
-        const RoundingError error = error_of(values[i]);
-        into.variance[i] += error.variance;
-        if (!into.mean.empty()) {
-            into.mean[i] += error.mean;
-        }
+        into.mean[i] += error_of(values[i]).mean;
     }
 }
 
@@ -54,6 +56,11 @@ void add_running_store(std::span<const float> sums, std::span<const float> befor
             into.mean[i] += error.mean;
         }
     }
+}
+
+// Whether sums are rounded on their way between k tiles.
+bool sums_leave(const datasets::Arithmetic& arithmetic) {
+    return arithmetic.tile_sum != datasets::TileSum::on_core && arithmetic.tile_store != datasets::DType::f32;
 }
 
 }  // namespace
@@ -103,14 +110,16 @@ float sum_variance(double terms) {
 void add_store(std::span<const float> values, datasets::DType type, datasets::Rounding rounding,
                Moments& into) {
     if (type == datasets::DType::bf16) {
-        add_errors(values, into, [&](float value) { return store_error(value, type, rounding); });
+        add_bf16_variance(values, Rounded::erring, into.variance);
+        add_means(values, rounding, into, [&](float value) { return store_error(value, type, rounding); });
     }
 }
 
 void add_operand(std::span<const float> values, datasets::DType type, datasets::Rounding rounding,
                  Moments& into) {
     if (type == datasets::DType::bf16) {
-        add_errors(values, into, [&](float value) { return operand_error(value, type, rounding); });
+        add_bf16_variance(values, Rounded::known, into.variance);
+        add_means(values, rounding, into, [&](float value) { return operand_error(value, type, rounding); });
     }
 }
 
@@ -137,15 +146,18 @@ void add_product(const Factor& left, const Factor& right, Transpose transpose, f
     }
 }
 
+bool product_stores_err(const datasets::Arithmetic& arithmetic) {
+    return sums_leave(arithmetic) || arithmetic.store != datasets::DType::f32;
+}
+
 void add_product_stores(const datasets::Arithmetic& arithmetic, ConstMatrix<float> left,
                         ConstMatrix<float> right, Transpose transpose, float scale,
                         std::span<const float> start, std::span<const float> values, Moments& into) {
     using datasets::TileSum;
-    const bool leaves =
-        arithmetic.tile_sum != TileSum::on_core && arithmetic.tile_store != datasets::DType::f32;
+    const bool leaves = sums_leave(arithmetic);
     const bool running = arithmetic.tile_sum == TileSum::rounded;
     const std::int64_t depth = left.columns;
-    std::vector<float> sum(values.size(), 0.0F);
+    std::vector<float> sum(leaves ? values.size() : 0, 0.0F);
     for (std::size_t i = 0; running && !start.empty() && i < sum.size(); ++i) {
         sum[i] = start[i % start.size()];
     }

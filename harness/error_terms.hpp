@@ -60,6 +60,9 @@ void add_operand(std::span<const float> values, datasets::DType type, datasets::
 void add_product(const Factor& left, const Factor& right, reference::Transpose transpose, float scale,
                  Moments& into);
 
+// Whether the stores of a product add anything: not where sums are fp32 and stay on the core.
+bool product_stores_err(const datasets::Arithmetic& arithmetic);
+
 // Adds the stores of left right, whose golden values are `values`: the op's own, and what it costs that the
 // sum leaves the accumulator after every k tile: a store of the running sum (TileSum::rounded; the last is
 // the op's own), or of each tile's own product (on_host). `start`: the bias that the sum begins with, or

@@ -1,6 +1,9 @@
 #include "harness/z_statistics.hpp"
 
+#include <algorithm>
 #include <cmath>
+
+#include "harness/error_passes.hpp"
 
 namespace harness {
 namespace {
@@ -29,6 +32,21 @@ struct Worst {
     }
 };
 
+// Where |z| of a finite element is largest.
+std::size_t column_of_largest(std::span<const float> got, std::span<const float> golden,
+                              std::span<const float> mean, std::span<const float> sigma) {
+    std::size_t column = 0;
+    double largest = 0;
+    for (std::size_t c = 0; c < got.size(); ++c) {
+        const double z = std::abs(double{got[c]} - double{golden[c]} - double{mean[c]}) / double{sigma[c]};
+        if (std::isfinite(got[c]) && z > largest) {
+            largest = z;
+            column = c;
+        }
+    }
+    return column;
+}
+
 }  // namespace
 
 void ZBlock::add(const datasets::TensorView& got, std::span<const float> golden_rows,
@@ -38,30 +56,29 @@ void ZBlock::add(const datasets::TensorView& got, std::span<const float> golden_
     tiles.assign((columns + tile_width - 1) / tile_width, {});
     for (std::size_t row = 0; row < rows.size(); ++row) {
         const auto values = got.row(std::int64_t(row));
-        for (std::size_t c = 0; c < columns; ++c) {
-            const std::size_t i = row * columns + c;
-            if (!std::isfinite(values[c])) {
-                continue;
+        for (std::size_t first = 0; first < columns; first += tile_width) {
+            const std::size_t count = std::min(tile_width, columns - first);
+            const auto part_of = [&](std::span<const float> block) {
+                return block.subspan(row * columns + first, count);
+            };
+            const auto part = values.subspan(first, count);
+            const auto mean = part_of(expected.mean);
+            const auto sigma = part_of(expected.sigma);
+            const ZSums sums = z_sums(part, part_of(golden_rows), mean, sigma);
+            for (Part* into : {&rows[row], &tiles[first / tile_width]}) {
+                into->squares += sums.squares;
+                into->elements += sums.elements;
             }
-            const double b{golden_rows[i]};
-            const double mean{expected.mean[i]};
-            const double sigma{expected.sigma[i]};
-            const double difference = double{values[c]} - b;
-            const double z = (difference - mean) / sigma;
-            const double square = z * z;
-            for (Part* part : {&rows[row], &tiles[c / tile_width]}) {
-                part->squares += square;
-                ++part->elements;
-            }
-            sum += z;
-            error_golden += (difference - mean) * b;
-            golden += b * b;
-            predicted += sigma * sigma + mean * mean;
-            error += difference * difference;
-            if (std::abs(z) > largest) {
-                largest = std::abs(z);
+            sum += sums.sum;
+            error_golden += sums.error_golden;
+            golden += sums.golden;
+            predicted += sums.predicted;
+            error += sums.error;
+            if (sums.largest > largest) {
+                largest = sums.largest;
                 largest_row = std::int64_t(row);
-                largest_column = std::int64_t(c);
+                largest_column =
+                    std::int64_t(first + column_of_largest(part, part_of(golden_rows), mean, sigma));
             }
         }
         squares += rows[row].squares;
