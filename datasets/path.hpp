@@ -63,6 +63,8 @@ class Sink {
 public:
     virtual ~Sink() = default;
     virtual bool wants(Op op) const = 0;
+    // Whether the values mean anything to it. Where not, an emulation may compute them as fast as it can.
+    virtual bool looks() const { return true; }
     virtual void accept(Op op, Rows rows, const TensorView& values) = 0;
 };
 

@@ -37,8 +37,8 @@ struct SoftmaxErrors {
     std::vector<std::vector<Growth>> growths;  // by row
 };
 
-// Scores q . k / 8, [rows, keys], and their errors, the store included; `scores` may be empty where the stores
-// do not err (product_stores_err).
+// Scores q . k / 8, [rows, keys], and their errors, the store included. `scores` may be empty where stores do
+// not err (product_stores_err).
 std::vector<float> score_values(const HeadOperands& operands);
 Moments score_errors(const HeadOperands& operands, const datasets::Arithmetic& arithmetic,
                      std::span<const float> scores, bool biased);

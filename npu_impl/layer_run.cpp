@@ -88,7 +88,8 @@ public:
           sink_(sink),
           moves_(plan_moves(plan, ops)),
           parts_(moves_.size()),
-          observed_(std::ranges::any_of(datasets::ops_in(ops),
+          observed_(sink.looks() &&
+                    std::ranges::any_of(datasets::ops_in(ops),
                                         [&](const auto& info) { return sink.wants(info.op); })) {}
 
     std::vector<datasets::Part> run() {

@@ -27,8 +27,8 @@ std::vector<StepMoves> plan_moves(const LayerPlan& plan, datasets::OpRange ops);
 // declares. Throws DeviceError and IntegrityError. The parts are as counted by the device.
 //
 // On a fast emulation the sample of mark_sample is computed exactly in every run that somebody observes: one
-// whose sink wants any op. So what is seen of an op does not depend on which others are seen, and a run for
-// timing, of which nothing is seen, costs what fast emulation costs.
+// whose sink wants any op, and looks at it. So what is seen of an op does not depend on which others are
+// seen, and a run for timing, of which nothing is seen, costs what fast emulation costs.
 std::vector<datasets::Part> run_layer(Device& device, const LayerPlan& plan, const LayerBuffers& buffers,
                                       HostTensors& host, datasets::OpRange ops,
                                       const datasets::Source& source, datasets::Sink& sink);

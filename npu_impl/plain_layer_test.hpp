@@ -74,7 +74,7 @@ private:
     const Tensors& tensors_;
 };
 
-class KeepingSink final : public datasets::Sink {
+class KeepingSink : public datasets::Sink {
 public:
     // Wants every op, or only one.
     explicit KeepingSink(LayerShape shape, std::optional<Op> only = {}) : shape_(shape), only_(only) {}

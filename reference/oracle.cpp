@@ -1,6 +1,7 @@
 #include "reference/oracle.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numbers>
 #include <stdexcept>
@@ -46,6 +47,41 @@ struct Result {
     }
 };
 
+// The sum over k < depth, ascending, of left[k] right[j, k], and of the magnitudes, for `lanes` rows j of
+// right side by side, so that their chains of additions overlap. Calls take(j, sum, magnitude).
+template <std::size_t lanes, typename Right, typename Take>
+void dot(const double* left, const Right* right, std::size_t depth, const Take& take) {
+    std::array<double, lanes> sum{};
+    std::array<double, lanes> magnitude{};
+    for (std::size_t k = 0; k < depth; ++k) {
+        for (std::size_t j = 0; j < lanes; ++j) {
+            const double product = left[k] * double{right[j * depth + k]};
+            sum[j] += product;
+            magnitude[j] += std::abs(product);
+        }
+    }
+    for (std::size_t j = 0; j < lanes; ++j) {
+        take(static_cast<std::int64_t>(j), sum[j], magnitude[j]);
+    }
+}
+
+template <typename Right, typename Take>
+void dot_rows(const double* left, const Right* right, std::int64_t rows, std::int64_t depth,
+              const Take& take) {
+    constexpr std::int64_t lanes = 4;
+    const auto length = static_cast<std::size_t>(depth);
+    std::int64_t first = 0;
+    const auto take_from_first = [&](std::int64_t j, double sum, double magnitude) {
+        take(first + j, sum, magnitude);
+    };
+    for (; first + lanes <= rows; first += lanes) {
+        dot<lanes>(left, right + first * depth, length, take_from_first);
+    }
+    for (; first < rows; ++first) {
+        dot<1>(left, right + first * depth, length, take_from_first);
+    }
+}
+
 void project(Op op, Rows rows, const LayerCase& layer, const Source& upstream, const Result& result) {
     const datasets::Linear& linear = weights_of(op, layer.weights);
     const std::int64_t width = op == Op::fc2 ? layer.shape.mlp_width() : layer.shape.width();
@@ -54,20 +90,12 @@ void project(Op op, Rows rows, const LayerCase& layer, const Source& upstream, c
     const Op input = datasets::info(op).inputs.front();
     const std::vector<double> left = pull(upstream, input, {-1, rows.begin, rows.count}, width);
     for (std::int64_t i = 0; i < rows.count; ++i) {
-        const double* row = left.data() + i * width;
-        for (std::int64_t j = 0; j < columns; ++j) {
-            const float* weight = linear.weight.data() + (first + j) * width;
-            double sum = 0;
-            double magnitude = 0;
-            for (std::int64_t k = 0; k < width; ++k) {
-                const double product = row[k] * double{weight[k]};
-                sum += product;
-                magnitude += std::abs(product);
-            }
+        const auto take = [&](std::int64_t j, double sum, double magnitude) {
             const double bias =
                 linear.bias.empty() ? 0.0 : double{linear.bias[static_cast<std::size_t>(first + j)]};
             result.set(i * columns + j, sum + bias, magnitude + std::abs(bias));
-        }
+        };
+        dot_rows(left.data() + i * width, linear.weight.data() + first * width, columns, width, take);
     }
 }
 
@@ -76,17 +104,10 @@ void score(Rows rows, const LayerCase& layer, const Source& upstream, const Resu
     const std::vector<double> query = pull(upstream, Op::query, rows, datasets::head_width);
     const std::vector<double> key = pull(upstream, Op::key, {rows.head, 0, keys}, datasets::head_width);
     for (std::int64_t i = 0; i < rows.count; ++i) {
-        for (std::int64_t j = 0; j < keys; ++j) {
-            double sum = 0;
-            double magnitude = 0;
-            for (std::int64_t k = 0; k < datasets::head_width; ++k) {
-                const double product = query[static_cast<std::size_t>(i * datasets::head_width + k)] *
-                                       key[static_cast<std::size_t>(j * datasets::head_width + k)];
-                sum += product;
-                magnitude += std::abs(product);
-            }
+        const auto take = [&](std::int64_t j, double sum, double magnitude) {
             result.set(i * keys + j, sum / 8, magnitude / 8);
-        }
+        };
+        dot_rows(query.data() + i * datasets::head_width, key.data(), keys, datasets::head_width, take);
     }
 }
 
@@ -116,17 +137,19 @@ void mix(Rows rows, const LayerCase& layer, const Source& upstream, const Result
             pull(upstream, Op::probabilities, {head, rows.begin, rows.count}, keys);
         const std::vector<double> values = pull(upstream, Op::value, {head, 0, keys}, datasets::head_width);
         for (std::int64_t i = 0; i < rows.count; ++i) {
-            for (std::int64_t j = 0; j < datasets::head_width; ++j) {
-                double sum = 0;
-                double magnitude = 0;
-                for (std::int64_t k = 0; k < keys; ++k) {
+            double sum[datasets::head_width] = {};
+            double magnitude[datasets::head_width] = {};
+            for (std::int64_t k = 0; k < keys; ++k) {
+                for (std::int64_t j = 0; j < datasets::head_width; ++j) {
                     const double product = share[static_cast<std::size_t>(i * keys + k)] *
                                            values[static_cast<std::size_t>(k * datasets::head_width + j)];
-                    sum += product;
-                    magnitude += std::abs(product);
+                    sum[j] += product;
+                    magnitude[j] += std::abs(product);
                 }
+            }
+            for (std::int64_t j = 0; j < datasets::head_width; ++j) {
                 const std::int64_t column = (head - first) * std::int64_t{datasets::head_width} + j;
-                result.set(i * columns + column, sum, magnitude);
+                result.set(i * columns + column, sum[j], magnitude[j]);
             }
         }
     }

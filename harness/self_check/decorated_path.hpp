@@ -48,6 +48,7 @@ public:
     EditingSink(datasets::Sink& inner, Edit edit) : inner_(inner), edit_(std::move(edit)) {}
 
     bool wants(datasets::Op op) const override { return inner_.wants(op); }
+    bool looks() const override { return inner_.looks(); }
     void accept(datasets::Op op, datasets::Rows rows, const datasets::TensorView& values) override;
 
 private:

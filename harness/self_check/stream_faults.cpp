@@ -166,6 +166,7 @@ public:
     Miscounting(datasets::Sink& inner, int times) : inner_(inner), times_(times) {}
 
     bool wants(Op op) const override { return inner_.wants(op); }
+    bool looks() const override { return inner_.looks(); }
     void accept(Op op, Rows rows, const datasets::TensorView& values) override {
         const bool first = rows.begin == 0 && rows.head <= 0;
         for (int i = 0; i < (first ? times_ : 1); ++i) {

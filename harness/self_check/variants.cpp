@@ -26,6 +26,7 @@ public:
     ReversedBlocks(datasets::Sink& inner, const datasets::LayerShape& shape) : inner_(inner), shape_(shape) {}
 
     bool wants(Op op) const override { return inner_.wants(op); }
+    bool looks() const override { return inner_.looks(); }
     void accept(Op op, Rows rows, const datasets::TensorView& values) override {
         Block block{rows, values.columns, {}};
         for (std::int64_t row = 0; row < values.rows; ++row) {
