@@ -39,8 +39,8 @@ void matmul_tile_nk_bf16_floor(const bfloat16* a, const bfloat16* b, bfloat16* c
 void store_tile_even(const float* c, float scale, bfloat16* out);
 void store_tile_floor(const float* c, float scale, bfloat16* out);
 
-// c *= scale, in place, scale a power of two that bf16 holds; exact, but a product below the normal numbers
-// is 0. Any layout.
+// c *= scale, in place, scale a power of two, or minus one, that bf16 holds; exact, but a product below the
+// normal numbers is 0. Any layout.
 void scale_tile(float* c, float scale);
 
 // Softmax over key tiles, row by row. scores fp32 [64, 64] row-major, of which the first `keys` (0 to 64)

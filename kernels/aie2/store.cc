@@ -20,6 +20,7 @@ constexpr unsigned column_blocks = tile / 4;
 constexpr int32 infinity_bits = 0x7F800000;
 constexpr int32 normal_bits = 0x00800000;
 constexpr int32 one_bits = 0x3F800000;  // of 1.0
+constexpr int32 sign_bit = -0x7FFFFFFF - 1;
 
 template <aie::rounding_mode rounding>
 inline void store(const float* __restrict c, float scale, bfloat16* __restrict out) {
@@ -53,13 +54,15 @@ inline void zero(float* c) {
 }
 
 // A power of two moves the exponent: an addition to the bits, no VMAC. Where the product leaves the normal
-// numbers it is 0 or infinite, of the sign of c.
+// numbers it is 0 or infinite, of its sign.
 inline void scale(float* c, float by) {
-    const int32 step = aie::broadcast<float, lanes>(by).cast_to<int32>().get(0) - one_bits;
+    const int32 factor = aie::broadcast<float, lanes>(by).cast_to<int32>().get(0);
+    const int32 flip = factor < 0 ? sign_bit : 0;
+    const int32 step = (factor ^ flip) - one_bits;
     const int32 highest = infinity_bits - (step > 0 ? step : 0);
     const int32 lowest = normal_bits - (step < 0 ? step : 0);
     for (unsigned i = 0; i < vectors; ++i) {
-        const Words x = aie::load_v<lanes>(c + i * lanes).cast_to<int32>();
+        const Words x = aie::bit_xor(flip, aie::load_v<lanes>(c + i * lanes).cast_to<int32>());
         const Words magnitude = aie::bit_and(int32(0x7FFFFFFF), x);
         const Words sign = aie::bit_xor(magnitude, x);
         const Words product = aie::add(sign, aie::add(aie::min(magnitude, highest), step));
