@@ -23,14 +23,16 @@ SelfCheckCommand::SelfCheckCommand(CLI::App& app, CommonOptions& common)
         "self-check", "Judge the judge: plant every known fault, and see each one fail by its own check");
     state_->app = &command;
     command.footer(
-        "Each fault is planted around healthy parts, at every op it can damage, on hard generated data and "
-        "on\n"
-        "a recording of an encoder with random weights (or those of --recording). Exit codes: 0 every "
-        "visible\n"
-        "fault was failed by its own check and every healthy variant passed, 1 not so, 2 usage, 3 could not "
-        "run.");
-    command.add_flag("--full", options.full,
-                     "Two seeds, T of 250, 1500 and 3001, all designs and compositions: for the night");
+        "Each fault is planted around healthy parts, on hard generated data and on a recording of an "
+        "encoder\n"
+        "with random weights (or those of --recording): at every op it can damage on the first that shows "
+        "it,\n"
+        "at one op on the others. Exit codes: 0 every visible fault was failed by its own check and every\n"
+        "healthy variant passed, 1 not so, 2 usage, 3 could not run.");
+    command.add_flag(
+        "--full", options.full,
+        "Two seeds, T of 250, 1500 and 3001, all designs and compositions, at T of 250 every op on "
+        "all data: for the night");
     command.add_option("--recording", options.recordings, "Plant on this recording; may be repeated")
         ->type_name("FILE");
     command.add_option("--seed", options.seeds, "Seed of generated data; may be repeated")->type_name("N");

@@ -28,6 +28,7 @@ SelfCheckRequest request_of(const SelfCheckOptions& options) {
     request.only_fault = options.fault;
     request.without = options.without;
     request.every_composition = options.full;
+    request.every_place = options.full || !options.fault.empty();
     for (const std::string& file : options.recordings) {
         request.grounds.push_back(recorded_ground(file));
     }

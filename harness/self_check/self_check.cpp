@@ -62,10 +62,9 @@ bool in_reach(const Fault& fault, const Setting& scene) {
 }
 
 // Adds the trials of one fault on one ground. A court other than the layer's does not depend on the design.
-void plan_on(std::vector<PlannedTrial>& out, const Fault& fault, const Ground& ground,
+void plan_on(std::vector<PlannedTrial>& out, const Fault& fault, const Ground& ground, bool every_place,
              const SelfCheckRequest& request) {
     std::set<std::pair<std::string, std::string>> seen;  // by place and signature
-    const bool long_context = ground.layer.shape.context > SelfCheckRequest::every_place_up_to;
     for (const npu_impl::Design& design : request.designs) {
         for (const OpRange place : fault.places) {
             const bool any_design = fault.court != Court::layer || fault.seam == Seam::golden;
@@ -74,7 +73,7 @@ void plan_on(std::vector<PlannedTrial>& out, const Fault& fault, const Ground& g
                 continue;
             }
             out.push_back({&fault, &ground, &design, place, request.emulation});
-            if (long_context) {
+            if (!every_place) {
                 break;
             }
         }
@@ -88,7 +87,9 @@ void plan_fault(std::vector<PlannedTrial>& out, const Fault& fault, const SelfCh
         for (const auto& ground : request.grounds) {
             const bool enough = out.size() > before && (last_resort || fault.court == Court::encoder);
             if (ground->last_resort == last_resort && !enough) {
-                plan_on(out, fault, *ground, request);
+                const bool is_short = ground->layer.shape.context <= SelfCheckRequest::every_place_up_to;
+                plan_on(out, fault, *ground, is_short && (request.every_place || out.size() == before),
+                        request);
             }
         }
     }

@@ -23,6 +23,9 @@ struct SelfCheckRequest {
     bool every_composition = false;                             // as healthy variants
     bool variants = true;
 
+    // Each fault at every place on every ground; else so on the first that shows it, at one on the others.
+    bool every_place = true;
+
     // Longer contexts take each fault at the first of its places that a design has, not at every one.
     static constexpr std::int64_t every_place_up_to = 500;
 };
