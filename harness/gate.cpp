@@ -234,6 +234,11 @@ const Limit& limit(Quantity quantity) {
     return table[static_cast<std::size_t>(quantity)];
 }
 
+std::optional<Quantity> parse_quantity(std::string_view name) {
+    const auto found = std::ranges::find(table, name, &Limit::name);
+    return found == table.end() ? std::nullopt : std::optional(found->quantity);
+}
+
 Judgement judged(std::vector<Finding> findings, std::string remark) {
     if (findings.empty()) {
         return {Verdict::passed, std::move(remark), {}};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -95,6 +96,9 @@ struct Limit {
 
 std::span<const Limit> limits();
 const Limit& limit(Quantity quantity);
+
+// The quantity by the name of its limit.
+std::optional<Quantity> parse_quantity(std::string_view name);
 
 // What the device counted against what the plan promised, for one step.
 struct DeviceCheck {

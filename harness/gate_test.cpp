@@ -179,6 +179,15 @@ TEST(Gate, EveryLimitHasAFormulaAnEnvelopeAFaultAndAReason) {
     }
 }
 
+// Names are what run.json calls a quantity by.
+TEST(Gate, EveryQuantityHasANameOfItsOwn) {
+    for (const Limit& limit : limits()) {
+        EXPECT_EQ(parse_quantity(limit.name), limit.quantity) << limit.name;
+    }
+    EXPECT_EQ(parse_quantity("gremlins"), std::nullopt);
+    EXPECT_EQ(parse_quantity(""), std::nullopt);
+}
+
 // The encoder as a whole: what decides, and where it only reports.
 class EncoderGate : public testing::Test {
 protected:

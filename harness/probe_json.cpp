@@ -13,6 +13,7 @@ Json to_json(const std::vector<ProbeRow>& rows) {
                  {"head", row.head},
                  {"verdict", name(row.judgement.verdict)},
                  {"reason", row.judgement.reason},
+                 {"findings", to_json(row.judgement.findings)},
                  {"elements", counted(row.elements, "elements")},
                  {"judged", counted(row.judged, "elements")},
                  {"nonfinite", counted(row.nonfinite, "elements")},

@@ -109,7 +109,8 @@ Json to_json(const OpRow& row) {
              {"op", datasets::name(row.op)},
              {"input", name(row.input)},
              {"verdict", name(row.judgement.verdict)},
-             {"reason", row.judgement.reason}};
+             {"reason", row.judgement.reason},
+             {"findings", to_json(row.judgement.findings)}};
     if (row.statistics) {
         out["statistics"] = to_json(*row.statistics);
     }
@@ -145,12 +146,16 @@ Json to_json(const LayerRow& layer) {
     Json out{{"clip", layer.clip},
              {"layer", layer.layer},
              {"certificate", to_json(layer.certificate)},
-             {"headline", {{"verdict", name(layer.headline.verdict)}, {"reason", layer.headline.reason}}},
+             {"headline",
+              {{"verdict", name(layer.headline.verdict)},
+               {"reason", layer.headline.reason},
+               {"findings", to_json(layer.headline.findings)}}},
              {"repeatability",
               {{"elements", counted(layer.repeated_elements, "elements")},
                {"differing", counted(layer.differing_elements, "elements")},
                {"verdict", name(layer.repeatability.verdict)},
-               {"reason", layer.repeatability.reason}}},
+               {"reason", layer.repeatability.reason},
+               {"findings", to_json(layer.repeatability.findings)}}},
              {"probes", to_json(layer.probes)},
              {"data", layer.data ? to_json(*layer.data) : Json(nullptr)},
              {"steps", steps}};

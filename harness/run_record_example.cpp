@@ -145,6 +145,8 @@ RunRecord example_record() {
     record.rows.push_back(row(Op::value, Input::isolated, Verdict::not_run, "no device"));
     OpRow failed =
         row(Op::context, Input::chained, Verdict::failed, "12 of 64000 elements outside their bound");
+    failed.judgement.findings = {{Quantity::bound, "12 of 64000 elements outside their bound"},
+                                 {Quantity::context_tile, "64x64 tile (1, 0) errs by 9 times"}};
     failed.statistics->rho = std::numeric_limits<double>::infinity();
     failed.statistics->match_percent = std::numeric_limits<double>::quiet_NaN();
     failed.statistics->damage =

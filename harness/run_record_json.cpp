@@ -93,6 +93,7 @@ Json to_json(const EncoderRow& row) {
               {{"placement", row.placement},
                {"verdict", name(row.judgement.verdict)},
                {"reason", row.judgement.reason},
+               {"findings", to_json(row.judgement.findings)},
                {"launches", counted(row.launches, "launches")},
                {"launches_planned", number(double(row.launches_planned), "launches", "planned")},
                {"drift", drift}}}};
@@ -115,6 +116,14 @@ Json number(double value, std::string_view unit, std::string_view kind) {
 
 Json counted(std::int64_t value, std::string_view unit) {
     return {{"value", value}, {"unit", unit}, {"kind", "counted"}};
+}
+
+Json to_json(const std::vector<Finding>& findings) {
+    Json out = Json::array();
+    for (const Finding& finding : findings) {
+        out.push_back({{"quantity", limit(finding.quantity).name}, {"text", finding.text}});
+    }
+    return out;
 }
 
 std::string_view kind_of(datasets::Clock clock) {
@@ -161,7 +170,8 @@ Json to_json(const Certificate& certificate) {
     return {{"golden_against_oracle", oracle},
             {"golden_against_recording", recorded},
             {"certified", certificate.fault.empty()},
-            {"fault", certificate.fault}};
+            {"fault", certificate.fault},
+            {"findings", to_json(certificate.findings)}};
 }
 
 Json to_json(const std::vector<EncoderRow>& rows) {

@@ -21,6 +21,9 @@ Json finite(double value);
 Json number(double value, std::string_view unit, std::string_view kind);
 Json counted(std::int64_t value, std::string_view unit);
 
+// Every limit that failed: {"quantity": as in the record's table of limits, "text": ...}.
+Json to_json(const std::vector<Finding>& findings);
+
 // measured | modelled | none
 std::string_view kind_of(datasets::Clock clock);
 

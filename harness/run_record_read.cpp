@@ -103,7 +103,19 @@ private:
 Judgement judgement_of(const Place& place) {
     constexpr std::array verdicts{Verdict::passed,  Verdict::failed,  Verdict::mistrusted,
                                   Verdict::not_run, Verdict::covered, Verdict::unstable};
-    return {place["verdict"].one_of(verdicts), place["reason"].text()};
+    Judgement out{place["verdict"].one_of(verdicts), place["reason"].text()};
+    // Absent before minor version 2.
+    if (place.has("findings")) {
+        for (const Place& finding : place["findings"].elements()) {
+            const Place word = finding["quantity"];
+            const auto quantity = parse_quantity(word.text());
+            if (!quantity) {
+                word.refuse(fmt::format("is '{}', which this program does not know", word.text()));
+            }
+            out.findings.push_back({*quantity, finding["text"].text()});
+        }
+    }
+    return out;
 }
 
 Element element_of(const Place& place) {

@@ -10,7 +10,7 @@ namespace harness {
 
 // Throws datasets::ReadError (one line: file, object, reason) for what is not a run record of this major
 // schema version, or lacks or garbles something. A number that is null comes back as not a number, rho as
-// infinite. Of a judgement, verdict and reason come back, and no findings.
+// infinite. A record before minor version 2 has no findings.
 RunRecord read_run_record(const std::string& file);
 
 // The same of JSON text; `file` is the name in errors.

@@ -34,6 +34,7 @@ TEST(RunRecordRead, GivesBackWhatWasWritten) {
     record.placement = "attention,mlp";
     record.head = 3;
     record.row_seed = ~std::uint64_t{0};
+    record.layers[0].headline = judged({{Quantity::worst_row, "worst row 77 errs"}});
     const RunRecord read = parse_run_record(to_json(record), "run.json");
     // What is read is all that these parts of the text come from.
     RunRecord again = record;
@@ -57,6 +58,9 @@ TEST(RunRecordRead, GivesBackWhatWasWritten) {
     ASSERT_EQ(read.layers.size(), record.layers.size());
     EXPECT_EQ(read.layers[0].headline.verdict, record.layers[0].headline.verdict);
     EXPECT_EQ(read.layers[0].repeated_elements, 1000);
+    ASSERT_EQ(read.layers[0].headline.findings.size(), 1U);
+    EXPECT_EQ(read.layers[0].headline.findings[0].quantity, Quantity::worst_row);
+    EXPECT_EQ(read.layers[0].headline.findings[0].text, "worst row 77 errs");
     ASSERT_TRUE(read.layers[0].output.has_value());
     EXPECT_EQ(read.layers[0].output->match_percent, record.layers[0].output->match_percent);
     const OpRow& failed = read.rows.back();
@@ -71,6 +75,13 @@ TEST(RunRecordRead, ReadsWhatAnEarlierMinorVersionLacks) {
     text = changed(text, "    \"head\": -1,\n", "");
     EXPECT_EQ(parse_run_record(text, "run.json").placement, "attention");
     EXPECT_EQ(parse_run_record(text, "run.json").head, -1);
+    for (auto at = text.find(",\n      \"findings\""); at != std::string::npos;
+         at = text.find(",\n      \"findings\"")) {
+        text.erase(at, text.find(']', at) + 1 - at);
+    }
+    const RunRecord read = parse_run_record(text, "run.json");
+    EXPECT_EQ(read.rows.back().judgement.verdict, Verdict::failed);
+    EXPECT_TRUE(read.rows.back().judgement.findings.empty());
 }
 
 TEST(RunRecordRead, RefusesWhatIsNoRunRecordOfThisVersion) {
@@ -87,6 +98,9 @@ TEST(RunRecordRead, RefusesWhatIsNoRunRecordOfThisVersion) {
                 HasSubstr("rows[2].verdict: is no text"));
     EXPECT_THAT(refusal(changed(text, "\"pattern\": \"head_swapped\"", "\"pattern\": \"gremlins\"")),
                 HasSubstr("diagnosis.pattern: is 'gremlins'"));
+    EXPECT_THAT(refusal(changed(text, "\"quantity\": \"rho\",\n          \"text\"",
+                                "\"quantity\": \"roh\",\n          \"text\"")),
+                HasSubstr("rows[4].findings[0].quantity: is 'roh', which this program does not know"));
     EXPECT_THAT(refusal(changed(text, "\"rows\": [", "\"lines\": [")), HasSubstr("lacks rows"));
     EXPECT_THAT(refusal(changed(text, "\"launch\": 2", "\"launch\": 2.5")), HasSubstr("is no integer"));
 }

@@ -49,7 +49,7 @@ void add_case(pugi::xml_node suite, Counts& counts, const std::string& classname
     outcome.append_attribute("message") = judgement.reason.c_str();
     if (judgement.verdict != Verdict::covered) {
         outcome.append_attribute("type") = std::string(harness::name(judgement.verdict)).c_str();
-        outcome.text().set(detail.c_str());
+        outcome.text().set((limits_text(judgement, "") + detail).c_str());
     }
 }
 

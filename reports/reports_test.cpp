@@ -53,7 +53,8 @@ TEST(TerminalReport, TablesFitIntoAHundredColumns) {
 TEST(TerminalReport, SaysWhereTheDamageIsAndHowToSeeItAgain) {
     const std::string text = terminal_report(harness::example_record(), false);
     EXPECT_THAT(text,
-                HasSubstr("failed clip layer 0 context (chained): 12 of 64000 elements outside their bound"));
+                HasSubstr("failed clip layer 0 context (chained): 12 of 64000 elements outside their bound\n"
+                          "    limit: rho (L1), context tile z (L2)\n"));
     EXPECT_THAT(text, HasSubstr("head 3, rows 70-75, element (71, 6): got 2.5, expected 1"));
     EXPECT_THAT(text, HasSubstr("made as tile 17 by core 5 in launch 2"));
     EXPECT_THAT(text,
@@ -72,6 +73,7 @@ TEST(TerminalReport, HasALinePerLayerOfProbesAndFailuresInFull) {
     const std::string text = terminal_report(harness::example_record(), false);
     EXPECT_THAT(text, HasSubstr("clip             layer 0  ones failed, zero_keys 0.000\n"
                                 "    failed ones at T = 63: probe ones: context at head 0, row 3 is 0\n"
+                                "    limit: probe V = 1 (L3)\n"
                                 "    where: made as tile 2 by core 7 in launch 1\n"
                                 "    reproduce: harness --compare --layer 0 --op context\n"
                                 "small integers   T = 63   integers covered\n"));
@@ -148,6 +150,8 @@ TEST(JUnitReport, CountsEveryVerdict) {
     EXPECT_STREQ(failed.child("failure").attribute("message").as_string(),
                  "12 of 64000 elements outside their bound");
     EXPECT_THAT(failed.child("failure").text().as_string(), HasSubstr("--op context"));
+    EXPECT_THAT(failed.child("failure").text().as_string(),
+                HasSubstr("limit: rho (L1), context tile z (L2)\n"));
 }
 
 }  // namespace

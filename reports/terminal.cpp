@@ -126,6 +126,7 @@ std::string layer_table(const RunRecord& record, bool color) {
         if (!layer.headline.reason.empty()) {
             out += "    " + layer.headline.reason + "\n";
         }
+        out += limits_text(layer.headline, "    ");
         if (layer.headline.verdict == Verdict::failed && layer.output) {
             out +=
                 fmt::format("    where: worst row {}, worst tile ({}, {})\n", layer.output->worst_row_index,
@@ -167,6 +168,7 @@ std::string probe_failures(const std::vector<harness::ProbeRow>& rows, bool colo
         }
         out += fmt::format("    {} {} at T = {}: {}\n", painted(row.judgement.verdict, 0, color),
                            harness::name(row.probe), row.shape.context, row.judgement.reason);
+        out += limits_text(row.judgement, "    ");
         if (row.site) {
             out += fmt::format("    where: made as tile {} by core {} in launch {}\n", row.site->tile,
                                row.site->core, row.site->launch);
@@ -246,7 +248,7 @@ std::string failures(const RunRecord& record, bool color) {
         out += fmt::format("{} {} {} {} ({}): {}\n", painted(row.judgement.verdict, 0, color), row.clip,
                            piece_name(row.layer), datasets::name(row.op), harness::name(row.input),
                            row.judgement.reason);
-        out += damage_text(row, "    ");
+        out += limits_text(row.judgement, "    ") + damage_text(row, "    ");
         if (!row.reproduce.empty()) {
             out += fmt::format("    reproduce: {}\n", row.reproduce);
         }

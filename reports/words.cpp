@@ -92,4 +92,13 @@ std::string damage_text(const harness::OpRow& row, const std::string& indent) {
     return out;
 }
 
+std::string limits_text(const harness::Judgement& judgement, const std::string& indent) {
+    std::string out;
+    for (const harness::Finding& finding : judgement.findings) {
+        const harness::Limit& limit = harness::limit(finding.quantity);
+        out += fmt::format("{}{} ({})", out.empty() ? indent + "limit: " : ", ", limit.name, limit.level);
+    }
+    return out.empty() ? out : out + "\n";
+}
+
 }  // namespace reports

@@ -28,6 +28,10 @@ std::string piece_name(int layer);
 // its statistics name none and it was not diagnosed.
 std::string damage_text(const harness::OpRow& row, const std::string& indent);
 
+// The limits that failed, by level and name, in one line that begins with `indent`; empty where none is
+// known.
+std::string limits_text(const harness::Judgement& judgement, const std::string& indent);
+
 // "measured", "modelled" or "no clock"
 std::string kind(datasets::Clock clock);
 

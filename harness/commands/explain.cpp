@@ -84,6 +84,7 @@ std::string row_heading(const OpRow& row, const Explanation& found) {
     const double before = row.statistics->rho;
     std::string out = fmt::format("record     {}{}\n", name(row.judgement.verdict),
                                   row.judgement.reason.empty() ? "" : ": " + row.judgement.reason);
+    out += reports::limits_text(row.judgement, "           ");
     out += fmt::format("run again  rho {:.4g}, {} of {} elements beyond their bound; {}\n",
                        found.statistics.rho, found.statistics.outside, found.statistics.elements,
                        before == found.statistics.rho
