@@ -43,6 +43,7 @@ HOMES = [
         ["nlohmann/*"],
         [
             "datasets/checkpoint_safetensors.cpp",
+            "harness/calibration*",
             "harness/run_record*",
             "harness/self_check/self_check_json.cpp",
             "npu_impl/manifest.cpp",

@@ -210,6 +210,53 @@ class Cli(Harness):
         for word in ("probabilities", "unfused", "fused", "emulated", "xrt"):
             self.assertIn(word, listed)
 
+    def test_calibrate_measures_and_proposes(self):
+        other = self.path / "other.h5"
+        self.run_harness("record", "--synthetic", "hard", "--context", "128", "--seed", "3", "--out", other,
+                         expect=0)
+        output = self.path / "calibration.json"
+        done = self.run_harness("calibrate", "-r", self.recording, "--layer", "0", "--design", "unfused",
+                                "--output", output, expect=0)
+        self.assertIn("provisional (synthetic)", done.stdout)
+        proposal = json.loads(output.read_text())
+        self.assertEqual(proposal["schema"], "npu-attention-calibration")
+        self.assertEqual(proposal["provisional"], "synthetic")
+        limits = {limit["quantity"]: limit for limit in proposal["limits"]}
+        self.assertEqual(limits["rho"]["mark"], "holds")
+        self.assertIsNone(limits["rho"]["proposed_limit"])
+        self.assertEqual(limits["encoder match"]["mark"], "not measured")
+        largest = limits["largest z"]
+        self.assertGreater(largest["envelope"]["figures"], 5)
+        room = 20 * math.log10(largest["now"]["limit"] / largest["envelope"]["value"])
+        self.assertAlmostEqual(largest["envelope"]["room"]["value"], room, places=9)
+        self.assertEqual(largest["mark"], "keeps room" if room >= 3 else "report-only")
+        self.assertIn("layer 0", largest["envelope"]["place"])
+        # Exit 1 is allowed: whether the held-out recording refutes a fit on one layer is not at issue here.
+        held = subprocess.run([HARNESS, "calibrate", "-r", self.recording, "--holdout", other, "--layer", "0",
+                               "--design", "unfused", "--quiet", "--output", output], timeout=300)
+        proposal = json.loads(output.read_text())
+        self.assertEqual(held.returncode, 0 if proposal["sound"] else 1)
+        for limit in proposal["limits"]:
+            if limit["basis"] == "envelope" and limit["envelope"] and limit["held_out"]:
+                fit, verify = limit["envelope"]["room"]["value"], limit["held_out"]["room"]["value"]
+                if fit is not None and verify is not None:
+                    self.assertEqual(limit["verified"], verify >= fit - 3, limit["quantity"])
+
+    def test_what_cannot_be_calibrated_is_one_line(self):
+        same = ("calibrate", "-r", self.recording, "--holdout", self.recording)
+        self.one_line(self.run_harness(*same, expect=2),
+                      "holds the same content", "name each recording once")
+        self.one_line(self.run_harness("calibrate", "-r", self.recording, "--context", "64", expect=2),
+                      "--context belongs to the default recording")
+        self.one_line(self.run_harness("calibrate", "-r", self.recording, "--design", "warp", expect=2),
+                      "warp", "unfused")
+        self.one_line(self.run_harness("calibrate", "-r", self.path / "none.h5", expect=3), "none.h5")
+        self.one_line(self.run_harness("calibrate", "-r", self.recording, "--layer", "9", expect=2),
+                      "no layer 9")
+        overwritten = ("calibrate", "-r", self.recording, "--output", self.recording)
+        self.one_line(self.run_harness(*overwritten, expect=2),
+                      "would be overwritten")
+
     def interrupt(self, arguments, after):
         process = subprocess.Popen([HARNESS, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    env={**os.environ, "XDG_CACHE_HOME": str(self.path / "interrupted")})

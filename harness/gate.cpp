@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <iterator>
+#include <limits>
 #include <stdexcept>
 
 namespace harness {
@@ -13,118 +14,127 @@ namespace {
 
 constexpr std::array<Limit, 40> table{{
     {Quantity::nonfinite, "non-finite elements", "L0", "count = 0", 0, "0", "one NaN",
-     "no healthy op yields NaN or Inf from finite operands", true, false},
+     "no healthy op yields NaN or Inf from finite operands", true, false, Basis::exact},
     {Quantity::unwritten, "unwritten elements", "L0", "count = 0", 0, "0", "one element",
-     "output buffers hold a NaN pattern before each launch", true, false},
+     "output buffers hold a NaN pattern before each launch", true, false, Basis::exact},
     {Quantity::coverage, "blocks delivered once", "L0", "missing or repeated = 0", 0, "0", "one block",
-     "every 64-row block of every op is due exactly once", true, false},
+     "every 64-row block of every op is due exactly once", true, false, Basis::exact},
     {Quantity::guards, "guard zones intact", "L0", "violations = 0", 0, "0", "one byte",
-     "a kernel writes its tile and nothing else", true, false},
+     "a kernel writes its tile and nothing else", true, false, Basis::exact},
     {Quantity::launches, "launches as planned", "L0", "counted = planned > 0", 0, "0", "one launch",
-     "the device counts; a step without launches ran somewhere else", true, false},
+     "the device counts; a step without launches ran somewhere else", true, false, Basis::exact},
     {Quantity::repeatability, "A, B, A repeats", "L0", "differing elements = 0", 0, "0", "one bit",
-     "the same inputs give the same bits, whatever ran in between", true, false},
+     "the same inputs give the same bits, whatever ran in between", true, false, Basis::exact},
     {Quantity::bound, "rho", "L1", "max |error| / bound <= 1", 1, "0.996", "truncation for RNE: 1.98",
-     "derived per element from the declared arithmetic (bounds.hpp)", true, false},
+     "derived per element from the declared arithmetic (bounds.hpp)", true, false, Basis::derived},
     {Quantity::store_direction, "store direction", "L1", "directed: share >= 0.98; nearest: no share >= 0.98",
      0.98, "directed 0.999, nearest 0.93", "truncation for RNE: 1; RNE for floor: 0.5",
      "truncation shrinks and floor lowers every store; RNE errs to both sides, but rows of a broad head are "
      "so alike that as few as the 64 channels count",
-     true, false},
+     true, false, Basis::envelope},
     {Quantity::match, "match", "headline", "100 (1 - |a-b|^2 / |b - column mean|^2) >= 99.9", 99.9,
      "99.42 .. 99.99 (hard data, 8 seeds, all layers)", "swapped heads: 94",
      "the users' '>99.9% match', on the attention output, chained: a criterion, not a derived bound; honest "
      "bf16 "
      "operands miss it on single layers with logits near 100",
-     true, true},
+     true, true, Basis::criterion},
     {Quantity::worst_row, "worst row", "headline", "relative error <= 0.08", 0.08,
      "0.052 where the match holds", "stuck row: 0.12",
-     "a wrong row hides in a tensor norm; decides only where the match holds", true, true},
+     "a wrong row hides in a tensor norm; decides only where the match holds", true, true, Basis::envelope},
     {Quantity::worst_tile, "worst tile", "headline", "relative error <= 0.04", 0.04,
      "0.022 where the match holds", "zero tile: 1",
-     "one wrong tile of 2,209 is 0.05% of the elements; decides only where the match holds", true, true},
+     "one wrong tile of 2,209 is 0.05% of the elements; decides only where the match holds", true, true,
+     Basis::envelope},
     {Quantity::golden_error, "golden against oracle", "chain of trust", "relative error <= 1e-5", 1e-5,
-     "1.1e-6", "a missing bias: 1e-2", "fp32 BLAS against fp64 plain loops", true, false},
+     "1.1e-6", "a missing bias: 1e-2", "fp32 BLAS against fp64 plain loops", true, false, Basis::envelope},
     {Quantity::recording_error, "golden against recording", "chain of trust", "relative error <= 1e-5", 1e-5,
-     "1.3e-6", "another layer's weights: 1", "what was recorded must be what the weights give", true, false},
+     "1.3e-6", "another layer's weights: 1", "what was recorded must be what the weights give", true, false,
+     Basis::envelope},
     {Quantity::rounded_recording_error, "golden against bf16 recording", "chain of trust",
      "relative error <= 0.02", 0.02, "0.0103 (hard and random weights, T = 250 .. 3001)",
      "another layer's weights: 1",
      "the golden reads input and weights rounded to bf16, what was recorded came before: 0.0029 on a "
      "product (sqrt 3 roundings), more behind the softmax, whose logits reach 90",
-     true, false},
+     true, false, Basis::envelope},
     {Quantity::encoder_match, "encoder match", "drift", "100 (1 - |a-b|^2 / |b - column mean|^2) >= 99.9",
      99.9, "99.966 (facts of the study, 6 layers)", "a silent core in every layer: 97.6 (cosine 0.976)",
-     "the users' '>99.9% match', on the encoder's output with the attention on the NPU", true, true},
+     "the users' '>99.9% match', on the encoder's output with the attention on the NPU", true, true,
+     Basis::criterion},
     {Quantity::encoder_worst_row, "encoder worst row", "drift", "relative error <= 0.05", 0.05, "0.017",
      "a wrong row: 0.12", "a wrong row hides in a tensor norm; decides only where the match holds", true,
-     true},
+     true, Basis::envelope},
     {Quantity::piece_match, "piece and encoder match", "drift",
      "100 (1 - |a-b|^2 / |b - column mean|^2) >= 99", 99,
      "99.877 (study: six layers, all products in bf16, chained)", "a GELU of zeros: below 90",
-     "any placement, each piece alone and the encoder's output: what no rounding explains", true, true},
+     "any placement, each piece alone and the encoder's output: what no rounding explains", true, true,
+     Basis::envelope},
     {Quantity::plain_variance, "variance of z", "L2", "|mean square of z - 1| <= 0.25", 0.25, "0.075",
      "truncation for RNE: 0.7; bf16 accumulation: 0.6",
      "products, GELU and norms on exact or nearly exact operands: every rounding is declared, so the errors "
      "have the predicted variance (error_model.hpp); the rest is coherence of like rows",
-     true, true},
+     true, true, Basis::envelope},
     {Quantity::plain_gain, "undeclared gain", "L2", "|gain of error beyond the predicted mean| <= 2e-3", 2e-3,
      "1.2e-3 (fc2), 4e-4 (others)", "one truncation: 2.8e-3",
      "directed roundings are means of the model; what is left are the few roundings of massive channels",
-     true, true},
+     true, true, Basis::envelope},
     {Quantity::plain_largest, "largest z", "L2", "max |z| <= 10", 10, "6.3", "one element +4 rms: 262",
-     "sums of many roundings are nearly normal: 6 in 10^7 elements", true, true},
+     "sums of many roundings are nearly normal: 6 in 10^7 elements", true, true, Basis::envelope},
     {Quantity::plain_row, "worst row z", "L2", "rms z of a row <= 4", 4, "2.79 (scores), 1.52 (others)",
-     "swapped rows: 11", "one rounded query moves a whole row of scores", true, true},
+     "swapped rows: 11", "one rounded query moves a whole row of scores", true, true, Basis::envelope},
     {Quantity::plain_tile, "worst tile z", "L2", "rms z of a 64x64 tile <= 1.8", 1.8, "1.24",
-     "zero tile: 552", "a tile shares 64 rows and 64 columns of rounded operands", true, true},
+     "zero tile: 552", "a tile shares 64 rows and 64 columns of rounded operands", true, true,
+     Basis::envelope},
     {Quantity::probability_rms, "probability z", "L2", "rms z <= 1.85", 1.85, "1.03 hard, 1.28 random data",
      "no rescale: > 10",
      "isolated: the rms of exp is a third of its declared maximum; its table's mean, which only broad rows "
      "share, is not declared",
-     true, true},
+     true, true, Basis::envelope},
     {Quantity::probability_row, "probability row z", "L2", "rms z of a row <= 6", 6, "4.13",
-     "swapped rows: > 38", "weights of one row share the error of their sum", true, true},
+     "swapped rows: > 38", "weights of one row share the error of their sum", true, true, Basis::envelope},
     {Quantity::probability_tile, "probability tile z", "L2", "rms z of a 64x64 tile <= 3.1", 3.1, "2.16",
-     "zero tile: 93", "keys of like rows share the entries of exp's table", true, true},
+     "zero tile: 93", "keys of like rows share the entries of exp's table", true, true, Basis::envelope},
     {Quantity::square_rms, "chained square z", "L2", "rms z <= 2.2", 2.2, "1.64", "bf16 logits: > 3",
-     "logits near 100 and their errors are coherent over rows and heads: less than 3 dB of room", false,
-     true},
+     "logits near 100 and their errors are coherent over rows and heads: less than 3 dB of room", false, true,
+     Basis::envelope},
     {Quantity::fused_rms, "isolated context z", "L2", "rms z <= 3.2", 3.2,
      "1.05 unfused, 1.25 fused, 1.82 re-rounded", "bf16 running sums: 4",
      "isolated: what rescales a row is shared by its keys; a re-rounded sum swallows what lies below its "
      "spacing",
-     true, true},
+     true, true, Basis::envelope},
     {Quantity::context_rms, "context z", "L2", "rms z <= 2.6", 2.6, "1.80", "zero value tile: > 5",
-     "chained: silence rows are so alike that keys err together, at short contexts above all", true, true},
+     "chained: silence rows are so alike that keys err together, at short contexts above all", true, true,
+     Basis::envelope},
     {Quantity::context_largest, "context largest z", "L2", "max |z| <= 20", 20, "20.7", "wrong tile: > 100",
-     "errors of a peaked row have heavy tails: no room", false, true},
+     "errors of a peaked row have heavy tails: no room", false, true, Basis::envelope},
     {Quantity::context_row, "context row z", "L2", "rms z of a row <= 14.4", 14.4, "6.7, re-rounded 10.1",
-     "zero key tile: 23", "64 channels of a row share the errors of its weights", true, true},
+     "zero key tile: 23", "64 channels of a row share the errors of its weights", true, true,
+     Basis::envelope},
     {Quantity::context_tile, "context tile z", "L2", "rms z of a 64x64 tile <= 7.7", 7.7,
-     "4.22, re-rounded 5.40", "zero tile: 40", "rows of a tile share keys and values", true, true},
+     "4.22, re-rounded 5.40", "zero tile: 40", "rows of a tile share keys and values", true, true,
+     Basis::envelope},
     {Quantity::output_rms, "output z", "L2", "rms z <= 4.6", 4.6, "3.23 (T = 64; 2.3 above)",
-     "zero query tile: 5", "chained: what heads share adds up coherently", true, true},
+     "zero query tile: 5", "chained: what heads share adds up coherently", true, true, Basis::envelope},
     {Quantity::output_row, "output row z", "L2", "rms z of a row <= 6.5", 6.5, "4.34", "swapped rows: 11",
-     "channels of a row share the error of its context", true, true},
+     "channels of a row share the error of its context", true, true, Basis::envelope},
     {Quantity::output_tile, "output tile z", "L2", "rms z of a 64x64 tile <= 5.2", 5.2, "3.64",
-     "zero query tile: 25", "rows of a tile share keys and values", true, true},
+     "zero query tile: 25", "rows of a tile share keys and values", true, true, Basis::envelope},
     {Quantity::probe_ones, "probe V = 1", "L3", "max |context - 1| / bound <= 1", 1,
      "0.77 (all designs, hard and benign, T = 1 .. 3001)", "unmasked padding: 126",
      "weights add up to 1 (probe_bound.hpp); logits lie below -100, so that padding of logit 0 takes all",
-     true, false},
+     true, false, Basis::derived},
     {Quantity::probe_row_sum, "probe row sums", "L3", "max |sum p - 1| / bound <= 1", 1, "0.80",
      "unmasked padding: 251", "the same where probabilities leave the core: what a row lacks went to padding",
-     true, false},
+     true, false, Basis::derived},
     {Quantity::probe_zero_keys, "probe K = 0", "L3", "max |context - mean of V| / bound <= 1", 1, "0.97",
-     "a zero tile: 126", "equal weights give the mean, whatever the queries", true, false},
+     "a zero tile: 126", "equal weights give the mean, whatever the queries", true, false, Basis::derived},
     {Quantity::probe_raised_keys, "probe raised keys", "L3", "all finite, max |error| / bound <= 1", 1,
      "0.999", "no maximum subtracted: infinite", "softmax does not change where all logits move by as much",
-     true, false},
+     true, false, Basis::derived},
     {Quantity::probe_one_hot, "probe one-hot", "L3", "max |context - row of V| / bound <= 1", 1, "0",
-     "the last key left out: 20.6", "one key takes all, and its row of V says where it belongs", true, false},
+     "the last key left out: 20.6", "one key takes all, and its row of V says where it belongs", true, false,
+     Basis::derived},
     {Quantity::probe_integers, "probe integers", "L3", "differing elements = 0", 0, "0", "one unit",
-     "sums of small integers are exact in every declared arithmetic", true, false},
+     "sums of small integers are exact in every declared arithmetic", true, false, Basis::exact},
 }};
 
 constexpr bool table_is_in_enum_order() {
@@ -180,30 +190,14 @@ void add_drift(Findings& out, const std::string& what, const Deviation& d) {
 
 // Empty when the signs of the rounding errors are those of the declared rounding.
 std::string direction_fault(const OpStatistics& s, const datasets::Arithmetic& arithmetic) {
-    constexpr std::int64_t fewest = 1024;
-    if (arithmetic.store == datasets::DType::f32 || s.rounded < fewest) {
+    const auto direction = store_direction(s, arithmetic);
+    const double allowed = limit(Quantity::store_direction).limit;
+    if (!direction || (direction->declared ? direction->share >= allowed : direction->share < allowed)) {
         return {};
     }
-    const auto count = static_cast<double>(s.rounded);
-    const double allowed = limit(Quantity::store_direction).limit;
-    const double lowered = static_cast<double>(s.lowered) / count;
-    const double shrunk = static_cast<double>(s.shrunk) / count;
-    const auto complaint = [&](std::string_view what, double share) {
-        return fmt::format("{:.1f}% of the stores {} the fp64 value: not the declared {} rounding",
-                           100 * share, what, datasets::name(arithmetic.store_rounding));
-    };
-    switch (arithmetic.store_rounding) {
-        case datasets::Rounding::nearest_even:
-            if (shrunk >= allowed) {
-                return complaint("shrink", shrunk);
-            }
-            return lowered >= allowed ? complaint("lie below", lowered) : std::string();
-        case datasets::Rounding::toward_zero:
-            return shrunk < allowed ? complaint("shrink", shrunk) : std::string();
-        case datasets::Rounding::floor:
-            return lowered < allowed ? complaint("lie below", lowered) : std::string();
-    }
-    return {};
+    return fmt::format("{:.1f}% of the stores {} the fp64 value: not the declared {} rounding",
+                       100 * direction->share, direction->direction,
+                       datasets::name(arithmetic.store_rounding));
 }
 
 }  // namespace
@@ -226,6 +220,20 @@ std::string_view name(Verdict verdict) {
     return "unknown";
 }
 
+std::string_view name(Basis basis) {
+    switch (basis) {
+        case Basis::exact:
+            return "exact";
+        case Basis::derived:
+            return "derived";
+        case Basis::criterion:
+            return "criterion";
+        case Basis::envelope:
+            return "envelope";
+    }
+    return "unknown";
+}
+
 std::span<const Limit> limits() {
     return table;
 }
@@ -237,6 +245,46 @@ const Limit& limit(Quantity quantity) {
 std::optional<Quantity> parse_quantity(std::string_view name) {
     const auto found = std::ranges::find(table, name, &Limit::name);
     return found == table.end() ? std::nullopt : std::optional(found->quantity);
+}
+
+Headroom beside_limit(Quantity quantity, double value) {
+    const Limit& allowed = limit(quantity);
+    if (allowed.basis == Basis::exact) {
+        constexpr double infinity = std::numeric_limits<double>::infinity();
+        return {quantity, value, value == allowed.limit ? infinity : -infinity};
+    }
+    if (quantity == Quantity::match || quantity == Quantity::encoder_match ||
+        quantity == Quantity::piece_match) {
+        return {quantity, value, 10 * std::log10((100 - allowed.limit) / (100 - value))};
+    }
+    return {quantity, value, 20 * std::log10(allowed.limit / value)};
+}
+
+Headroom StoreDirection::headroom() const {
+    const auto odds = [](double of) { return of / (1 - of); };
+    const double allowed = limit(Quantity::store_direction).limit;
+    const double room = 20 * std::log10(odds(allowed) / odds(share));
+    return {Quantity::store_direction, share, declared ? -room : room};
+}
+
+std::optional<StoreDirection> store_direction(const OpStatistics& statistics,
+                                              const datasets::Arithmetic& arithmetic) {
+    constexpr std::int64_t fewest = 1024;
+    if (arithmetic.store == datasets::DType::f32 || statistics.rounded < fewest) {
+        return std::nullopt;
+    }
+    const auto count = static_cast<double>(statistics.rounded);
+    const StoreDirection lowered{static_cast<double>(statistics.lowered) / count, false, "lie below"};
+    const StoreDirection shrunk{static_cast<double>(statistics.shrunk) / count, false, "shrink"};
+    switch (arithmetic.store_rounding) {
+        case datasets::Rounding::nearest_even:
+            return lowered.share > shrunk.share ? lowered : shrunk;
+        case datasets::Rounding::toward_zero:
+            return StoreDirection{shrunk.share, true, shrunk.direction};
+        case datasets::Rounding::floor:
+            return StoreDirection{lowered.share, true, lowered.direction};
+    }
+    return std::nullopt;
 }
 
 Judgement judged(std::vector<Finding> findings, std::string remark) {

@@ -80,6 +80,16 @@ struct Judgement {
     std::vector<Finding> findings{};  // every limit that failed, not only the first; empty unless failed
 };
 
+// What a limit rests on, and so what a calibration may say of it.
+enum class Basis : std::uint8_t {
+    exact,      // a count: nothing but the limit itself is healthy
+    derived,    // a bound that holds by proof: healthy values come close to it, and never pass it
+    criterion,  // what users ask for, whether healthy runs meet it or not
+    envelope,   // what healthy runs reach, and room beyond it: 3 dB at least, else it is not gated
+};
+
+std::string_view name(Basis basis);
+
 // One row of the gate. `limit` is the number in `formula`.
 struct Limit {
     Quantity quantity;
@@ -92,6 +102,7 @@ struct Limit {
     std::string_view reason;
     bool gated;        // false: printed only
     bool provisional;  // derived on synthetic data, not yet calibrated on recordings from a checkpoint
+    Basis basis;
 };
 
 std::span<const Limit> limits();
@@ -99,6 +110,36 @@ const Limit& limit(Quantity quantity);
 
 // The quantity by the name of its limit.
 std::optional<Quantity> parse_quantity(std::string_view name);
+
+// A figure beside its limit, and how far it is from it: 20 log10(limit / figure); of a match, by the error
+// that it leaves, 10 log10((100 - limit) / (100 - match)); of a count, infinity. Negative where it is beyond.
+struct Headroom {
+    Quantity quantity{};
+    double value = 0;
+    double decibel = 0;
+};
+
+// Not of `store_direction`, which has two sides.
+Headroom beside_limit(Quantity quantity, double value);
+
+// Below this a limit is reported and not gated.
+inline constexpr double least_room_decibel = 3;
+
+// The share of an op's stores that speaks for or against the declared rounding: of those which err in the
+// declared direction (`declared`; at least the limit), or, where none is declared, in the direction most
+// taken (less than the limit).
+struct StoreDirection {
+    double share = 0;
+    bool declared = false;
+    std::string_view direction;  // "shrink", "lie below"
+
+    // By the odds share / (1 - share) against those of the limit.
+    [[nodiscard]] Headroom headroom() const;
+};
+
+// Nothing of fp32 stores, nor of so few that chance decides.
+std::optional<StoreDirection> store_direction(const OpStatistics& statistics,
+                                              const datasets::Arithmetic& arithmetic);
 
 // What the device counted against what the plan promised, for one step.
 struct DeviceCheck {

@@ -126,8 +126,7 @@ std::vector<Headroom> accuracy_of(AccuracyRow row, const datasets::LayerShape& s
         return out;
     }
     for (const Figure& figure : figures_of(row, shape, statistics)) {
-        out.push_back(
-            {figure.quantity, figure.value, 20 * std::log10(limit(figure.quantity).limit / figure.value)});
+        out.push_back(beside_limit(figure.quantity, figure.value));
     }
     return out;
 }

@@ -10,13 +10,6 @@
 
 namespace harness {
 
-// A level 2 figure of one row beside its limit.
-struct Headroom {
-    Quantity quantity{};
-    double value = 0;
-    double decibel = 0;  // 20 log10(limit / value): negative where the limit is exceeded
-};
-
 // Which row a figure belongs to.
 struct AccuracyRow {
     datasets::Op op{};

@@ -10,6 +10,7 @@
 #include <map>
 
 #include "harness/build_info.hpp"
+#include "harness/options_calibrate.hpp"
 #include "harness/options_encoder.hpp"
 #include "harness/options_explain.hpp"
 #include "harness/options_judge.hpp"
@@ -35,6 +36,7 @@ constexpr const char* description =
     "  harness gate --kernel my_matmul.cc --as matmul_tile\n"
     "  harness what-if --design fused --layer 0\n"
     "  harness self-check                             plant every known fault, see each one fail\n"
+    "  harness calibrate --recording clip.h5 --design fused\n"
     "  harness list";
 
 constexpr const char* footer =
@@ -149,6 +151,18 @@ CLI::App* add_gate(CLI::App& app, Raw& raw) {
         ->capture_default_str();
     add_common(*gate, raw.common);
     return gate;
+}
+
+CLI::App* add_list(CLI::App& app, Raw& raw) {
+    CLI::App* list = app.add_subcommand("list", "Show ops, designs and devices");
+    list->add_flag("--designs", raw.list.designs,
+                   "Designs only: arithmetic, cores, launches and core memory (L1) of each step");
+    list->add_option("--context", raw.list.context, "Rows T that launches are counted for")
+        ->check(CLI::Range(1, 65536))
+        ->type_name("T")
+        ->capture_default_str();
+    add_common(*list, raw.common);
+    return list;
 }
 
 std::string valid_options(const CLI::App& app) {
@@ -268,14 +282,8 @@ Command parse_command_line(int argc, const char* const* argv) {
     add_common(*inspect, raw.common);
     const CLI::App* gate = add_gate(app, raw);
     const SelfCheckCommand self_check(app, raw.common);
-    CLI::App* list = app.add_subcommand("list", "Show ops, designs and devices");
-    list->add_flag("--designs", raw.list.designs,
-                   "Designs only: arithmetic, cores, launches and core memory (L1) of each step");
-    list->add_option("--context", raw.list.context, "Rows T that launches are counted for")
-        ->check(CLI::Range(1, 65536))
-        ->type_name("T")
-        ->capture_default_str();
-    add_common(*list, raw.common);
+    const CalibrateCommand calibrate(app, raw.common);
+    const CLI::App* list = add_list(app, raw);
     const ExplainCommands explain_commands(app, raw.common);
     try {
         app.parse(argc, argv);
@@ -301,6 +309,9 @@ Command parse_command_line(int argc, const char* const* argv) {
         return *std::move(command);
     }
     if (auto command = self_check.finish()) {
+        return *std::move(command);
+    }
+    if (auto command = calibrate.finish()) {
         return *std::move(command);
     }
     if (inspect->parsed()) {

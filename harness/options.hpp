@@ -148,6 +148,19 @@ struct BisectOptions {
     datasets::Emulation emulation = datasets::Emulation::fast;
 };
 
+// `harness calibrate`
+struct CalibrateOptions {
+    CommonOptions common;
+    std::vector<std::string> recordings;  // empty: the default recording
+    std::vector<std::string> held_out;
+    std::optional<std::int64_t> context;
+    std::string layers = "all";
+    std::vector<std::string> designs;  // empty: every composition of the manifest
+    std::string device = "emulated";
+    datasets::Emulation emulation = datasets::Emulation::fast;
+    std::string output;  // empty: none
+};
+
 // `harness self-check`
 struct SelfCheckOptions {
     CommonOptions common;
@@ -168,7 +181,7 @@ struct PrintText {
 
 using Command = std::variant<PrintText, CompareOptions, RecordOptions, EncodeOptions, JudgeOptions,
                              ExplainOptions, BisectOptions, WhatIfOptions, InspectOptions, ListOptions,
-                             GateOptions, SelfCheckOptions>;
+                             GateOptions, SelfCheckOptions, CalibrateOptions>;
 
 // Throws UsageError, whose one line lists what is valid.
 Command parse_command_line(int argc, const char* const* argv);

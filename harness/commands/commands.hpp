@@ -19,5 +19,6 @@ ExitCode run(const WhatIfOptions& options, const std::string& invocation);
 ExitCode run(const ExplainOptions& options, const std::string& invocation);
 ExitCode run(const BisectOptions& options, const std::string& invocation);
 ExitCode run(const SelfCheckOptions& options, const std::string& invocation);
+ExitCode run(const CalibrateOptions& options, const std::string& invocation);
 
 }  // namespace harness

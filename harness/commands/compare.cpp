@@ -15,7 +15,6 @@
 #include "npu_impl/emulated_device.hpp"
 #include "npu_impl/npu_path.hpp"
 #include "reference/golden.hpp"
-#include "reference/golden_end_source.hpp"
 
 namespace harness {
 namespace {
@@ -27,15 +26,6 @@ void describe(RunRecord& record, const CompareOptions& options, const datasets::
     record.placement = options.selection.placement.name;
     record.head = options.selection.head;
     record.row_seed = options.selection.row_seed;
-}
-
-// The end of the encoder behind the recorded block of the last layer.
-CaseResult run_recorded_end(const datasets::Recording& recording, const std::string& clip,
-                            datasets::Path& golden, datasets::Path& candidate, const Selection& selection,
-                            const std::string& command, const Progress& progress) {
-    RecordedEnd end = load_end(recording, clip, selection.placement);
-    const reference::GoldenEndSource source(end.piece, std::move(end.block));
-    return run_end(end.piece, clip, source, golden, candidate, selection, command, progress);
 }
 
 // The layers that are recorded and asked for, where any of their ops is, and behind the last one the end,

@@ -10,6 +10,7 @@
 
 #include "harness/recorder.hpp"
 #include "harness/summary.hpp"
+#include "reference/golden_end_source.hpp"
 #include "reports/junit.hpp"
 #include "reports/terminal.hpp"
 
@@ -150,6 +151,14 @@ RecordedEnd load_end(const datasets::Recording& recording, const std::string& cl
     }
     end->recorded = recording.clip_tensors(clip).encoder;
     return {std::move(*end), std::move(block->second)};
+}
+
+CaseResult run_recorded_end(const datasets::Recording& recording, const std::string& clip,
+                            datasets::Path& golden, datasets::Path& candidate, const Selection& selection,
+                            const std::string& command, const Progress& progress) {
+    RecordedEnd end = load_end(recording, clip, selection.placement);
+    const reference::GoldenEndSource source(end.piece, std::move(end.block));
+    return run_end(end.piece, clip, source, golden, candidate, selection, command, progress);
 }
 
 }  // namespace harness

@@ -49,4 +49,9 @@ struct RecordedEnd {
 RecordedEnd load_end(const datasets::Recording& recording, const std::string& clip,
                      const Placement& placement);
 
+// `run_end` behind the recorded block of the last layer. Throws ReadError besides.
+CaseResult run_recorded_end(const datasets::Recording& recording, const std::string& clip,
+                            datasets::Path& golden, datasets::Path& candidate, const Selection& selection,
+                            const std::string& command, const Progress& progress);
+
 }  // namespace harness
