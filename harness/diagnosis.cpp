@@ -17,7 +17,7 @@ using datasets::Op;
 using datasets::Rounding;
 using datasets::Rows;
 
-constexpr std::array<std::string_view, 31> names{"unwritten",
+constexpr std::array<std::string_view, 33> names{"unwritten",
                                                  "nonfinite",
                                                  "nonfinite_operand",
                                                  "not_repeated",
@@ -46,6 +46,8 @@ constexpr std::array<std::string_view, 31> names{"unwritten",
                                                  "gain",
                                                  "row_gain",
                                                  "column_bias",
+                                                 "inherited",
+                                                 "declared_arithmetic",
                                                  "unrelated",
                                                  "unknown"};
 static_assert(names.size() == static_cast<std::size_t>(Pattern::unknown) + 1);

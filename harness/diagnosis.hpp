@@ -53,6 +53,9 @@ enum class Pattern : std::uint8_t {
     gain,               // fitted: one factor
     row_gain,           // fitted: one factor per row
     column_bias,        // fitted: one constant per column
+    // Of a headline alone (headline_diagnosis.hpp).
+    inherited,            // an op on the way to the output is wrong
+    declared_arithmetic,  // nothing is wrong: the declared roundings cost as much
     unrelated,          // what came has nothing to do with the result
     unknown,
 };

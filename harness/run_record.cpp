@@ -126,11 +126,7 @@ Json to_json(const OpRow& row) {
         out["site"] = {{"tile", row.site->tile}, {"launch", row.site->launch}, {"core", row.site->core}};
     }
     if (row.diagnosis) {
-        out["diagnosis"] = {{"pattern", name(row.diagnosis->pattern)},
-                            {"explained", number(row.diagnosis->explained, "ratio", "measured")},
-                            {"evidence", row.diagnosis->evidence},
-                            {"tile_row", row.diagnosis->tile_row},
-                            {"tile_column", row.diagnosis->tile_column}};
+        out["diagnosis"] = to_json(*row.diagnosis);
     }
     if (!row.reproduce.empty()) {
         out["reproduce"] = row.reproduce;
@@ -159,6 +155,9 @@ Json to_json(const LayerRow& layer) {
              {"probes", to_json(layer.probes)},
              {"data", layer.data ? to_json(*layer.data) : Json(nullptr)},
              {"steps", steps}};
+    if (layer.diagnosis) {
+        out["headline"]["diagnosis"] = to_json(*layer.diagnosis);
+    }
     if (!layer.reproduce.empty()) {
         out["reproduce"] = layer.reproduce;
     }

@@ -3,7 +3,8 @@
 // Serialised as run.json (schema "npu-attention-run"). The major version of the schema changes where a reader
 // of the one before would misread the file, the minor where something is added: a reader takes every minor
 // version of its major; what an earlier one lacks comes back empty, what a later one adds is left unread.
-// Minor version 1 added placement and head, 2 the findings of judgements.
+// Minor version 1 added placement and head, 2 the findings of judgements
+// and the diagnosis of headlines.
 //
 // A duration carries its clock, a count comes from the
 // device, a figure of the cost model is marked modelled; a report prints these words as they are.
@@ -67,10 +68,11 @@ struct LayerRow {
     std::optional<StepTime> total;       // of the whole attention, where every step ran
     std::int64_t repeated_elements = 0;  // compared bit for bit by A, B, A
     std::int64_t differing_elements = 0;
-    Judgement repeatability;              // passed or unstable; not_run where nothing was compared
-    std::vector<ProbeRow> probes;         // level 3; empty where not asked for
-    std::optional<LayerStatistics> data;  // where all of the attention was asked for
-    std::string reproduce;                // of a failed headline or bits that differ; else empty
+    Judgement repeatability;               // passed or unstable; not_run where nothing was compared
+    std::vector<ProbeRow> probes;          // level 3; empty where not asked for
+    std::optional<LayerStatistics> data;   // where all of the attention was asked for
+    std::string reproduce;                 // of a failed headline or bits that differ; else empty
+    std::optional<Diagnosis> diagnosis{};  // of a failed headline
 };
 
 // The worst figures of an op over the layers, for one input.

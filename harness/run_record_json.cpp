@@ -151,6 +151,14 @@ Json to_json(datasets::OpRange range) {
     return {{"first", datasets::name(range.first)}, {"last", datasets::name(range.last)}};
 }
 
+Json to_json(const Diagnosis& diagnosis) {
+    return {{"pattern", name(diagnosis.pattern)},
+            {"explained", number(diagnosis.explained, "ratio", "measured")},
+            {"evidence", diagnosis.evidence},
+            {"tile_row", diagnosis.tile_row},
+            {"tile_column", diagnosis.tile_column}};
+}
+
 Json to_json(const RealTime& time) {
     const std::string_view kind = kind_of(time.processing.clock);
     return {{"processing", to_json(time.processing)},

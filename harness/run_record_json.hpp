@@ -8,6 +8,7 @@
 
 #include "harness/baseline.hpp"
 #include "harness/data_statistics.hpp"
+#include "harness/diagnosis.hpp"
 #include "harness/probe_row.hpp"
 #include "harness/trust_row.hpp"
 
@@ -29,6 +30,7 @@ std::string_view kind_of(datasets::Clock clock);
 
 Json to_json(const Duration& duration);
 Json to_json(datasets::OpRange range);
+Json to_json(const Diagnosis& diagnosis);
 Json to_json(const RealTime& time);
 Json to_json(const Certificate& certificate);
 Json to_json(const std::vector<EncoderRow>& rows);

@@ -208,6 +208,9 @@ LayerRow layer_of(const Place& place) {
     out.layer = place["layer"].small();
     out.certificate.fault = place["certificate"]["fault"].text();
     out.headline = judgement_of(place["headline"]);
+    if (place["headline"].has("diagnosis")) {
+        out.diagnosis = diagnosis_of(place["headline"]["diagnosis"]);
+    }
     out.repeated_elements = place["repeatability"]["elements"].counted();
     out.differing_elements = place["repeatability"]["differing"].counted();
     if (place.has("output")) {

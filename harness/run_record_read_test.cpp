@@ -35,6 +35,7 @@ TEST(RunRecordRead, GivesBackWhatWasWritten) {
     record.head = 3;
     record.row_seed = ~std::uint64_t{0};
     record.layers[0].headline = judged({{Quantity::worst_row, "worst row 77 errs"}});
+    record.layers[0].diagnosis = Diagnosis{Pattern::inherited, 0.5, "query is the first", 2, 3};
     const RunRecord read = parse_run_record(to_json(record), "run.json");
     // What is read is all that these parts of the text come from.
     RunRecord again = record;
@@ -61,6 +62,9 @@ TEST(RunRecordRead, GivesBackWhatWasWritten) {
     ASSERT_EQ(read.layers[0].headline.findings.size(), 1U);
     EXPECT_EQ(read.layers[0].headline.findings[0].quantity, Quantity::worst_row);
     EXPECT_EQ(read.layers[0].headline.findings[0].text, "worst row 77 errs");
+    ASSERT_TRUE(read.layers[0].diagnosis.has_value());
+    EXPECT_EQ(read.layers[0].diagnosis->pattern, Pattern::inherited);
+    EXPECT_EQ(read.layers[0].diagnosis->evidence, "query is the first");
     ASSERT_TRUE(read.layers[0].output.has_value());
     EXPECT_EQ(read.layers[0].output->match_percent, record.layers[0].output->match_percent);
     const OpRow& failed = read.rows.back();

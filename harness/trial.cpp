@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "harness/gate_accuracy.hpp"
+#include "harness/headline_diagnosis.hpp"
 #include "harness/second_run.hpp"
 #include "npu_impl/device.hpp"
 
@@ -24,11 +25,10 @@ OpRow judged_row(const Trial& trial, Input input, OpRange step, const Judge& jud
     OpRow row{trial.clip, trial.layer, op, input, {}, judge.statistics(op), {}, {}};
     const DeviceCheck device = trial.origin == Origin::device ? run.device_check(step) : DeviceCheck();
     const auto missing = judge.missing_operand(op);
-    const datasets::Arithmetic arithmetic =
-        missing ? datasets::Arithmetic{} : trial.candidate.arithmetic(op);
+    const datasets::Arithmetic arithmetic = missing ? datasets::Arithmetic{} : trial.candidate.arithmetic(op);
     row.headroom = accuracy_of(accuracy_row(step, input, arithmetic), trial.shape, *row.statistics);
-    row.judgement = judge_op(*row.statistics, arithmetic, device,
-                             accuracy_findings(row.headroom, row.statistics->z));
+    row.judgement =
+        judge_op(*row.statistics, arithmetic, device, accuracy_findings(row.headroom, row.statistics->z));
     if (missing && row.judgement.verdict == Verdict::passed) {
         row.judgement = {Verdict::not_run,
                          fmt::format("level 1 is not judged: {} reads {}, which is not there",
@@ -160,7 +160,11 @@ void judge_output(CaseResult& result, const Trial& trial, Work work, const Judge
     }
     result.layer.output = judge.statistics(Op::output);
     result.layer.headline = judge_headline(*result.layer.output, trial.shape);
-    if (result.layer.headline.verdict == Verdict::failed && passed(result)) {
+    if (result.layer.headline.verdict != Verdict::failed) {
+        return;
+    }
+    result.layer.diagnosis = diagnose_headline(*result.layer.output, result.rows);
+    if (passed(result)) {
         result.layer.headline.reason +=
             "; every op lies within its derived bound: the declared arithmetic costs this, not a fault";
     }

@@ -96,7 +96,8 @@ std::string junit_report(const harness::RunRecord& record) {
     for (const harness::LayerRow& layer : record.layers) {
         if (layer.headline.verdict != Verdict::not_run) {
             add_case(suite, counts, group_name(record, layer.clip, layer.layer),
-                     "match of the attention output", layer.headline, layer.reproduce);
+                     "match of the attention output", layer.headline,
+                     (layer.diagnosis ? diagnosis_text(*layer.diagnosis, "") : "") + layer.reproduce);
         }
         add_probes(suite, counts, group_name(record, layer.clip, layer.layer), layer.probes);
         if (layer.differing_elements > 0) {

@@ -62,6 +62,18 @@ TEST(TerminalReport, SaysWhereTheDamageIsAndHowToSeeItAgain) {
     EXPECT_THAT(text, HasSubstr("exit code 1"));
 }
 
+TEST(EveryReport, SaysWhyAHeadlineFailed) {
+    harness::RunRecord record = harness::example_record();
+    harness::LayerRow& layer = record.layers[0];
+    layer.headline = harness::judged({{harness::Quantity::match, "match 99.8% is under 99.9%"}});
+    layer.diagnosis = harness::Diagnosis{harness::Pattern::inherited, 0.9, "key is the first op", 3, 5};
+    EXPECT_THAT(terminal_report(record, false),
+                HasSubstr("    match 99.8% is under 99.9%\n    limit: match (headline)\n"));
+    EXPECT_THAT(terminal_report(record, false),
+                HasSubstr("    why:   inherited: key is the first op; 64x64 tile (3, 5)\n"));
+    EXPECT_THAT(junit_report(record), HasSubstr("why:   inherited: key is the first op"));
+}
+
 TEST(TerminalReport, NeverCallsAModelledTimeMeasured) {
     const std::string text = terminal_report(harness::example_record(), false);
     EXPECT_THAT(text, HasSubstr("23.40 ms modelled"));

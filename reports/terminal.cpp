@@ -132,6 +132,7 @@ std::string layer_table(const RunRecord& record, bool color) {
                 fmt::format("    where: worst row {}, worst tile ({}, {})\n", layer.output->worst_row_index,
                             layer.output->worst_tile_row, layer.output->worst_tile_column);
         }
+        out += layer.diagnosis ? diagnosis_text(*layer.diagnosis, "    ") : "";
         if (!layer.reproduce.empty()) {
             out += fmt::format("    reproduce: {}\n", layer.reproduce);
         }
@@ -271,8 +272,7 @@ std::string failures(const RunRecord& record, bool color) {
 std::string terminal_report(const RunRecord& record, bool color) {
     std::string out = heading(record) + op_table(record, color) + accuracy_table(record) +
                       layer_table(record, color) + probe_table(record, color) + trust_table(record, color) +
-                      clip_table(record) +
-                      failures(record, color);
+                      clip_table(record) + failures(record, color);
     const auto provisional = std::ranges::count_if(
         harness::limits(), [](const harness::Limit& limit) { return limit.gated && limit.provisional; });
     const auto rows = std::ranges::count_if(

@@ -85,11 +85,14 @@ std::string damage_text(const harness::OpRow& row, const std::string& indent) {
         out += "\n";
     }
     if (row.diagnosis) {
-        out += fmt::format("{}why:   {}: {}; 64x64 tile ({}, {})\n", indent,
-                           harness::name(row.diagnosis->pattern), row.diagnosis->evidence,
-                           row.diagnosis->tile_row, row.diagnosis->tile_column);
+        out += diagnosis_text(*row.diagnosis, indent);
     }
     return out;
+}
+
+std::string diagnosis_text(const harness::Diagnosis& diagnosis, const std::string& indent) {
+    return fmt::format("{}why:   {}: {}; 64x64 tile ({}, {})\n", indent, harness::name(diagnosis.pattern),
+                       diagnosis.evidence, diagnosis.tile_row, diagnosis.tile_column);
 }
 
 std::string limits_text(const harness::Judgement& judgement, const std::string& indent) {

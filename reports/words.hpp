@@ -32,6 +32,9 @@ std::string damage_text(const harness::OpRow& row, const std::string& indent);
 // known.
 std::string limits_text(const harness::Judgement& judgement, const std::string& indent);
 
+// Why something failed, in one line that begins with `indent`.
+std::string diagnosis_text(const harness::Diagnosis& diagnosis, const std::string& indent);
+
 // "measured", "modelled" or "no clock"
 std::string kind(datasets::Clock clock);
 
