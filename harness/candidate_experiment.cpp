@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <stdexcept>
 
@@ -17,6 +18,14 @@ namespace {
 using datasets::Op;
 using datasets::OpRange;
 using datasets::Work;
+
+// What the runner says it computes by, also where the file holds nothing of it.
+Declared declared_by(const npu_impl::Design& design) {
+    Declared out;
+    out.arithmetic = design.arithmetic;
+    std::ranges::transform(design.steps, std::back_inserter(out.steps), &npu_impl::StepDesign::ops);
+    return out;
+}
 
 // The ranges of the selection. A norm that begins one and is not in the file was the recording's, so that the
 // chain begins behind it.
@@ -75,8 +84,9 @@ void judge_range(CaseResult& result, const Trial& trial, const RecordedSource& r
         if (decides) {
             row.judgement.verdict = Verdict::covered;
         }
-        row.judgement.reason += decides ? " in the file; the headline decides"
-                                        : " in the file; dump it too, or feed every step in isolation";
+        row.judgement.reason +=
+            fmt::format(" in the file; {}{}", row.headroom.empty() ? "" : "within the limits of level 2; ",
+                        decides ? "the headline decides" : "dump it too, or feed every step in isolation");
     }
     if (result.layer.headline.verdict == Verdict::failed) {
         result.layer.reproduce = trial.reproduce();
@@ -147,7 +157,7 @@ CaseResult judge_candidate(const datasets::LayerCase& layer, const datasets::Can
     const RecordedSource recorded(layer, golden);
     const datasets::LayerCase rounded = rounded_weights(layer, path);
     const auto prepared = path.prepare(layer);
-    ErrorModels models(layer, golden, path, selection);
+    ErrorModels models(layer, golden, declared_by(design), selection);
     const Trial trial{layer.clip,
                       layer.layer,
                       layer.shape,
@@ -157,10 +167,8 @@ CaseResult judge_candidate(const datasets::LayerCase& layer, const datasets::Can
                       selection,
                       command,
                       [&](OpRange range, Input of) {
-                          // A chain with gaps carries errors that nobody predicts.
-                          return std::make_unique<Judge>(
-                              rounded, range, path, golden, of, selection.head,
-                              of == Input::isolated ? models.of(range) : nullptr, &recorded);
+                          return std::make_unique<Judge>(rounded, range, path, golden, of, selection.head,
+                                                         models.of(range), &recorded);
                       },
                       Origin::file};
     for (const Work& work : works_of(selection, path)) {

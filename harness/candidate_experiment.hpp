@@ -25,9 +25,10 @@ std::vector<datasets::Op> held_ops(const datasets::Candidate& candidate,
 
 // Certifies the golden of the layer and judges what the candidate holds of it by the arithmetic of `design`.
 // The row of an op of `expected` that the file lacks here is not_run. In a chain that lacks an op, the bounds
-// of those that read it cannot be told: their rows are covered by the headline where that decides, else
-// not_run. `selection` says which rows, and gives the placement; its inputs are the candidate's. Throws
-// ReadError, and std::invalid_argument where the layer lacks what the placement needs.
+// of those that read it cannot be told: they fail by level 0 and 2 alone, which take the declaration for what
+// the file lacks, and their rows are else covered by the headline where that decides, or not_run. `selection`
+// says which rows, and gives the placement; its inputs are the candidate's. Throws ReadError, and
+// std::invalid_argument where the layer lacks what the placement needs.
 CaseResult judge_candidate(const datasets::LayerCase& layer, const datasets::Candidate& candidate,
                            const npu_impl::Design& design, const std::vector<datasets::Op>& expected,
                            const Selection& selection, const std::string& command, const Progress& progress);

@@ -219,6 +219,11 @@ TEST_P(RoundTrip, GivesTheVerdictAndStatisticsOfTheDirectRun) {
         EXPECT_EQ(file.rows[i].input, direct.rows[i].input);
         EXPECT_EQ(file.rows[i].judgement.verdict, direct.rows[i].judgement.verdict);
         EXPECT_EQ(file.rows[i].judgement.reason, direct.rows[i].judgement.reason);
+        ASSERT_EQ(file.rows[i].headroom.size(), direct.rows[i].headroom.size());
+        for (std::size_t h = 0; h < direct.rows[i].headroom.size(); ++h) {
+            EXPECT_EQ(file.rows[i].headroom[h].quantity, direct.rows[i].headroom[h].quantity);
+            EXPECT_EQ(file.rows[i].headroom[h].value, direct.rows[i].headroom[h].value);
+        }
         ASSERT_EQ(file.rows[i].statistics.has_value(), direct.rows[i].statistics.has_value());
         if (direct.rows[i].statistics) {
             expect_equal(*file.rows[i].statistics, *direct.rows[i].statistics);
@@ -339,8 +344,8 @@ TEST(CandidateChain, WithoutAnOpIsDecidedByTheHeadline) {
     const OpRow& context = row_of(result, Op::context);
     EXPECT_EQ(context.judgement.verdict, Verdict::covered);
     EXPECT_EQ(context.judgement.reason,
-              "level 1 is not judged: context reads probabilities, which is not there in the file; the "
-              "headline decides");
+              "level 1 is not judged: context reads probabilities, which is not there in the file; within "
+              "the limits of level 2; the headline decides");
     EXPECT_FALSE(context.statistics.has_value());
     EXPECT_EQ(row_of(result, Op::output).judgement.verdict, Verdict::passed) << "it reads the context";
     EXPECT_EQ(result.layer.headline.verdict, Verdict::passed) << result.layer.headline.reason;
@@ -362,6 +367,32 @@ TEST(CandidateChain, WithoutAnOpIsDecidedByTheHeadline) {
     EXPECT_EQ(row_of(open, Op::context).judgement.verdict, Verdict::not_run);
     EXPECT_THAT(row_of(open, Op::context).judgement.reason, HasSubstr("dump it too"));
     EXPECT_EQ(verdict_of(open), Verdict::not_run);
+}
+
+// Level 2 needs no operands: the declaration says how far a chained result may be from the golden, gaps or
+// not.
+TEST(CandidateChain, WithAGapIsStillJudgedAgainstTheGolden) {
+    const Dumped& dumped = ragged();
+    Tensors tensors = dumped.compute("unfused", Input::chained);
+    tensors.erase(Op::probabilities);
+    Tensors broken = tensors;
+    // A tile of head 1 that never came.
+    for (std::int64_t row = 0; row < 64; ++row) {
+        const auto begin = broken[Op::context].begin() + row * dumped.layer().shape.width() + 64;
+        std::fill_n(begin, 64, 0.0F);
+    }
+    const CaseResult result = dumped.judge(broken, Input::chained, "unfused");
+    const OpRow& context = row_of(result, Op::context);
+    EXPECT_EQ(context.judgement.verdict, Verdict::failed) << context.judgement.reason;
+    ASSERT_FALSE(context.judgement.findings.empty());
+    for (const Finding& finding : context.judgement.findings) {
+        EXPECT_EQ(limit(finding.quantity).level, "L2") << finding.text;
+    }
+    Selection unpredicted;
+    unpredicted.predict_errors = false;
+    const CaseResult blind = dumped.judge(broken, Input::chained, "unfused", unpredicted);
+    EXPECT_EQ(row_of(blind, Op::context).judgement.verdict, Verdict::covered)
+        << "nothing but level 2 can see it there";
 }
 
 // Where the headline says nothing, it decides nothing.

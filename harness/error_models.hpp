@@ -17,9 +17,13 @@ public:
     // Of a candidate's runs as `selection` says. References must outlive this.
     ErrorModels(const datasets::LayerCase& layer, const datasets::Source& golden,
                 const datasets::Path& candidate, const Selection& selection)
-        : wanted_(selection.predict_errors), make_([&](datasets::OpRange range) {
-              return std::make_shared<const ErrorModel>(layer, golden, declared_by(candidate), range,
-                                                        selection.head);
+        : ErrorModels(layer, golden, declared_by(candidate), selection) {}
+    // Of runs whose every step is declared, whether they emit it or not.
+    ErrorModels(const datasets::LayerCase& layer, const datasets::Source& golden, Declared declared,
+                const Selection& selection)
+        : wanted_(selection.predict_errors),
+          make_([&layer, &golden, &selection, declared = std::move(declared)](datasets::OpRange range) {
+              return std::make_shared<const ErrorModel>(layer, golden, declared, range, selection.head);
           }) {}
     ErrorModels(const datasets::EndCase& end, const datasets::Source& golden, const datasets::Path& candidate,
                 const Selection& selection)

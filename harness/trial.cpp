@@ -25,10 +25,11 @@ OpRow judged_row(const Trial& trial, Input input, OpRange step, const Judge& jud
     OpRow row{trial.clip, trial.layer, op, input, {}, judge.statistics(op), {}, {}};
     const DeviceCheck device = trial.origin == Origin::device ? run.device_check(step) : DeviceCheck();
     const auto missing = judge.missing_operand(op);
-    const datasets::Arithmetic arithmetic = missing ? datasets::Arithmetic{} : trial.candidate.arithmetic(op);
+    const datasets::Arithmetic arithmetic = trial.candidate.arithmetic(op);
     row.headroom = accuracy_of(accuracy_row(step, input, arithmetic), trial.shape, *row.statistics);
-    row.judgement =
-        judge_op(*row.statistics, arithmetic, device, accuracy_findings(row.headroom, row.statistics->z));
+    // Without operands nobody can tell how a store rounded: the default arithmetic declares none.
+    row.judgement = judge_op(*row.statistics, missing ? datasets::Arithmetic{} : arithmetic, device,
+                             accuracy_findings(row.headroom, row.statistics->z));
     if (missing && row.judgement.verdict == Verdict::passed) {
         row.judgement = {Verdict::not_run,
                          fmt::format("level 1 is not judged: {} reads {}, which is not there",

@@ -60,7 +60,8 @@ std::string reproduce_command(const Trial& trial, Input input, const OpStatistic
                               datasets::Op op);
 
 // Rows of every op of `step` that was asked for; ops inside a fused step are covered by its last one. An op
-// whose bound cannot be told (Judge::missing_operand) passes no row: unless it fails level 0, it is not_run.
+// whose bound cannot be told (Judge::missing_operand) passes no row: unless it fails level 0 or 2, it is
+// not_run.
 void add_rows(std::vector<OpRow>& rows, const Trial& trial, Input input, datasets::OpRange step,
               const Judge& judge, const JudgedRun& run);
 
