@@ -316,7 +316,7 @@ class Explain(Harness):
             self.assertNotIn("why:", done.stdout)
             self.assertNotIn("\033[", done.stdout)
             root = xml.etree.ElementTree.parse(svg).getroot()
-            cells = root.findall(".//{http://www.w3.org/2000/svg}rect")
+            cells = root.findall(".//{0}g[@class='map']/{0}rect".format("{http://www.w3.org/2000/svg}"))
             expected = {"2/scores/isolated": 8 * 3 * 3, "2/output": 3 * 8}.get(row, 8 * 3 * 8)
             self.assertEqual(len(cells), expected, row)
             with h5py.File(dump) as block:

@@ -59,9 +59,35 @@ void ErrorCollector::add_element(Sums& sums, double got, double expected, double
                   [exponent_bin(std::abs(expected), magnitude_first_exponent, magnitude_bins)];
 }
 
-void ErrorCollector::add(const JudgedBlock& block) {
+void ErrorCollector::add_predicted(const JudgedBlock& block, const Predicted& predicted) {
+    std::array<std::int64_t, z_bins> counts{};
+    std::size_t at = 0;
+    for (std::int64_t row = 0; row < block.rows.count; ++row) {
+        for (const float got : block.got.row(row)) {
+            const double error = double{got} - double{block.golden[at]};
+            const double z = (error - double{predicted.mean[at]}) / double{predicted.sigma[at]};
+            ++at;
+            if (std::isfinite(got)) {
+                const double step = std::floor((z - z_first) / z_step) + 1;
+                ++counts[static_cast<std::size_t>(std::clamp(step, 0.0, double{z_bins - 1}))];
+            }
+        }
+    }
+    const std::scoped_lock lock(mutex_);
+    if (!picture_.z) {
+        picture_.z.emplace();
+    }
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+        (*picture_.z)[i] += counts[i];
+    }
+}
+
+void ErrorCollector::add(const JudgedBlock& block, const Predicted* predicted) {
     if (block.op != op_) {
         return;
+    }
+    if (predicted != nullptr) {
+        add_predicted(block, *predicted);
     }
     ErrorMap& map = picture_.maps[index(std::max(block.rows.head - first_head_, 0))];
     const std::int64_t columns = block.expected.columns;

@@ -14,8 +14,9 @@ public:
     // `only_head`: of a run of a single head, else -1.
     ErrorCollector(datasets::Op op, const datasets::LayerShape& shape, int only_head);
 
-    // Blocks of other ops are ignored. Thread-safe.
-    void add(const JudgedBlock& block);
+    // Blocks of other ops are ignored. `predicted`: of its error against the golden; null for every block of
+    // an op, or for none. Thread-safe.
+    void add(const JudgedBlock& block, const Predicted* predicted = nullptr);
 
     // With the `worst_rows` rows that err most.
     [[nodiscard]] ErrorPicture finish(std::size_t worst_rows) const;
@@ -29,6 +30,7 @@ private:
         std::vector<RowError> rows;
     };
 
+    void add_predicted(const JudgedBlock& block, const Predicted& predicted);
     void add_element(Sums& sums, double got, double expected, double bound, double& cell) const;
 
     datasets::Op op_;

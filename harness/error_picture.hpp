@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,12 @@ inline constexpr int magnitude_first_exponent = -40;
 inline constexpr int signed_bins = 21;
 inline constexpr double signed_step = 0.2;
 
+// z = (got - golden - predicted mean) / predicted deviation in steps of 1/2 from -8 to 8: bin 0 holds what is
+// below, the last what is 8 and more. Elements that are not finite are in none.
+inline constexpr int z_bins = 34;
+inline constexpr double z_first = -8;
+inline constexpr double z_step = 0.5;
+
 struct ErrorPicture {
     std::string title;
     datasets::Op op{};
@@ -46,7 +53,8 @@ struct ErrorPicture {
     std::vector<RowError> worst_rows;  // worst first
     std::array<std::int64_t, ratio_bins> ratios{};
     std::array<std::array<std::int64_t, magnitude_bins>, signed_bins>
-        scatter{};  // [error / bound, |expected|]
+        scatter{};                                      // [error / bound, |expected|]
+    std::optional<std::array<std::int64_t, z_bins>> z;  // where an error was predicted
 };
 
 }  // namespace harness

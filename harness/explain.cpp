@@ -116,11 +116,17 @@ std::size_t find_row(const RunRecord& record, const std::string& text) {
     return index;
 }
 
-Explanation explain(const OpRow& row, const SecondRun& run) {
+Explanation explain(const OpRow& row, const SecondRun& run, const ErrorModel* errors) {
     Explanation out;
     ErrorCollector collector(row.op, run.shape, run.work.head);
     const auto first = run.judge();
-    first->observe([&](const JudgedBlock& block) { collector.add(block); });
+    first->observe([&](const JudgedBlock& block) {
+        Predicted predicted;
+        if (errors != nullptr && block.op == row.op) {
+            errors->of(block.op, block.rows, row.input, predicted);
+        }
+        collector.add(block, errors != nullptr ? &predicted : nullptr);
+    });
     run.prepared.compute(run.work, run.golden, *first);
     out.statistics = first->statistics(row.op);
     out.picture = collector.finish(worst_rows_shown);

@@ -22,9 +22,10 @@ struct Explanation {
     datasets::Block block;
 };
 
-// Runs what `run` names twice: for the figures, and for the block. Throws std::runtime_error where the second
-// run does not yield that block, and npu_impl::IntegrityError.
-Explanation explain(const OpRow& row, const SecondRun& run);
+// Runs what `run` names twice: for the figures, and for the block. `errors`: predicts those of the run; null:
+// there is no z to draw. Throws std::runtime_error where the second run does not yield that block, and
+// npu_impl::IntegrityError.
+Explanation explain(const OpRow& row, const SecondRun& run, const ErrorModel* errors = nullptr);
 
 // The row by its index, or by `layer/op[/input]`, where layer is a number or `end`; the first failed of
 // several, else the first. Throws std::invalid_argument, whose one line lists the rows that there are.

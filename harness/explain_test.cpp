@@ -81,7 +81,24 @@ Explanation explained_again(const datasets::LayerCase& layer, datasets::Path& ca
     const auto judge = [&] {
         return std::make_unique<Judge>(rounded, work.ops, candidate, golden, row.input, -1);
     };
-    return explain(row, {*prepared, work, golden, judge, &layer, &rounded, layer.shape});
+    const ErrorModel errors(layer, golden, declared_by(candidate), work.ops);
+    return explain(row, {*prepared, work, golden, judge, &layer, &rounded, layer.shape}, &errors);
+}
+
+// The histogram holds what the figures of level 2 say: its rms, and how far it reaches.
+void expect_to_agree(const std::array<std::int64_t, z_bins>& bins, const ZStatistics& z) {
+    double squares = 0;
+    double count = 0;
+    double reach = 0;
+    for (int bin = 0; bin < z_bins; ++bin) {
+        const double middle = z_first + z_step * (bin - 0.5);
+        const auto held = double(bins[std::size_t(bin)]);
+        squares += held * middle * middle;
+        count += held;
+        reach = held > 0 ? std::max(reach, std::abs(middle)) : reach;
+    }
+    EXPECT_NEAR(std::sqrt(squares / count), z.rms, 0.05);
+    EXPECT_NEAR(reach, z.largest, z_step / 2 + 1e-9);
 }
 
 TEST(Explain, DrawsAndDumpsTheFailureOfTheRecord) {
@@ -106,6 +123,10 @@ TEST(Explain, DrawsAndDumpsTheFailureOfTheRecord) {
         EXPECT_EQ(again.picture.maps[0].columns, 3);
         const auto& ratios = again.picture.ratios;
         EXPECT_EQ(std::accumulate(ratios.begin(), ratios.end(), std::int64_t{0}), 8 * 130 * 130);
+        ASSERT_TRUE(again.picture.z.has_value());
+        const auto& z = *again.picture.z;
+        EXPECT_EQ(std::accumulate(z.begin(), z.end(), std::int64_t{0}), 8 * 130 * 130);
+        EXPECT_GT(z.front() + z.back(), 0) << "of a tile of zeros";
         EXPECT_EQ(again.picture.worst_rows.size(), 10U);
         EXPECT_GE(again.picture.worst_rows[0].relative_error, again.picture.worst_rows[1].relative_error);
 
@@ -136,6 +157,8 @@ TEST(Explain, ExplainsAHealthyRowWithoutAHypothesis) {
         EXPECT_FALSE(again.diagnosis.has_value()) << again.diagnosis->evidence;
         EXPECT_FALSE(again.site.has_value());
         EXPECT_EQ(again.picture.ratios.back(), 0);
+        ASSERT_TRUE(again.picture.z.has_value());
+        expect_to_agree(*again.picture.z, *result.rows[0].statistics->z);
         EXPECT_FALSE(again.block.tensors.empty());
     }
 }

@@ -7,6 +7,9 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
+#include <numeric>
+#include <utility>
+#include <vector>
 
 namespace reports {
 namespace {
@@ -138,6 +141,29 @@ std::string bar(std::int64_t count, std::int64_t most) {
     return std::string(static_cast<std::size_t>(std::max<std::int64_t>(length, count > 0 ? 1 : 0)), '#');
 }
 
+// Where a bin of |error| / bound begins.
+std::string ratio_from(std::size_t bin) {
+    const int exponent = harness::ratio_first_exponent + static_cast<int>(bin) - 1;
+    return bin == 0                         ? fmt::format("< 2^{}", exponent + 1)
+           : bin + 1 == harness::ratio_bins ? std::string("not finite")
+                                            : fmt::format(">= 2^{}", exponent);
+}
+
+double z_from(std::size_t bin) {
+    return harness::z_first + harness::z_step * (static_cast<double>(bin) - 1);
+}
+
+std::string z_name(std::size_t bin) {
+    return bin == 0 ? fmt::format("< {:.1f}", harness::z_first) : fmt::format(">= {:.1f}", z_from(bin));
+}
+
+// The share of a standard normal distribution that lies in a bin of z.
+double normal_share(std::size_t bin) {
+    const auto below = [](double z) { return 0.5 * std::erfc(-z / std::sqrt(2.0)); };
+    const double from = bin == 0 ? 0 : below(z_from(bin));
+    return (bin + 1 == harness::z_bins ? 1 : below(z_from(bin + 1))) - from;
+}
+
 std::string histogram(const ErrorPicture& picture) {
     const auto& bins = picture.ratios;
     const std::int64_t most = std::ranges::max(bins);
@@ -146,14 +172,30 @@ std::string histogram(const ErrorPicture& picture) {
         if (bins[bin] == 0) {
             continue;
         }
-        const int exponent = harness::ratio_first_exponent + static_cast<int>(bin) - 1;
-        const std::string from = bin == 0                 ? fmt::format("< 2^{}", exponent + 1)
-                                 : bin + 1 == bins.size() ? std::string("not finite")
-                                                          : fmt::format(">= 2^{}", exponent);
-        out += fmt::format("{:>15} {:>11} {}{}\n", from, bins[bin], bar(bins[bin], most),
-                           exponent >= 0 && bin > 0 ? " beyond" : "");
+        const bool beyond = bin > 0 && static_cast<int>(bin) - 1 + harness::ratio_first_exponent >= 0;
+        out += fmt::format("{:>15} {:>11} {}{}\n", ratio_from(bin), bins[bin], bar(bins[bin], most),
+                           beyond ? " beyond" : "");
     }
     return out + "\n";
+}
+
+// From the first bin that holds anything to the last.
+std::string z_histogram(const ErrorPicture& picture) {
+    if (!picture.z) {
+        return {};
+    }
+    const auto& bins = *picture.z;
+    const std::int64_t most = std::ranges::max(bins);
+    const auto total = static_cast<double>(std::accumulate(bins.begin(), bins.end(), std::int64_t{0}));
+    const auto held = [](std::int64_t count) { return count > 0; };
+    const auto first = static_cast<std::size_t>(std::ranges::find_if(bins, held) - bins.begin());
+    const auto last = bins.rend() - std::find_if(bins.rbegin(), bins.rend(), held);
+    std::string out = fmt::format("{:>15} {:>11} {:>11}\n", "z", "elements", "if normal");
+    for (std::size_t bin = first; std::cmp_less(bin, last); ++bin) {
+        out += fmt::format("{:>15} {:>11} {:>11.0f} {}\n", z_name(bin), bins[bin], total * normal_share(bin),
+                           bar(bins[bin], most));
+    }
+    return out + "z: error against the golden, less the predicted mean, in predicted deviations\n\n";
 }
 
 std::string scatter(const ErrorPicture& picture) {
@@ -219,46 +261,103 @@ std::string escaped(const std::string& text) {
 constexpr std::int64_t cell_pixels = 8;
 constexpr std::int64_t gap_pixels = 24;
 
+constexpr std::int64_t bar_pixels = 14;
+constexpr std::int64_t chart_pixels = 120;
+constexpr std::int64_t least_width_pixels = 640;
+
+struct Bar {
+    std::string name;
+    std::int64_t count = 0;
+    bool alarming = false;
+};
+
+// Heights go by the logarithm of the counts, so that a single element is seen.
+std::string chart(const std::string& title, const std::vector<Bar>& bars, std::int64_t top) {
+    const std::int64_t most = std::ranges::max(bars, {}, &Bar::count).count;
+    std::string out = fmt::format("<g class=\"histogram\"><text x=\"{}\" y=\"{}\">{}</text>\n", gap_pixels,
+                                  top + gap_pixels - 6, escaped(title));
+    const std::int64_t bottom = top + gap_pixels + chart_pixels;
+    for (std::size_t i = 0; i < bars.size(); ++i) {
+        const double share = most > 0 ? std::log1p(double(bars[i].count)) / std::log1p(double(most)) : 0.0;
+        const double height = share * double{chart_pixels};
+        out += fmt::format(
+            "<rect x=\"{}\" y=\"{:.1f}\" width=\"{}\" height=\"{:.1f}\" fill=\"#{:06x}\"><title>{}: "
+            "{}</title></rect>\n",
+            gap_pixels + static_cast<std::int64_t>(i) * bar_pixels, double(bottom) - height, bar_pixels - 2,
+            height, bars[i].alarming ? 0xD6604D : 0x4393C3, escaped(bars[i].name), bars[i].count);
+    }
+    return out + "</g>\n";
+}
+
+std::string ratio_chart(const ErrorPicture& picture, std::int64_t top) {
+    std::vector<Bar> bars;
+    for (std::size_t bin = 0; bin < picture.ratios.size(); ++bin) {
+        const bool beyond = static_cast<int>(bin) > -harness::ratio_first_exponent;
+        bars.push_back({ratio_from(bin), picture.ratios[bin], beyond});
+    }
+    return chart("elements by |error| / bound, heights logarithmic", bars, top);
+}
+
+std::string z_chart(const ErrorPicture& picture, std::int64_t top) {
+    std::vector<Bar> bars;
+    const auto total =
+        static_cast<double>(std::accumulate(picture.z->begin(), picture.z->end(), std::int64_t{0}));
+    for (std::size_t bin = 0; bin < picture.z->size(); ++bin) {
+        const double expected = total * normal_share(bin);
+        // More than a handful where not one was to be expected.
+        bars.push_back({fmt::format("{}, {:.0f} if normal", z_name(bin), expected), (*picture.z)[bin],
+                        expected < 0.5 && (*picture.z)[bin] > 5});
+    }
+    return chart("elements by z, heights logarithmic", bars, top);
+}
+
+std::string map_drawing(const ErrorMap& map, std::int64_t top) {
+    std::string out = fmt::format(
+        "<g class=\"map\"><text x=\"{}\" y=\"{}\">{}largest |error| / bound {:.4g}</text>\n", gap_pixels,
+        top + gap_pixels - 6, map.head >= 0 ? fmt::format("head {}: ", map.head) : "", worst_of(map));
+    for (std::int64_t row = 0; row < map.rows; ++row) {
+        for (std::int64_t column = 0; column < map.columns; ++column) {
+            const double ratio = map.cells[static_cast<std::size_t>(row * map.columns + column)];
+            out += fmt::format(
+                "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"#{:06x}\"><title>({}, {}): "
+                "{:.4g}</title></rect>\n",
+                gap_pixels + column * cell_pixels, top + gap_pixels + row * cell_pixels, cell_pixels,
+                cell_pixels, shade_of(ratio).color, row, column, ratio);
+        }
+    }
+    return out + "</g>\n";
+}
+
 }  // namespace
 
 std::string terminal_picture(const ErrorPicture& picture, bool color) {
     return picture.title + "\n\n" + maps(picture, color) + worst_rows(picture) + histogram(picture) +
-           scatter(picture);
+           z_histogram(picture) + scatter(picture);
 }
 
 std::string svg_picture(const ErrorPicture& picture) {
-    std::int64_t width = 640;
-    std::int64_t height = 2 * gap_pixels;
+    std::int64_t width = least_width_pixels;
+    std::int64_t top = 2 * gap_pixels;
+    std::string body;
     for (const ErrorMap& map : picture.maps) {
         width = std::max(width, map.columns * cell_pixels + 2 * gap_pixels);
-        height += map.rows * cell_pixels + 2 * gap_pixels;
+        body += map_drawing(map, top);
+        top += map.rows * cell_pixels + 2 * gap_pixels;
     }
-    std::string out = fmt::format(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" "
-        "font-family=\"sans-serif\" font-size=\"12\">\n<title>{2}</title>\n"
-        "<text x=\"{3}\" y=\"{3}\">{2}</text>\n",
-        width, height, escaped(picture.title), gap_pixels);
-    std::int64_t top = 2 * gap_pixels;
-    for (const ErrorMap& map : picture.maps) {
-        out += fmt::format(
-            "<g class=\"map\"><text x=\"{}\" y=\"{}\">{}largest |error| / bound {:.4g}</text>\n", gap_pixels,
-            top + gap_pixels - 6, map.head >= 0 ? fmt::format("head {}: ", map.head) : "", worst_of(map));
-        top += gap_pixels;
-        for (std::int64_t row = 0; row < map.rows; ++row) {
-            for (std::int64_t column = 0; column < map.columns; ++column) {
-                const double ratio = map.cells[static_cast<std::size_t>(row * map.columns + column)];
-                out += fmt::format(
-                    "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill=\"#{:06x}\"><title>({}, {}): "
-                    "{:.4g}</title></rect>\n",
-                    gap_pixels + column * cell_pixels, top + row * cell_pixels, cell_pixels, cell_pixels,
-                    shade_of(ratio).color, row, column, ratio);
-            }
-        }
-        out += "</g>\n";
-        top += map.rows * cell_pixels + gap_pixels;
+    body += ratio_chart(picture, top);
+    top += chart_pixels + 2 * gap_pixels;
+    if (picture.z) {
+        body += z_chart(picture, top);
+        top += chart_pixels + 2 * gap_pixels;
     }
-    return out + "</svg>\n";
+    return fmt::format(
+               "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+               "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} "
+               "{1}\" "
+               "font-family=\"sans-serif\" font-size=\"12\">\n<title>{2}</title>\n"
+               "<text x=\"{3}\" y=\"{3}\">{2}</text>\n",
+               width, top, escaped(picture.title), gap_pixels) +
+           body + "</svg>\n";
 }
 
 }  // namespace reports

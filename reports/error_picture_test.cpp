@@ -41,6 +41,9 @@ TEST(ErrorPicture, SvgIsWellFormedAndHasEveryCell) {
     EXPECT_EQ(std::string(root.child("title").text().get()), picture.title);
     int groups = 0;
     for (const pugi::xml_node group : root.children("g")) {
+        if (std::string(group.attribute("class").as_string()) != "map") {
+            continue;
+        }
         const auto cells = group.children("rect");
         EXPECT_EQ(std::distance(cells.begin(), cells.end()), 35);
         ++groups;
@@ -49,9 +52,58 @@ TEST(ErrorPicture, SvgIsWellFormedAndHasEveryCell) {
     const double height = root.attribute("height").as_double();
     const double width = root.attribute("width").as_double();
     for (const auto& found : root.select_nodes("//rect")) {
-        EXPECT_LE(found.node().attribute("x").as_double() + 8, width);
-        EXPECT_LE(found.node().attribute("y").as_double() + 8, height);
+        const pugi::xml_node rect = found.node();
+        EXPECT_GE(rect.attribute("y").as_double(), 0);
+        EXPECT_LE(rect.attribute("x").as_double() + rect.attribute("width").as_double(), width);
+        EXPECT_LE(rect.attribute("y").as_double() + rect.attribute("height").as_double(), height);
     }
+}
+
+// Bars of both histograms: one per bin, as high as its count is large, the empty ones flat.
+TEST(ErrorPicture, SvgHasAHistogramOfZOnlyWhereAnErrorWasPredicted) {
+    auto picture = example(5, 7, 3);
+    const auto histograms = [&] {
+        pugi::xml_document document;
+        EXPECT_TRUE(document.load_string(svg_picture(picture).c_str()));
+        std::vector<std::vector<double>> out;
+        for (const auto& found : document.select_nodes("//g[@class='histogram']")) {
+            auto& bars = out.emplace_back();
+            for (const pugi::xml_node bar : found.node().children("rect")) {
+                bars.push_back(bar.attribute("height").as_double());
+            }
+        }
+        return out;
+    };
+    ASSERT_EQ(histograms().size(), 1U);
+    EXPECT_EQ(histograms()[0].size(), std::size_t{harness::ratio_bins});
+    EXPECT_GT(histograms()[0][15], histograms()[0][22]);
+    EXPECT_EQ(histograms()[0][16], 0);
+    picture.z.emplace();
+    (*picture.z)[17] = 500;
+    (*picture.z)[33] = 1;
+    ASSERT_EQ(histograms().size(), 2U);
+    EXPECT_EQ(histograms()[1].size(), std::size_t{harness::z_bins});
+    EXPECT_GT(histograms()[1][17], histograms()[1][33]);
+    EXPECT_GT(histograms()[1][33], 0);
+    EXPECT_EQ(histograms()[1][20], 0);
+}
+
+TEST(ErrorPicture, PutsTheCountsOfZBesideThoseOfANormalDistribution) {
+    auto picture = example(5, 7, 3);
+    EXPECT_THAT(terminal_picture(picture, false), Not(HasSubstr("if normal")));
+    picture.z.emplace();
+    (*picture.z)[16] = 600;  // from -0.5
+    (*picture.z)[17] = 400;  // from 0
+    (*picture.z)[19] = 7;    // from 1
+    const std::string text = terminal_picture(picture, false);
+    EXPECT_THAT(text, HasSubstr("              z    elements   if normal\n"
+                                "        >= -0.5         600         193 ####"));
+    EXPECT_THAT(text, HasSubstr("         >= 0.0         400         193 ####"));
+    EXPECT_THAT(text, HasSubstr("         >= 0.5           0         151 \n"));
+    EXPECT_THAT(text, HasSubstr("         >= 1.0           7          92 #\n"));
+    EXPECT_THAT(text, Not(HasSubstr(">= 1.5")));
+    (*picture.z)[0] = 2;
+    EXPECT_THAT(terminal_picture(picture, false), HasSubstr("         < -8.0           2           0 #\n"));
 }
 
 TEST(ErrorPicture, LettersStandForCellsWithoutColours) {

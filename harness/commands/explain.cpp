@@ -66,7 +66,8 @@ Explanation explain_layer(const RunRecord& record, const OpRow& row, const datas
     const auto judge = [&] {
         return std::make_unique<Judge>(rounded, work.ops, candidate, golden, row.input, work.head);
     };
-    return explain(row, {*prepared, work, golden, judge, &layer, &rounded, layer.shape});
+    const ErrorModel errors(layer, golden, declared_by(candidate), work.ops, work.head);
+    return explain(row, {*prepared, work, golden, judge, &layer, &rounded, layer.shape}, &errors);
 }
 
 Explanation explain_end(const RunRecord& record, const OpRow& row, const datasets::Recording& recording,
@@ -76,8 +77,10 @@ Explanation explain_end(const RunRecord& record, const OpRow& row, const dataset
     const datasets::EndCase rounded = rounded_weights(end.piece, candidate);
     const auto prepared = candidate.prepare(end.piece);
     const auto judge = [&] { return std::make_unique<Judge>(rounded, candidate, golden, row.input); };
+    const ErrorModel errors(end.piece, golden, declared_by(candidate));
     return explain(
-        row, {*prepared, work_of(record, row, candidate), golden, judge, nullptr, nullptr, end.piece.shape});
+        row, {*prepared, work_of(record, row, candidate), golden, judge, nullptr, nullptr, end.piece.shape},
+        &errors);
 }
 
 std::string row_heading(const OpRow& row, const Explanation& found) {
