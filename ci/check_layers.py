@@ -43,6 +43,7 @@ HOMES = [
         ["nlohmann/*"],
         [
             "datasets/checkpoint_safetensors.cpp",
+            "harness/bisect_json.cpp",
             "harness/calibration*",
             "harness/run_record*",
             "harness/self_check/self_check_json.cpp",

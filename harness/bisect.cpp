@@ -1,12 +1,17 @@
 #include "harness/bisect.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
+#include <memory>
 #include <stdexcept>
 
+#include "harness/declared.hpp"
 #include "harness/exact_source.hpp"
+#include "harness/gate_accuracy.hpp"
 #include "harness/judge.hpp"
 #include "harness/operands.hpp"
 #include "npu_impl/device.hpp"
@@ -26,15 +31,16 @@ bool is_square(Op op) {
     return datasets::info(op).form == datasets::Form::square;
 }
 
-std::vector<OpRange> attention_steps(const datasets::Path& candidate) {
+std::vector<OpRange> steps_of(const datasets::Path& candidate, OpRange range) {
     std::vector<OpRange> out;
     for (const OpRange step : candidate.steps()) {
-        if (datasets::attention_ops.contains(step.first) && datasets::attention_ops.contains(step.last)) {
+        if (range.contains(step.first) && range.contains(step.last)) {
             out.push_back(step);
         }
     }
-    if (out.empty() || out.front().first != Op::query || out.back().last != Op::output) {
-        throw std::invalid_argument("the path has no steps that make up the attention");
+    if (out.empty() || out.front().first != range.first || out.back().last != range.last) {
+        throw std::invalid_argument(fmt::format("the path has no steps that make up {}..{}",
+                                                datasets::name(range.first), datasets::name(range.last)));
     }
     return out;
 }
@@ -43,10 +49,10 @@ std::vector<OpRange> attention_steps(const datasets::Path& candidate) {
 // Passes everything on to a judge.
 class HybridSink final : public datasets::Sink {
 public:
-    HybridSink(const datasets::LayerCase& layer, std::span<const float> input, Judge& judge)
-        : layer_(layer), input_(input), judge_(judge) {
-        for (const datasets::OpInfo& info : datasets::ops_in(datasets::attention_ops)) {
-            tensors_[info.op].resize(index(layer.shape.context * layer.shape.width()));
+    HybridSink(const datasets::LayerCase& layer, OpRange range, std::span<const float> input, Judge& judge)
+        : layer_(layer), range_(range), input_(input), judge_(judge) {
+        for (const datasets::OpInfo& info : datasets::ops_in(range)) {
+            tensors_[info.op].resize(index(layer.shape.context * whole_columns(info.op, layer.shape)));
         }
     }
 
@@ -58,8 +64,8 @@ public:
             return;
         }
         // The values are whole by now: they are made before any score.
-        const ExactSource exact(layer_, {{Op::attention_norm, input_}, {Op::value, tensors_.at(Op::value)}},
-                                ExactSource::GivenBlock{op, values});
+        const ExactSource exact(layer_, {{entry_of(range_), input_}, {Op::value, tensors_.at(Op::value)}},
+                                ExactSource::GivenBlock{op, values}, range_);
         const reference::WideReference reference(layer_, exact);
         std::vector<double> context(index(rows.count * datasets::head_width));
         reference.rows(Op::context, rows, context, {});
@@ -72,7 +78,7 @@ public:
 
 private:
     void keep(Op op, Rows rows, const datasets::TensorView& values) {
-        const std::int64_t width = layer_.shape.width();
+        const std::int64_t width = whole_columns(op, layer_.shape);
         const std::int64_t offset = std::max(rows.head, 0) * std::int64_t{datasets::head_width};
         for (std::int64_t row = 0; row < rows.count; ++row) {
             std::ranges::copy(values.row(row), tensors_.at(op).begin() + (rows.begin + row) * width + offset);
@@ -80,27 +86,30 @@ private:
     }
 
     const datasets::LayerCase& layer_;
+    OpRange range_;
     std::span<const float> input_;
     Judge& judge_;
     std::map<Op, std::vector<float>> tensors_;
 };
 
-// Keeps the output alone.
-class OutputSink final : public datasets::Sink {
+// Keeps one op alone.
+class LastSink final : public datasets::Sink {
 public:
-    explicit OutputSink(const datasets::LayerShape& shape) : output_(index(shape.context * shape.width())) {}
+    LastSink(Op last, const datasets::LayerShape& shape)
+        : last_(last), values_(index(shape.context * whole_columns(last, shape))) {}
 
-    bool wants(Op op) const override { return op == Op::output; }
+    bool wants(Op op) const override { return op == last_; }
     void accept(Op op, Rows rows, const datasets::TensorView& values) override {
-        for (std::int64_t row = 0; op == Op::output && row < rows.count; ++row) {
-            std::ranges::copy(values.row(row), output_.begin() + (rows.begin + row) * values.columns);
+        for (std::int64_t row = 0; op == last_ && row < rows.count; ++row) {
+            std::ranges::copy(values.row(row), values_.begin() + (rows.begin + row) * values.columns);
         }
     }
 
-    [[nodiscard]] const std::vector<float>& output() const { return output_; }
+    [[nodiscard]] const std::vector<float>& values() const { return values_; }
 
 private:
-    std::vector<float> output_;
+    Op last_;
+    std::vector<float> values_;
 };
 
 double norm(std::span<const double> values) {
@@ -117,15 +126,22 @@ std::vector<double> difference(const std::vector<float>& a, const std::vector<fl
     return out;
 }
 
-// What the candidate's first `count` steps made, as whole tensors.
-ExactSource::Given given(const HybridSink& made, std::span<const OpRange> steps, std::size_t count,
-                         std::span<const float> input) {
-    ExactSource::Given out{{Op::attention_norm, input}};
-    for (const OpRange step : steps.first(count)) {
-        out[is_square(step.last) ? Op::context : step.last] = made.tensor(step.last);
+// One layer under bisection.
+struct Bench {
+    const datasets::LayerCase& layer;
+    OpRange range;
+    std::vector<OpRange> steps;
+    std::span<const float> input;  // what enters the range
+
+    // The first `count` steps as the candidate made them, the rest exact.
+    [[nodiscard]] ExactSource carried_on(const HybridSink& made, std::size_t count) const {
+        ExactSource::Given given{{entry_of(range), input}};
+        for (const OpRange step : std::span(steps).first(count)) {
+            given[is_square(step.last) ? Op::context : step.last] = made.tensor(step.last);
+        }
+        return ExactSource(layer, std::move(given), {}, range);
     }
-    return out;
-}
+};
 
 void add_shares(LayerBisection& out, const std::vector<std::vector<float>>& outputs) {
     const std::vector<double> error = difference(outputs.back(), outputs.front());
@@ -144,65 +160,85 @@ void add_shares(LayerBisection& out, const std::vector<std::vector<float>>& outp
     }
 }
 
-// |e| / |out(0)| where step `index` alone is exact.
-double error_without(const datasets::LayerCase& layer, datasets::PreparedLayer& prepared,
-                     const HybridSink& made, std::span<const OpRange> steps, std::size_t step,
-                     std::span<const float> input, const std::vector<float>& exact_output) {
-    const ExactSource source(layer, given(made, steps, step, input));
+// |e| / |out(0)| where step `step` alone is exact.
+double error_without(const Bench& bench, datasets::PreparedLayer& prepared, const HybridSink& made,
+                     std::size_t step, const std::vector<float>& exact_output) {
+    const ExactSource source = bench.carried_on(made, step);
     std::vector<float> output;
-    if (step + 1 == steps.size()) {
-        output = source.tensor(Op::output);
+    if (step + 1 == bench.steps.size()) {
+        output = source.tensor(bench.range.last);
     } else {
-        OutputSink rest(layer.shape);
-        prepared.compute({{steps[step + 1].first, Op::output}, -1}, source, rest);
-        output = rest.output();
+        LastSink rest(bench.range.last, bench.layer.shape);
+        prepared.compute({{bench.steps[step + 1].first, bench.range.last}, -1}, source, rest);
+        output = rest.values();
     }
     const std::vector<double> exact(exact_output.begin(), exact_output.end());
     return norm(difference(output, exact_output)) / norm(exact);
 }
 
+StepShare judged_step(const Bench& bench, OpRange step, const datasets::Path& candidate, const Judge& judge,
+                      const DeviceCheck& device) {
+    const OpStatistics statistics = judge.statistics(step.last);
+    const datasets::Arithmetic arithmetic = candidate.arithmetic(step.last);
+    const std::vector<Headroom> accuracy =
+        accuracy_of(accuracy_row(step, Input::chained, arithmetic), bench.layer.shape, statistics);
+    StepShare out;
+    out.step = step;
+    out.judgement = judge_op(statistics, arithmetic, device, accuracy_findings(accuracy, statistics.z));
+    out.rho = statistics.rho;
+    out.z_rms = accuracy.empty() ? std::numeric_limits<double>::quiet_NaN() : statistics.z->rms;
+    for (const Headroom& headroom : accuracy) {
+        const bool nearer = !out.nearest || headroom.decibel < out.nearest->decibel;
+        if (limit(headroom.quantity).gated && nearer) {
+            out.nearest = headroom;
+        }
+    }
+    return out;
+}
+
 }  // namespace
 
 LayerBisection bisect(const datasets::LayerCase& layer, const datasets::Source& golden,
-                      datasets::Path& candidate) {
-    const std::vector<OpRange> steps = attention_steps(candidate);
+                      datasets::Path& candidate, OpRange range) {
+    std::vector<float> input(index(layer.shape.context * whole_columns(entry_of(range), layer.shape)));
+    golden.rows(entry_of(range), {-1, 0, layer.shape.context}, input);
+    const Bench bench{layer, range, steps_of(candidate, range), input};
     const datasets::LayerCase rounded = rounded_weights(layer, candidate);
-    std::vector<float> input(index(layer.shape.context * layer.shape.width()));
-    golden.rows(Op::attention_norm, {-1, 0, layer.shape.context}, input);
     const auto prepared = candidate.prepare(layer);
-    Judge judge(rounded, datasets::attention_ops, candidate, golden, Input::chained, -1);
-    HybridSink made(layer, input, judge);
+    Judge judge(rounded, range, candidate, golden, Input::chained, -1,
+                std::make_shared<const ErrorModel>(layer, golden, declared_by(candidate), range));
+    judge.prepare(range);
+    HybridSink made(layer, range, input, judge);
     DeviceCheck device;
     try {
-        prepared->compute({datasets::attention_ops, -1}, golden, made);
+        prepared->compute({range, -1}, golden, made);
     } catch (const npu_impl::IntegrityError& error) {
         device.guard_violation = error.what();
     }
-    LayerBisection out{layer.clip, layer.layer, {}, 0, {}, {}, 0};
-    for (const OpRange step : steps) {
-        const OpStatistics statistics = judge.statistics(step.last);
-        out.steps.push_back(
-            {step, judge_op(statistics, candidate.arithmetic(step.last), device), statistics.rho, 0, 0});
+    LayerBisection out{layer.clip, layer.layer, range, {}, 0, {}, {}, 0};
+    for (const OpRange step : bench.steps) {
+        out.steps.push_back(judged_step(bench, step, candidate, judge, device));
         if (!out.first && out.steps.back().judgement.verdict != Verdict::passed) {
             out.first = out.steps.size() - 1;
         }
     }
     if (!device.guard_violation.empty()) {
-        // The run ended there: there is no output to attribute.
+        // The run ended there: there is no result to attribute.
         const double nothing = std::numeric_limits<double>::quiet_NaN();
         out.relative_error = out.relative_error_without = nothing;
         out.headline = judged({{Quantity::guards, device.guard_violation}});
         return out;
     }
-    out.headline = judge_headline(judge.statistics(Op::output), layer.shape);
+    if (range.last == Op::output) {
+        out.headline = judge_headline(judge.statistics(Op::output), layer.shape);
+    }
     std::vector<std::vector<float>> outputs;
-    for (std::size_t count = 0; count <= steps.size(); ++count) {
-        outputs.push_back(ExactSource(layer, given(made, steps, count, input)).tensor(Op::output));
+    for (std::size_t count = 0; count <= bench.steps.size(); ++count) {
+        outputs.push_back(bench.carried_on(made, count).tensor(range.last));
     }
     add_shares(out, outputs);
     if (out.first) {
-        out.relative_error_without =
-            error_without(layer, *prepared, made, steps, *out.first, input, outputs.front());
+        out.relative_error_without = error_without(bench, *prepared, made, *out.first, outputs.front());
     }
     return out;
 }

@@ -1,9 +1,10 @@
-// Which op of the attention an error of its output comes from.
+// Which op of the attention, or of the MLP, an error of its last op comes from.
 //
-// With out(i) the output where the candidate computes its first i steps and exact ops (fp64, unrounded) the
-// rest, the output's error is e = out(n) - out(0) = sum of e_i = out(i) - out(i - 1). The share of step i is
-// <e, e_i> / <e, e>: shares add up to 1, and a step whose error another one cancels has a negative share. All
-// of it comes from one chained run of the candidate: behind a square op the rest is computed block by block.
+// With out(i) the last op's result where the candidate computes its first i steps and exact ops (fp64,
+// unrounded) the rest, its error is e = out(n) - out(0) = sum of e_i = out(i) - out(i - 1). The share of step
+// i is <e, e_i> / <e, e>: shares add up to 1, and a step whose error another one cancels has a negative
+// share. All of it comes from one chained run of the candidate: behind a square op the rest is computed block
+// by block.
 #pragma once
 
 #include <optional>
@@ -18,28 +19,33 @@ namespace harness {
 // One step of the candidate in its chained run.
 struct StepShare {
     datasets::OpRange step{};
-    Judgement judgement;        // level 0 and 1, on what the candidate itself emitted upstream: its budget
-    double rho = 0;             // largest |error| / bound
-    double share = 0;           // of the output's error; not a number where it is not finite
-    double relative_error = 0;  // |e_i| / |out(0)|
+    // Its budget: level 0 and 1, on what the candidate itself emitted upstream, and level 2, what the
+    // declared roundings of this step and all before it explain.
+    Judgement judgement;
+    double rho = 0;    // largest |error| / bound
+    double z_rms = 0;  // error against the golden over what is predicted; not a number where nothing is
+    std::optional<Headroom> nearest{};  // the gated limit of level 2 with the least room
+    double share = 0;                   // of the last op's error; not a number where it is not finite
+    double relative_error = 0;          // |e_i| / |out(0)|
 };
 
 struct LayerBisection {
     std::string clip;
     int layer = 0;
+    datasets::OpRange range = datasets::attention_ops;
     std::vector<StepShare> steps;
-    double relative_error = 0;  // |e| / |out(0)|
-    Judgement headline;
-    // The first step beyond its bounds, and |e| / |out(0)| where that step alone is exact: what it reads is
+    double relative_error = 0;          // |e| / |out(0)|
+    std::optional<Judgement> headline;  // of the attention
+    // The first step beyond its budget, and |e| / |out(0)| where that step alone is exact: what it reads is
     // what the candidate made (behind the candidate's scores: exact probabilities of exact scores), and the
     // candidate computes what follows.
     std::optional<std::size_t> first;
     double relative_error_without = 0;
 };
 
-// The attention of one layer. `golden` serves attention_norm and the attention's ops. Throws
-// std::invalid_argument where the candidate's steps do not make up the attention, or cover only a part.
+// `range`: ops of one layer that end with `output` or `fc2`, and no residual sum among them. `golden` serves
+// them and what they read. Throws std::invalid_argument where the candidate's steps do not make up the range.
 LayerBisection bisect(const datasets::LayerCase& layer, const datasets::Source& golden,
-                      datasets::Path& candidate);
+                      datasets::Path& candidate, datasets::OpRange range = datasets::attention_ops);
 
 }  // namespace harness

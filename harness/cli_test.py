@@ -354,10 +354,23 @@ class Explain(Harness):
             done = self.run_harness("bisect", "--recording", self.recording, "--layer", "2", "--design",
                                     design, "--quiet", expect=1)
             self.assertEqual(done.stdout, "")
-        done = self.run_harness("bisect", "--recording", self.recording, "--layer", "1-2", expect=1)
-        self.assertIn("every op lies within its bounds", done.stdout)
+        output = self.path / "bisection.json"
+        done = self.run_harness("bisect", "--recording", self.recording, "--layer", "1-2", "--json", output,
+                                expect=1)
+        self.assertIn("every op lies within its budget", done.stdout)
+        bisections = json.loads(output.read_text())["bisections"]
+        self.assertEqual([one["layer"] for one in bisections], [1, 2])
+        for one in bisections:
+            self.assertIsNone(one["first"])
+            self.assertEqual(len(one["steps"]), 7)
+            self.assertAlmostEqual(sum(step["share"]["value"] for step in one["steps"]), 1)
+            for step in one["steps"]:
+                self.assertEqual(step["verdict"], "passed")
+                self.assertGreater(step["z_rms"]["value"], 0.3)
+        lacking = self.run_harness("bisect", "--recording", self.recording, "--npu", "all", expect=3)
+        self.one_line(lacking, "lacks", "harness record")
         for table in done.stdout.split("clip ")[1:]:
-            shares = [float(line.split()[-1].rstrip("%")) for line in table.splitlines() if "%" in line
+            shares = [float(line.partition("%")[0].split()[-1]) for line in table.splitlines() if "%" in line
                       and line.startswith("  ")]
             self.assertAlmostEqual(shares[-1], 100, places=1)
             self.assertAlmostEqual(sum(shares[:-1]), 100, delta=0.5)

@@ -23,6 +23,14 @@ bool is_square(Op op) {
 
 }  // namespace
 
+Op entry_of(datasets::OpRange range) {
+    return datasets::info(range.first).inputs.front();
+}
+
+std::int64_t whole_columns(Op op, const datasets::LayerShape& shape) {
+    return datasets::has_heads(op) ? shape.width() : datasets::row_width(op, shape);
+}
+
 struct ExactSource::Lazy {
     struct Tensor {
         std::once_flag once;
@@ -31,16 +39,17 @@ struct ExactSource::Lazy {
     std::map<Op, Tensor> tensors;
 };
 
-ExactSource::ExactSource(const datasets::LayerCase& layer, Given given, std::optional<GivenBlock> block)
+ExactSource::ExactSource(const datasets::LayerCase& layer, Given given, std::optional<GivenBlock> block,
+                         datasets::OpRange range)
     : layer_(layer),
       given_(std::move(given)),
       block_(block),
       reference_(layer, *this),
       lazy_(std::make_shared<Lazy>()) {
-    if (!given_.contains(Op::attention_norm)) {
-        throw std::invalid_argument("an exact continuation needs what the attention reads");
+    if (!given_.contains(entry_of(range))) {
+        throw std::invalid_argument("an exact continuation needs what the range reads");
     }
-    for (const datasets::OpInfo& info : datasets::ops_in(datasets::attention_ops)) {
+    for (const datasets::OpInfo& info : datasets::ops_in(range)) {
         if (!is_square(info.op)) {
             lazy_->tensors[info.op];
         }
@@ -48,7 +57,7 @@ ExactSource::ExactSource(const datasets::LayerCase& layer, Given given, std::opt
 }
 
 std::vector<float> ExactSource::made(Op op) const {
-    const std::int64_t width = layer_.shape.width();
+    const std::int64_t width = whole_columns(op, layer_.shape);
     const std::int64_t columns = datasets::row_width(op, layer_.shape);
     const std::int64_t heads = width / columns;
     std::vector<float> out(index(layer_.shape.context * width));
@@ -100,7 +109,7 @@ void ExactSource::rows(Op op, Rows rows, std::span<float> out) const {
         return;
     }
     const auto from = whole(op);
-    const std::int64_t width = layer_.shape.width();
+    const std::int64_t width = whole_columns(op, layer_.shape);
     const std::int64_t columns = rows.head < 0 ? width : datasets::head_width;
     const std::int64_t offset = std::max(rows.head, 0) * std::int64_t{datasets::head_width};
     for (std::int64_t row = 0; row < rows.count; ++row) {

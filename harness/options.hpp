@@ -143,6 +143,8 @@ struct BisectOptions {
     std::int64_t context = 1500;
     std::string clip;  // empty: all
     std::string layers = "all";
+    std::string placement = "attention";  // whose ops of a layer are bisected, range by range
+    std::string json;                     // empty: none
     std::string design = "unfused";
     std::string device = "emulated";
     datasets::Emulation emulation = datasets::Emulation::fast;

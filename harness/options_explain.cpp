@@ -42,10 +42,11 @@ struct ExplainCommands::State {
 
     void add_bisect(CLI::App& app) {
         bisect_app = app.add_subcommand(
-            "bisect", "Find the op whose error leaves its bounds, and each op's share of the output's error");
+            "bisect", "Find the op whose error leaves its budget, and each op's share of the output's error");
         bisect_app->footer(
-            "Runs the attention once on the NPU path and replaces its last ops, one by one, by exact ones.\n"
-            "Exit codes: 0 every op within its bounds and the match met, 1 not, 2 usage, 3 could not run.");
+            "Runs each range once on the NPU path and replaces its last ops, one by one, by exact ones. The\n"
+            "budget of an op: its bound (level 1), and what the declared roundings explain (level 2).\n"
+            "Exit codes: 0 every op within its budget and the match met, 1 not, 2 usage, 3 could not run.");
         bisect_app
             ->add_option("--recording", bisect.recording,
                          "Recording to run on (default: the default recording, made and cached on first use)")
@@ -59,6 +60,13 @@ struct ExplainCommands::State {
         bisect_app->add_option("--layer", bisect.layers, "Layers: all, 0, 0-2,5")
             ->type_name("LIST")
             ->capture_default_str();
+        bisect_app
+            ->add_option("--npu", bisect.placement,
+                         "Ranges to bisect: attention | attention,mlp | all (with the norms before them)")
+            ->check(accepted_by(parse_placement))
+            ->type_name("OPS")
+            ->capture_default_str();
+        bisect_app->add_option("--json", bisect.json, "Write every step as JSON")->type_name("FILE");
         add_design(*bisect_app, bisect.design);
         add_device(*bisect_app, bisect.device, bisect.emulation);
         add_common(*bisect_app, common);

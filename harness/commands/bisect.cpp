@@ -1,13 +1,16 @@
-// `harness bisect`: which op of the attention an error comes from.
+// `harness bisect`: which op of a layer an error comes from.
 #include "harness/bisect.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
+#include "harness/bisect_json.hpp"
 #include "harness/commands/commands.hpp"
 #include "harness/commands/parts.hpp"
+#include "harness/environment.hpp"
 #include "harness/interrupt.hpp"
 #include "harness/progress.hpp"
 #include "harness/recorder.hpp"
@@ -26,33 +29,46 @@ std::string step_name(datasets::OpRange step) {
                : fmt::format("{}..{}", datasets::name(step.first), datasets::name(step.last));
 }
 
+std::string headline_text(const std::optional<Judgement>& headline, bool color) {
+    if (!headline) {
+        return "";
+    }
+    return fmt::format(", headline {}{}", reports::painted(headline->verdict, 0, color),
+                       headline->reason.empty() ? "" : ": " + headline->reason);
+}
+
+// Of the level 2 limit that is nearest.
+std::string room(const std::optional<Headroom>& nearest) {
+    return nearest ? fmt::format("{:.1f} {}", nearest->decibel, limit(nearest->quantity).name) : "-";
+}
+
 std::string layer_text(const LayerBisection& found, bool color) {
-    std::string out =
-        fmt::format("clip {}, layer {}: output's error {:.4g} of its norm, headline {}{}\n", found.clip,
-                    found.layer, found.relative_error, reports::painted(found.headline.verdict, 0, color),
-                    found.headline.reason.empty() ? "" : ": " + found.headline.reason);
-    out +=
-        fmt::format("  {:<16} {:<10} {:>10} {:>10} {:>9}\n", "step", "level 1", "rho", "own error", "share");
+    std::string out = fmt::format("clip {}, layer {}: {}'s error {:.4g} of its norm{}\n", found.clip,
+                                  found.layer, datasets::name(found.range.last), found.relative_error,
+                                  headline_text(found.headline, color));
+    out += fmt::format("  {:<16} {:<10} {:>10} {:>7} {:>10} {:>9}  {}\n", "step", "budget", "rho", "z rms",
+                       "own error", "share", "room dB");
     double sum = 0;
     for (const StepShare& step : found.steps) {
-        out += fmt::format("  {:<16} {} {:>10.4g} {:>10.4g} {:>8.1f}%\n", step_name(step.step),
-                           reports::painted(step.judgement.verdict, 10, color), step.rho, step.relative_error,
-                           100 * step.share);
+        out += fmt::format("  {:<16} {} {:>10.4g} {:>7} {:>10.4g} {:>8.1f}%  {}\n", step_name(step.step),
+                           reports::painted(step.judgement.verdict, 10, color), step.rho,
+                           std::isnan(step.z_rms) ? "-" : fmt::format("{:.2f}", step.z_rms),
+                           step.relative_error, 100 * step.share, room(step.nearest));
         sum += step.share;
     }
-    out += fmt::format("  {:<16} {:<10} {:>10} {:>10} {:>8.1f}%\n", "", "", "", "sum", 100 * sum);
+    out += fmt::format("  {:<16} {:<10} {:>10} {:>7} {:>10} {:>8.1f}%\n", "", "", "", "", "sum", 100 * sum);
     if (found.first) {
         const StepShare& first = found.steps[*found.first];
         out += fmt::format(
-            "  first beyond its bounds: {}: {}\n  with {} exact and all else as it is, the output's error is "
+            "  first beyond its budget: {}: {}\n  with {} exact and all else as it is, {}'s error is "
             "{:.4g}\n",
             step_name(first.step), first.judgement.reason, step_name(first.step),
-            found.relative_error_without);
+            datasets::name(found.range.last), found.relative_error_without);
     }
     return out + "\n";
 }
 
-// The first op of the first layer that is beyond its bounds, else where most of the error comes from.
+// The first op of the first layer that is beyond its budget, else where most of the error comes from.
 std::string conclusion(const std::vector<LayerBisection>& all) {
     for (const LayerBisection& found : all) {
         if (found.first) {
@@ -63,13 +79,27 @@ std::string conclusion(const std::vector<LayerBisection>& all) {
     const auto worst = std::ranges::max_element(all, {}, &LayerBisection::relative_error);
     const auto most = std::ranges::max_element(worst->steps, {}, &StepShare::share);
     return fmt::format(
-        "every op lies within its bounds; the largest error is that of layer {}, {:.1f}% of it by {}\n",
+        "every op lies within its budget; the largest error is that of layer {}, {:.1f}% of it by {}\n",
         worst->layer, 100 * most->share, step_name(most->step));
+}
+
+std::vector<Verdict> verdicts_of(const std::vector<LayerBisection>& all) {
+    std::vector<Verdict> out;
+    for (const LayerBisection& found : all) {
+        if (found.headline) {
+            out.push_back(found.headline->verdict);
+        }
+        for (const StepShare& step : found.steps) {
+            out.push_back(step.judgement.verdict);
+        }
+    }
+    return out;
 }
 
 }  // namespace
 
-ExitCode run(const BisectOptions& options, const std::string&) {
+ExitCode run(const BisectOptions& options, const std::string& invocation) {
+    refuse_shared_files({options.recording}, {options.json});
     const auto device = npu_impl::open_device(options.device, options.emulation);
     const std::string file = options.recording.empty()
                                  ? default_recording(options.context, !options.common.quiet)
@@ -78,25 +108,28 @@ ExitCode run(const BisectOptions& options, const std::string&) {
     npu_impl::NpuPath candidate(*device, npu_impl::compose(options.design));
     const std::vector<std::string> clips = selected_clips(recording.info(), options.clip);
     const std::vector<int> layers = parse_layers(options.layers, recording.info().recorded_layers);
+    const Placement placement = parse_placement(options.placement);
     std::vector<LayerBisection> found;
     {
-        ProgressBar bar("bisecting", static_cast<int>(clips.size() * layers.size()), !options.common.quiet);
+        ProgressBar bar("bisecting", static_cast<int>(clips.size() * layers.size() * placement.layer.size()),
+                        !options.common.quiet);
         for (const std::string& clip : clips) {
             for (const int layer : layers) {
-                throw_if_interrupted();
-                bar.step(fmt::format("{} layer {}", clip, layer));
-                const datasets::LayerCase one =
-                    load_layer(recording, clip, layer, parse_placement("attention"));
-                found.push_back(bisect(one, reference::GoldenSource(one), candidate));
+                const datasets::LayerCase one = load_layer(recording, clip, layer, placement);
+                const reference::GoldenSource golden(one);
+                for (const datasets::OpRange range : placement.layer) {
+                    throw_if_interrupted();
+                    bar.step(fmt::format("{} layer {}: {}", clip, layer, step_name(range)));
+                    found.push_back(bisect(one, golden, candidate, range));
+                }
             }
         }
     }
-    std::vector<Verdict> verdicts;
-    for (const LayerBisection& layer : found) {
-        verdicts.push_back(layer.headline.verdict);
-        for (const StepShare& step : layer.steps) {
-            verdicts.push_back(step.judgement.verdict);
-        }
+    if (!options.json.empty()) {
+        write_atomically(
+            options.json,
+            to_json(found, {invocation, utc_now(), file, recording.content_sha256(), options.design,
+                            options.device, std::string(datasets::name(options.emulation))}));
     }
     if (!options.common.quiet) {
         for (const LayerBisection& layer : found) {
@@ -104,7 +137,7 @@ ExitCode run(const BisectOptions& options, const std::string&) {
         }
         fmt::print("{}", conclusion(found));
     }
-    return exit_code(worst_verdict(verdicts));
+    return exit_code(worst_verdict(verdicts_of(found)));
 }
 
 }  // namespace harness
