@@ -17,12 +17,37 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
     exit 0
 fi
 
+# The NPU's runtime: without it the build leaves the device `xrt` out. Not every distribution has it.
+optional=(libxrt-dev uuid-dev)
+
+is_installed() {
+    # shellcheck disable=SC2016 # the format is dpkg-query's, not the shell's
+    [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null || true)" = installed ]
+}
+
 missing=()
 for package in "${packages[@]}"; do
-    # shellcheck disable=SC2016 # the format is dpkg-query's, not the shell's
-    status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
-    [ "$status" = installed ] || missing+=("$package")
+    is_installed "$package" || missing+=("$package")
 done
+wanted=()
+for package in "${optional[@]}"; do
+    is_installed "$package" || wanted+=("$package")
+done
+
+# Those of the wanted that the package lists know.
+add_wanted() {
+    local package
+    for package in "${wanted[@]}"; do
+        if apt-cache show "$package" >/dev/null 2>&1; then
+            missing+=("$package")
+        fi
+    done
+    wanted=()
+}
+
+if [ ${#missing[@]} -eq 0 ]; then
+    add_wanted
+fi
 if [ ${#missing[@]} -eq 0 ]; then
     exit 0
 fi
@@ -50,6 +75,7 @@ apt() {
     return 1
 }
 
-echo "Installing: ${missing[*]}"
 apt update
+add_wanted
+echo "Installing: ${missing[*]}"
 apt install --yes --no-install-recommends "${missing[@]}"
