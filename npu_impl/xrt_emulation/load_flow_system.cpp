@@ -1,0 +1,212 @@
+// Joins EmulatedNpu to XRT 2.13. Linked into a program, or loaded as XRT's driver, its one object registers
+// itself as the system that XRT finds its devices in; XRT then looks for no driver.
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <map>
+#include <mutex>
+#include <system_error>
+
+#include "npu_impl/xrt_emulation/emulated_npu.hpp"
+#include "npu_impl/xrt_emulation/load_flow_abi.hpp"
+
+namespace npu_impl::xrt_emulation {
+namespace {
+
+[[noreturn]] void refuse(const char* what) {
+    throw std::system_error(ENOTSUP, std::generic_category(), std::string(what) + ": not on an NPU");
+}
+
+MemoryKind kind_of(unsigned flags) {
+    if ((flags & XCL_BO_FLAGS_EXECBUF) != 0) {
+        return MemoryKind::command;
+    }
+    if ((flags & XCL_BO_FLAGS_CACHEABLE) != 0) {
+        return MemoryKind::instructions;
+    }
+    if ((flags & XCL_BO_FLAGS_HOST_ONLY) != 0) {
+        return MemoryKind::data;
+    }
+    throw std::system_error(EINVAL, std::generic_category(),
+                            "an NPU has buffers that are host-only, and cacheable ones for instructions");
+}
+
+// Commands that ended since anybody waited.
+struct Completions {
+    std::mutex mutex;
+    std::condition_variable arrived;
+    std::uint64_t count = 0;
+
+    // Never destroyed, like the NPU.
+    static Completions& instance() {
+        static Completions& completions = *new Completions;
+        return completions;
+    }
+};
+
+ert_cmd_state state_of(Outcome outcome) {
+    switch (outcome) {
+        case Outcome::completed:
+            return ERT_CMD_STATE_COMPLETED;
+        case Outcome::aborted:
+            return ERT_CMD_STATE_ABORT;
+        case Outcome::timed_out:
+            return ERT_CMD_STATE_TIMEOUT;
+        default:
+            return ERT_CMD_STATE_ERROR;
+    }
+}
+
+void end_command(unsigned command, Outcome outcome) {
+    auto* packet = reinterpret_cast<ert_packet*>(EmulatedNpu::instance().host(command));
+    const std::uint32_t header = (packet->header & ~0xFU) | static_cast<std::uint32_t>(state_of(outcome));
+    __atomic_store_n(&packet->header, header, __ATOMIC_RELEASE);
+    Completions& completions = Completions::instance();
+    {
+        const std::scoped_lock lock(completions.mutex);
+        ++completions.count;
+    }
+    completions.arrived.notify_all();
+}
+
+class NpuDevice final : public xrt_core::device {
+public:
+    NpuDevice(handle_type handle, id_type id) : device(id), handle_(handle) {}
+
+    handle_type get_device_handle() const override { return handle_; }
+    handle_type get_mgmt_handle() const override { return nullptr; }
+    handle_type get_user_handle() const override { return handle_; }
+    bool is_userpf() const override { return true; }
+    void close_device() override {}
+
+    void open_context(const xuid_t, unsigned, bool) override { npu_.open_context(); }
+    void close_context(const xuid_t, unsigned) override { npu_.close_context(); }
+
+    xclBufferHandle alloc_bo(size_t bytes, unsigned flags) override {
+        flags_[npu_.allocate(bytes, kind_of(flags))] = flags;
+        return flags_.rbegin()->first;
+    }
+    xclBufferHandle alloc_bo(void*, size_t, unsigned) override { refuse("a buffer in the program's memory"); }
+    void free_bo(xclBufferHandle buffer) override {
+        flags_.erase(buffer);
+        npu_.release(buffer);
+    }
+    void sync_bo(xclBufferHandle buffer, xclBOSyncDirection direction, size_t bytes, size_t offset) override {
+        if (direction == XCL_BO_SYNC_BO_TO_DEVICE) {
+            npu_.send(buffer, offset, bytes);
+        } else {
+            npu_.fetch(buffer, offset, bytes);
+        }
+    }
+    void* map_bo(xclBufferHandle buffer, bool) override { return npu_.host(buffer); }
+    void unmap_bo(xclBufferHandle, void*) override {}
+    void get_bo_properties(xclBufferHandle buffer, xclBOProperties* properties) const override {
+        properties->handle = buffer;
+        properties->flags = flags_.at(buffer);
+        properties->size = npu_.size(buffer);
+        properties->paddr = npu_.address(buffer);
+    }
+
+    // The register map of a kernel lies behind the masks of its units.
+    void exec_buf(xclBufferHandle command) override {
+        const auto* packet = reinterpret_cast<const ert_start_kernel_cmd*>(npu_.host(command));
+        if (packet->opcode != ERT_START_CU) {
+            refuse("a command other than the start of a kernel");
+        }
+        const std::size_t masks = 1U + packet->extra_cu_masks;
+        npu_.submit(command, {packet->data + packet->extra_cu_masks, packet->count - masks}, end_command);
+    }
+    int exec_wait(int timeout_ms) const override {
+        Completions& completions = Completions::instance();
+        std::unique_lock lock(completions.mutex);
+        const std::chrono::milliseconds limit(timeout_ms < 0 ? 1000 : timeout_ms);
+        if (!completions.arrived.wait_for(lock, limit, [&] { return completions.count > 0; })) {
+            return 0;
+        }
+        --completions.count;
+        return 1;
+    }
+
+    void load_axlf(const axlf* xclbin) override {
+        npu_.load({reinterpret_cast<const std::byte*>(xclbin), xclbin->m_header.m_length});
+        register_axlf(xclbin);
+    }
+
+    xclBufferExportHandle export_bo(xclBufferHandle) const override { refuse("export"); }
+    xclBufferHandle import_bo(xclBufferExportHandle) override { refuse("import"); }
+    xclBufferHandle import_bo(pid_t, xclBufferExportHandle) override { refuse("import"); }
+    void close_export_handle(xclBufferExportHandle) override {}
+    void copy_bo(xclBufferHandle, xclBufferHandle, size_t, size_t, size_t) override { refuse("a copy"); }
+    void reg_read(std::uint32_t, std::uint32_t, std::uint32_t*) const override { refuse("a register"); }
+    void reg_write(std::uint32_t, std::uint32_t, std::uint32_t) override { refuse("a register"); }
+    void xread(xclAddressSpace, std::uint64_t, void*, size_t) const override { refuse("a raw read"); }
+    void xwrite(xclAddressSpace, std::uint64_t, const void*, size_t) override { refuse("a raw write"); }
+    void unmgd_pread(void*, size_t, std::uint64_t) override { refuse("a raw read"); }
+    void unmgd_pwrite(const void*, size_t, std::uint64_t) override { refuse("a raw write"); }
+    void reclock(const std::uint16_t*) override {}
+    void p2p_enable(bool) override {}
+    void p2p_disable(bool) override {}
+    void set_cma(bool, std::uint64_t) override {}
+    void update_scheduler_status() override {}
+    void user_reset(xclResetKind) override {}
+    int open_ip_interrupt_notify(unsigned) override { refuse("an interrupt"); }
+    void close_ip_interrupt_notify(int) override { refuse("an interrupt"); }
+    void enable_ip_interrupt(int) override { refuse("an interrupt"); }
+    void disable_ip_interrupt(int) override { refuse("an interrupt"); }
+    void wait_ip_interrupt(int) override { refuse("an interrupt"); }
+    std::cv_status wait_ip_interrupt(int, std::int32_t) override { refuse("an interrupt"); }
+#define XRT_REFUSE_GRAPH_ENTRY(number)     \
+    void graph_entry_##number() override { \
+        refuse("a graph");                 \
+    }
+    XRT_GRAPH_ENTRIES(XRT_REFUSE_GRAPH_ENTRY)
+#undef XRT_REFUSE_GRAPH_ENTRY
+    void get_info(void*) const override {}
+    void read(std::uint64_t, void*, std::uint64_t) const override {}
+    void write(std::uint64_t, const void*, std::uint64_t) const override {}
+    void reset(xrt_core::query::reset_type&) const override {}
+    void xclmgmt_load_xclbin(const char*) const override {
+        refuse("a management xclbin");
+    }
+    int open(const std::string&, int) const override {
+        refuse("a subdevice");
+    }
+    void close(int) const override {}
+
+private:
+    const xrt_core::query::request& lookup_query(xrt_core::query::key_type key) const override {
+        throw xrt_core::query::no_such_key(key);
+    }
+
+    EmulatedNpu& npu_ = EmulatedNpu::instance();
+    handle_type handle_;
+    std::map<unsigned, unsigned> flags_;  // by buffer
+};
+
+class NpuSystem final : public xrt_core::system {
+public:
+    NpuSystem() { EmulatedNpu::instance(); }
+    ~NpuSystem() { EmulatedNpu::instance().stop(); }
+
+    std::pair<unsigned, unsigned> get_total_devices(bool) const override {
+        const unsigned count = EmulatedNpu::instance().present() ? 1 : 0;
+        return {count, count};
+    }
+    std::shared_ptr<xrt_core::device> get_userpf_device(unsigned id) const override {
+        if (id != 0 || !EmulatedNpu::instance().present()) {
+            throw std::system_error(ENODEV, std::generic_category(), "there is no such NPU");
+        }
+        return xrt_core::get_userpf_device(&EmulatedNpu::instance(), id);
+    }
+    std::shared_ptr<xrt_core::device> get_userpf_device(void* handle, unsigned id) const override {
+        // Never destroyed: XRT's static objects use it until the very end.
+        static auto& device = *new std::shared_ptr<xrt_core::device>(new NpuDevice(handle, id));
+        return device;
+    }
+    std::shared_ptr<xrt_core::device> get_mgmtpf_device(unsigned) const override { refuse("management"); }
+};
+
+const NpuSystem the_system;
+
+}  // namespace
+}  // namespace npu_impl::xrt_emulation
