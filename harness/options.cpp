@@ -92,7 +92,7 @@ void add_compare(CLI::App& app, Raw& raw) {
     app.add_option("--context", options.context, "Rows T of the default recording (default: 1500)")
         ->check(CLI::Range(1, 65536))
         ->type_name("T");
-    add_device(app, options.device, options.emulation);
+    add_device(app, options.device, options.emulation, options.xrt);
     app.add_option("--input", raw.input, "What a step reads: isolated (golden), chained (its own), both")
         ->check(one_of("input", {"isolated", "chained", "both"}))
         ->type_name("KIND")

@@ -11,6 +11,7 @@
 #include "datasets/arithmetic.hpp"
 #include "datasets/synthetic.hpp"
 #include "harness/experiment.hpp"
+#include "npu_impl/xrt_device.hpp"
 
 namespace harness {
 
@@ -38,6 +39,7 @@ struct CompareOptions {
     std::string design = "unfused";
     std::string device = "emulated";
     datasets::Emulation emulation = datasets::Emulation::fast;
+    npu_impl::XrtSettings xrt;
     std::string json;   // empty: none
     std::string junit;  // empty: none
     Selection selection;
@@ -74,6 +76,7 @@ struct EncodeOptions {
     std::string design = "unfused";
     std::string device = "emulated";
     datasets::Emulation emulation = datasets::Emulation::fast;
+    npu_impl::XrtSettings xrt;
     int repetitions = 3;
     bool compare_to_note = false;
     std::string json;  // empty: none
@@ -148,6 +151,7 @@ struct BisectOptions {
     std::string design = "unfused";
     std::string device = "emulated";
     datasets::Emulation emulation = datasets::Emulation::fast;
+    npu_impl::XrtSettings xrt;
 };
 
 // `harness calibrate`

@@ -147,7 +147,7 @@ void EncoderCommands::State::add_encode(CLI::App& app) {
         ->type_name("OPS")
         ->capture_default_str();
     add_design(*encode_app, encode.design);
-    add_device(*encode_app, encode.device, encode.emulation);
+    add_device(*encode_app, encode.device, encode.emulation, encode.xrt);
     encode_app->add_option("--repeat", encode.repetitions, "Timed runs of the golden behind the first")
         ->check(CLI::Range(1, 1000))
         ->type_name("N")

@@ -68,7 +68,7 @@ struct ExplainCommands::State {
             ->capture_default_str();
         bisect_app->add_option("--json", bisect.json, "Write every step as JSON")->type_name("FILE");
         add_design(*bisect_app, bisect.design);
-        add_device(*bisect_app, bisect.device, bisect.emulation);
+        add_device(*bisect_app, bisect.device, bisect.emulation, bisect.xrt);
         add_common(*bisect_app, common);
     }
 };

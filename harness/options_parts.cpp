@@ -59,7 +59,8 @@ void add_design(CLI::App& app, std::string& design) {
         ->capture_default_str();
 }
 
-void add_device(CLI::App& app, std::string& device, datasets::Emulation& emulation) {
+void add_device(CLI::App& app, std::string& device, datasets::Emulation& emulation,
+                npu_impl::XrtSettings& xrt) {
     app.add_option("--device", device, "Device: emulated, xrt")
         ->check(one_of("device", {"emulated", "xrt"}))
         ->type_name("NAME")
@@ -70,6 +71,15 @@ void add_device(CLI::App& app, std::string& device, datasets::Emulation& emulati
         ->transform(CLI::CheckedTransformer(emulations).description(""))
         ->type_name("KIND")
         ->default_str("fast");
+    app.add_option("--artefacts", xrt.artefacts,
+                   "Of the device xrt: the folder with the compiled designs; see `harness artefact`")
+        ->type_name("DIR");
+    app.add_option_function<int>(
+           "--timeout-ms", [&xrt](int limit) { xrt.time_limit = std::chrono::milliseconds(limit); },
+           "Of the device xrt: the most that one launch may take")
+        ->check(CLI::Range(1, 3'600'000))
+        ->type_name("MS")
+        ->default_str(fmt::to_string(xrt.time_limit.count()));
 }
 
 }  // namespace harness

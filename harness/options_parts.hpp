@@ -30,6 +30,7 @@ CLI::Validator finite_number();
 
 void add_common(CLI::App& app, CommonOptions& common);
 void add_design(CLI::App& app, std::string& design);
-void add_device(CLI::App& app, std::string& device, datasets::Emulation& emulation);
+void add_device(CLI::App& app, std::string& device, datasets::Emulation& emulation,
+                npu_impl::XrtSettings& xrt);
 
 }  // namespace harness

@@ -12,6 +12,7 @@
 
 #include "kernels/tile_kernels.hpp"
 #include "npu_impl/device.hpp"
+#include "npu_impl/xrt_device.hpp"
 
 namespace npu_impl {
 
@@ -62,13 +63,14 @@ DeviceKernels emulated_kernels(datasets::Emulation emulation);
 struct DeviceOption {
     std::string_view name;
     std::string_view summary;
-    bool available;
+    bool available;  // part of this build; whether this machine has one shows when it is opened
 };
 std::span<const DeviceOption> device_options();
 
 // Opens a device by name. Throws DeviceError, one line, where this build or machine has none of that name;
-// there is no fallback. `emulation` is for the emulated device; hardware has no choice.
+// there is no fallback. `emulation` is for the emulated device, hardware has no choice; `xrt` for the other.
 std::unique_ptr<Device> open_device(std::string_view name,
-                                    datasets::Emulation emulation = datasets::Emulation::fast);
+                                    datasets::Emulation emulation = datasets::Emulation::fast,
+                                    const XrtSettings& xrt = {});
 
 }  // namespace npu_impl

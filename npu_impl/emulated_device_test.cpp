@@ -330,20 +330,17 @@ TEST(EmulatedDevice, FreshMemoryIsNaNAndHostDiffersFromDevice) {
     EXPECT_TRUE(std::isnan(datasets::to_float({on_device})));
 }
 
+// This program has no NPU, whether or not it was built with XRT: nothing else is opened in its place.
 TEST(OpenDevice, OpensTheEmulatedDeviceAndNothingInsteadOfXrt) {
     const auto device = open_device("emulated");
     EXPECT_EQ(device->name(), "emulated");
     EXPECT_EQ(device->cores(), 16);
-    EXPECT_THAT([] { open_device("xrt"); },
-                ThrowsMessage<DeviceError>(AllOf(HasSubstr("no XRT support"), HasSubstr("emulated"))));
+    EXPECT_THAT([] { open_device("xrt"); }, ThrowsMessage<DeviceError>(HasSubstr("device xrt: ")));
     EXPECT_THAT([] { open_device("gpu"); }, ThrowsMessage<DeviceError>(HasSubstr("emulated, xrt")));
-    for (const DeviceOption& option : device_options()) {
-        if (option.available) {
-            EXPECT_NO_THROW(open_device(option.name));
-        } else {
-            EXPECT_THROW(open_device(option.name), DeviceError);
-        }
-    }
+    EXPECT_EQ(device_options()[0].name, "emulated");
+    EXPECT_TRUE(device_options()[0].available);
+    EXPECT_EQ(device_options()[1].name, "xrt");
+    EXPECT_EQ(device_options()[1].available, built_with_xrt());
 }
 
 }  // namespace

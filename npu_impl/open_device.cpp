@@ -6,16 +6,15 @@
 #include "npu_impl/emulated_device.hpp"
 
 namespace npu_impl {
-namespace {
-
-constexpr std::array options{
-    DeviceOption{"emulated", "16 cores of XDNA1, computed by the AIE kernels on this CPU; no clock", true},
-    DeviceOption{"xrt", "an NPU through XRT; not part of this build", false},
-};
-
-}  // namespace
-
 std::span<const DeviceOption> device_options() {
+    static const std::array options{
+        DeviceOption{"emulated", "16 cores of XDNA1, computed by the AIE kernels on this CPU; no clock",
+                     true},
+        DeviceOption{"xrt",
+                     built_with_xrt() ? "an NPU through XRT, with the compiled designs of --artefacts"
+                                      : "an NPU through XRT; not part of this build",
+                     built_with_xrt()},
+    };
     return options;
 }
 
@@ -27,12 +26,13 @@ DeviceKernels emulated_kernels(datasets::Emulation emulation) {
     }
 }
 
-std::unique_ptr<Device> open_device(std::string_view name, datasets::Emulation emulation) {
+std::unique_ptr<Device> open_device(std::string_view name, datasets::Emulation emulation,
+                                    const XrtSettings& xrt) {
     if (name == "emulated") {
         return std::make_unique<EmulatedDevice>(emulated_kernels(emulation));
     }
     if (name == "xrt") {
-        throw DeviceError("device xrt: this build has no XRT support; the device it has is: emulated");
+        return open_xrt_device(xrt);
     }
     throw DeviceError(fmt::format("device {}: unknown; devices are: emulated, xrt", name));
 }

@@ -43,7 +43,7 @@ protected:
     }
 
     std::unique_ptr<Device> open(std::chrono::milliseconds limit = std::chrono::seconds(20)) {
-        return open_xrt_device({folder_, limit, 0});
+        return open_device("xrt", datasets::Emulation::exact, {folder_, limit, 0});
     }
 
     std::string folder_;

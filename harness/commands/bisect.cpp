@@ -100,7 +100,7 @@ std::vector<Verdict> verdicts_of(const std::vector<LayerBisection>& all) {
 
 ExitCode run(const BisectOptions& options, const std::string& invocation) {
     refuse_shared_files({options.recording}, {options.json});
-    const auto device = npu_impl::open_device(options.device, options.emulation);
+    const auto device = npu_impl::open_device(options.device, options.emulation, options.xrt);
     const std::string file = options.recording.empty()
                                  ? default_recording(options.context, !options.common.quiet)
                                  : options.recording;

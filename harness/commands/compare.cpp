@@ -127,7 +127,7 @@ void run_cases(RunRecord& record, const CompareOptions& options, const datasets:
 
 ExitCode run(const CompareOptions& options, const std::string& invocation) {
     refuse_shared_files({options.dataset}, {options.json, options.junit});
-    const auto device = npu_impl::open_device(options.device, options.emulation);
+    const auto device = npu_impl::open_device(options.device, options.emulation, options.xrt);
     const std::string file = options.dataset.empty()
                                  ? default_recording(options.context.value_or(1500), !options.common.quiet)
                                  : options.dataset;
@@ -138,8 +138,8 @@ ExitCode run(const CompareOptions& options, const std::string& invocation) {
     record.command = invocation;
     describe(record, options, recording, model, *device);
     const std::string command = fmt::format(
-        "harness --compare --dataset {} --design {} --device {} --emulation {} --npu {}", shell_word(file),
-        options.design, options.device, datasets::name(options.emulation), options.selection.placement.name);
+        "harness --compare --dataset {} --design {} {} --npu {}", shell_word(file), options.design,
+        device_words(options.device, options.emulation, options.xrt), options.selection.placement.name);
     run_cases(record, options, recording, candidate, command);
     return conclude(record, options.common, options.json, options.junit);
 }

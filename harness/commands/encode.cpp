@@ -53,9 +53,9 @@ std::string reproduce_command(const EncodeOptions& options, std::size_t clip) {
     out += clip < encoder.audio.size()
                ? fmt::format(" --audio {}", shell_word(encoder.audio[clip]))
                : fmt::format(" --synthetic-speech {}", encoder.synthetic_speech_seconds);
-    return out + fmt::format(" --seed {} --context {} --npu {} --design {} --device {} --emulation {}",
-                             encoder.seed, encoder.context, options.placement, options.design, options.device,
-                             datasets::name(options.emulation));
+    return out + fmt::format(" --seed {} --context {} --npu {} --design {} {}", encoder.seed, encoder.context,
+                             options.placement, options.design,
+                             device_words(options.device, options.emulation, options.xrt));
 }
 
 }  // namespace
@@ -64,7 +64,7 @@ ExitCode run(const EncodeOptions& options, const std::string& invocation) {
     std::vector<std::string> inputs = options.encoder.audio;
     inputs.push_back(options.encoder.weights);
     refuse_shared_files(inputs, {options.json});
-    const auto device = npu_impl::open_device(options.device, options.emulation);
+    const auto device = npu_impl::open_device(options.device, options.emulation, options.xrt);
     const npu_impl::CostModel model;
     npu_impl::NpuPath npu(*device, *npu_impl::find_design(options.design), model);
     reference::GoldenPath golden;

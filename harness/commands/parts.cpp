@@ -36,6 +36,15 @@ std::string provenance_note(const datasets::RecordingInfo& info) {
 
 }  // namespace
 
+std::string device_words(const std::string& device, datasets::Emulation emulation,
+                         const npu_impl::XrtSettings& xrt) {
+    if (device != "xrt") {
+        return fmt::format("--device {} --emulation {}", device, datasets::name(emulation));
+    }
+    return fmt::format("--device xrt --artefacts {} --timeout-ms {}", shell_word(xrt.artefacts),
+                       xrt.time_limit.count());
+}
+
 std::string shell_word(const std::string& text) {
     const bool plain = std::ranges::all_of(text, [](unsigned char c) {
         return std::isalnum(c) != 0 || std::string_view("_./-+=:@%,").find(char(c)) != std::string_view::npos;

@@ -16,6 +16,10 @@ namespace harness {
 // `text` as one word of a POSIX shell.
 std::string shell_word(const std::string& text);
 
+// The options of a command line that choose the device, for a command that reproduces a run.
+std::string device_words(const std::string& device, datasets::Emulation emulation,
+                         const npu_impl::XrtSettings& xrt);
+
 // Throws UsageError where an output is one of the inputs, or two outputs are the same file. Empty names are
 // none.
 void refuse_shared_files(const std::vector<std::string>& inputs, const std::vector<std::string>& outputs);

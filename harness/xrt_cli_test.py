@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""The unmodified program on the device xrt: genuine XRT, and an NPU that XRT loads as its driver.
+Usage: xrt_cli_test.py HARNESS COMPILE_ARTEFACTS XRT_ROOTS"""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+XRT_ROOTS = pathlib.Path(sys.argv.pop())
+COMPILE_ARTEFACTS = sys.argv.pop()
+HARNESS = sys.argv.pop()
+
+CONTEXT = 250
+# Of the probes of the gate's third level: two heads of integers.
+RAGGED = [1, 63, 64, 65, 127, 1499, 1500, 3001]
+
+
+def untimed(value):
+    """Without what a clock says."""
+    if isinstance(value, dict):
+        return {key: untimed(inner) for key, inner in value.items()
+                if not (isinstance(inner, dict) and inner.get("unit") in ("s", "x"))}
+    return [untimed(inner) for inner in value] if isinstance(value, list) else value
+
+
+class Xrt(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.path = pathlib.Path(cls.folder.name)
+        cls.recording = cls.path / "small.h5"
+        cls.artefacts = cls.path / "artefacts"
+        cls.artefacts.mkdir()
+        for heads, contexts in ((8, [CONTEXT]), (2, RAGGED)):
+            subprocess.run([COMPILE_ARTEFACTS, cls.artefacts, "unfused", str(heads), *map(str, contexts)],
+                           check=True)
+        cls.harness("record", "--synthetic", "hard", "--context", CONTEXT, "--out", cls.recording, expect=0)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    @classmethod
+    def harness(cls, *arguments, expect, fault="none"):
+        environment = {**os.environ, "XDG_CACHE_HOME": str(cls.path / "cache")}
+        environment.pop("XILINX_XRT", None)
+        if fault is not None:
+            environment["XILINX_XRT"] = str(XRT_ROOTS / fault)
+        done = subprocess.run([HARNESS, *map(str, arguments)], capture_output=True, text=True, timeout=300,
+                              env=environment)
+        if done.returncode != expect:
+            raise AssertionError(f"exit {done.returncode}, expected {expect}: {done.stdout}\n{done.stderr}")
+        return done
+
+    def compare(self, *arguments, device="xrt", **keywords):
+        return self.harness("--compare", "--dataset", self.recording, "--layer", 0, "--quiet",
+                            "--device", device, *arguments, **keywords)
+
+    def on_xrt(self, *arguments, artefacts=None, **keywords):
+        return self.compare("--artefacts", artefacts or self.artefacts, *arguments, **keywords)
+
+    def one_line(self, done, *parts):
+        lines = done.stderr.strip().splitlines()
+        self.assertEqual(len(lines), 1, done.stderr)
+        for part in parts:
+            self.assertIn(part, lines[0])
+
+    def damaged(self, pattern, change):
+        """A copy of the artefacts with one file changed."""
+        folder = self.path / "damaged"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(self.artefacts, folder)
+        first = json.loads((folder / "artefacts.json").read_text())["artefacts"][0]
+        file = folder / first[pattern]
+        change(file)
+        return folder, file.name
+
+    def test_passes_the_whole_gate_with_the_bits_of_the_emulated_device(self):
+        xrt, emulated = self.path / "xrt.json", self.path / "emulated.json"
+        self.on_xrt("--json", xrt, expect=0)
+        self.compare("--emulation", "exact", "--json", emulated, device="emulated", expect=0)
+        xrt, emulated = json.loads(xrt.read_text()), json.loads(emulated.read_text())
+        self.assertEqual(xrt["identities"]["device"], "xrt")
+        self.assertEqual(emulated["identities"]["device"], "emulated")
+        for part, least in (("rows", 14), ("ragged_probes", 72)):
+            self.assertGreaterEqual(len(xrt[part]), least)
+            self.assertEqual(untimed(xrt[part]), untimed(emulated[part]))
+
+    def test_says_what_is_not_there(self):
+        self.one_line(self.on_xrt(expect=3, fault="absent"), "cannot open NPU 0", "no such NPU")
+        self.one_line(self.on_xrt(expect=3, fault=None), "cannot open NPU 0", "XILINX_XRT not set")
+        self.one_line(self.compare(expect=3), "no artefacts", "--artefacts DIR")
+        self.one_line(self.on_xrt(artefacts=self.path, expect=3), "artefacts.json", "harness artefact add")
+        self.one_line(self.on_xrt("--design", "fused", expect=3),
+                      "no artefact serves a launch of design fused", "kernel attention_bf16_bf16",
+                      "harness artefact add")
+
+    def test_faults_of_the_npu_have_names_and_codes(self):
+        limited = self.on_xrt("--timeout-ms", 400, expect=3, fault="never_ends")
+        self.one_line(limited, "kernel matmul_bf16_bf16: launch 2", "did not end within 400 ms",
+                      "--timeout-ms")
+        self.one_line(self.on_xrt(expect=3, fault="error"), "launch 2", "ended as ERROR")
+        file = self.path / "unwritten.json"
+        self.on_xrt("--no-probes", "--json", file, expect=1, fault="nothing_written")
+        failed = [row for row in json.loads(file.read_text())["rows"] if row["verdict"] == "failed"]
+        self.assertTrue(failed)
+
+    def test_refuses_damaged_artefacts(self):
+        def cut(file):
+            file.write_bytes(file.read_bytes()[:-8])
+
+        for kind in ("xclbin", "instructions"):
+            folder, name = self.damaged(kind, cut)
+            self.one_line(self.on_xrt(artefacts=folder, expect=3), name, "it was changed")
+            folder, name = self.damaged(kind, pathlib.Path.unlink)
+            self.one_line(self.on_xrt(artefacts=folder, expect=3), name, "No such file")
+
+    def test_refuses_limits_that_are_none(self):
+        self.one_line(self.on_xrt("--timeout-ms", 0, expect=2), "--timeout-ms")
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], "-v"])
