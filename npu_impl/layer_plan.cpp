@@ -324,13 +324,4 @@ void mark_sample(const LayerPlan& plan, const StepPlan& step, std::int64_t wave,
     }
 }
 
-std::vector<StepCost> step_costs(const Design& design, datasets::LayerShape shape, const CostModel& model) {
-    std::vector<StepCost> costs;
-    for (const StepPlan& step : plan_layer(design, shape, {0, shape.heads}).steps) {
-        costs.push_back({step.ops, static_cast<std::int64_t>(step.tiles.launches.size()), step.tiles.tiles(),
-                         step.tiles.idle_slots(), step.tiles.traffic, model.cost(step.tiles)});
-    }
-    return costs;
-}
-
 }  // namespace npu_impl

@@ -9,7 +9,6 @@
 
 #include "datasets/op.hpp"
 #include "datasets/path.hpp"
-#include "npu_impl/cost_model.hpp"
 #include "npu_impl/tile_plan.hpp"
 
 namespace npu_impl {
@@ -121,18 +120,5 @@ void mark_sample(const LayerPlan& plan, const StepPlan& step, std::int64_t wave,
 // Scale of the scores: 1 / sqrt(64), a power of two. The kernel applies it before its store; where the host
 // adds up partial tiles, the host does.
 inline constexpr float score_scale = 0.125F;
-
-// What one step (all heads) counts and costs, before anything is built.
-struct StepCost {
-    datasets::OpRange ops{};
-    std::int64_t launches = 0;
-    std::int64_t tiles = 0;
-    std::int64_t idle_slots = 0;
-    Traffic traffic;
-    Cost seconds;
-};
-
-// Of every step of the design.
-std::vector<StepCost> step_costs(const Design& design, datasets::LayerShape shape, const CostModel& model);
 
 }  // namespace npu_impl

@@ -6,9 +6,11 @@
 #include <map>
 #include <stdexcept>
 #include <tuple>
+#include <utility>
 
 #include "npu_impl/layer_memory.hpp"
 #include "npu_impl/layer_run.hpp"
+#include "npu_impl/layer_time.hpp"
 
 namespace npu_impl {
 namespace {
@@ -56,10 +58,11 @@ public:
         const LayerPlan plan = plan_layer(design_, shape_, heads_of(work), pieces[held_piece(work.ops)]);
         require_fit(plan, work.ops);
         std::vector<Part> parts;
-        for (const StepMoves& move : plan_moves(plan, work.ops)) {
-            const TilePlan& tiles = move.step->tiles;
-            parts.push_back({move.step->ops, static_cast<std::int64_t>(tiles.launches.size()), tiles.tiles(),
-                             move.bytes, cost_model_.cost(tiles).total(), datasets::Clock::modelled});
+        const std::vector<StepMoves> moves = plan_moves(plan, work.ops);
+        const std::vector<StepCost> costs = layer_costs(plan, work.ops, cost_model_);
+        for (std::size_t i = 0; i < moves.size(); ++i) {
+            parts.push_back({costs[i].ops, costs[i].launches, costs[i].tiles, moves[i].bytes,
+                             costs[i].seconds.total(), datasets::Clock::modelled});
         }
         return parts;
     }
@@ -149,7 +152,7 @@ private:
 }  // namespace
 
 NpuPath::NpuPath(Device& device, const Design& design, CostModel cost_model)
-    : device_(device), design_(design), cost_model_(cost_model) {
+    : device_(device), design_(design), cost_model_(std::move(cost_model)) {
     if (design.cores() > device.cores()) {
         throw DeviceError(fmt::format("design {} needs {} cores, device {} has {}", design.name,
                                       design.cores(), device.name(), device.cores()));

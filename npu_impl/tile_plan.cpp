@@ -4,8 +4,9 @@
 
 #include <algorithm>
 #include <stdexcept>
-#include <tuple>
 #include <utility>
+
+#include "npu_impl/round_traffic.hpp"
 
 namespace npu_impl {
 namespace {
@@ -14,7 +15,6 @@ using datasets::Op;
 using Round = std::vector<Slot>;
 
 constexpr std::int64_t side = kernels::tile;
-constexpr std::int64_t bf16_tile_bytes = side * side * 2;
 constexpr std::int64_t macs_per_tile = side * side * side;
 
 // VMACs for 16 elements, as counted in kernels/aie2/layer_norm.cc and gelu.cc.
@@ -26,59 +26,6 @@ constexpr std::int64_t vmac_lanes = 16;
 // four does not divide is taken as one row of cores.
 std::int64_t array_rows(int cores) {
     return cores % 4 == 0 ? 4 : 1;
-}
-
-template <typename Key>
-std::int64_t distinct(const Round& round, Key key) {
-    std::vector<decltype(key(round.front()))> seen;
-    for (const Slot& slot : round) {
-        const auto value = key(slot);
-        if (std::ranges::find(seen, value) == seen.end()) {
-            seen.push_back(value);
-        }
-    }
-    return static_cast<std::int64_t>(seen.size());
-}
-
-// Slots of a round that differ in what they read of the left, and of the right factor.
-std::int64_t distinct_rows(const Round& round) {
-    return distinct(round, [](const Slot& slot) { return std::tuple{slot.head, slot.row, slot.k}; });
-}
-
-std::int64_t distinct_columns(const Round& round) {
-    return distinct(round, [](const Slot& slot) { return std::tuple{slot.head, slot.column, slot.k}; });
-}
-
-std::int64_t distinct_heads(const Round& round) {
-    return distinct(round, [](const Slot& slot) { return slot.head; });
-}
-
-Traffic round_traffic(const TilePlan& plan, const Round& round, bool bias, std::int64_t out_bytes) {
-    const auto slots = static_cast<std::int64_t>(round.size());
-    const std::int64_t k_tiles = plan.k_tiles_per_slot;
-    Traffic traffic{0, slots * plan.tiles_per_slot * side * side * out_bytes};
-    switch (plan.kernel.function) {
-        case KernelFunction::matmul:
-            traffic.in = (distinct_rows(round) + distinct_columns(round)) * k_tiles * bf16_tile_bytes;
-            if (bias) {
-                traffic.in += distinct_columns(round) * side * 2;
-            }
-            break;
-        case KernelFunction::softmax:  // fp32 scores, once for the running state and once for the result
-            traffic.in = slots * plan.tiles_per_slot * 2 * side * side * 4;
-            break;
-        case KernelFunction::attention:
-            traffic.in = distinct_rows(round) * bf16_tile_bytes +
-                         distinct_heads(round) * k_tiles * 2 * bf16_tile_bytes;
-            break;
-        case KernelFunction::norm:  // gain and bias once for all cores
-            traffic.in = slots * plan.tiles_per_slot * side * side * 4 + 2 * plan.tiles_per_slot * side * 2;
-            break;
-        case KernelFunction::gelu:
-            traffic.in = slots * side * side * 4;
-            break;
-    }
-    return traffic;
 }
 
 // Groups the rounds of one wave into launches and books what they cost.

@@ -111,7 +111,7 @@ public:
                    const std::vector<npu_impl::Design>& designs)
         : sources_(sources),
           designs_(designs),
-          device_(npu_impl::open_device(options.device, options.emulation)),
+          device_(npu_impl::open_device(options.device, options.emulation, options.xrt)),
           bar_("calibrating", steps(), !options.common.quiet) {}
 
     Calibration run() {

@@ -3,8 +3,8 @@
 #include <fmt/ranges.h>
 
 #include "harness/commands/commands.hpp"
-#include "npu_impl/cost_model.hpp"
 #include "npu_impl/design.hpp"
+#include "npu_impl/device_spec.hpp"
 #include "npu_impl/emulated_device.hpp"
 #include "npu_impl/layer_plan.hpp"
 
@@ -42,9 +42,9 @@ std::string words_of(const Arithmetic& a) {
 std::int64_t launches_of(const npu_impl::ClassDesign& design, datasets::OpRange ops,
                          datasets::LayerShape shape) {
     std::int64_t launches = 0;
-    for (const npu_impl::StepCost& step :
-         npu_impl::step_costs(npu_impl::compose(design.name), shape, npu_impl::CostModel{})) {
-        launches += step.ops == ops ? step.launches : 0;
+    const npu_impl::Design whole = npu_impl::compose(design.name);
+    for (const npu_impl::StepPlan& step : npu_impl::plan_layer(whole, shape, {0, shape.heads}).steps) {
+        launches += step.ops == ops ? std::ssize(step.tiles.launches) : 0;
     }
     return launches;
 }
@@ -99,9 +99,9 @@ ExitCode run(const ListOptions& options, const std::string&) {
         fmt::print("  {:<10} {}{}\n", device.name, device.summary,
                    device.available ? "" : " (not in this build)");
     }
-    fmt::print("\ndevice specifications of the cost model\n");
+    fmt::print("\ndevice specifications of the time model (--device-spec)\n");
     for (const npu_impl::DeviceSpec& spec : npu_impl::device_specs()) {
-        fmt::print("  {:<12} {}: {} cores at {:.1f} GHz\n", spec.name, spec.product, spec.cores,
+        fmt::print("  {:<12} {}: {} cores at {:.1f} GHz\n", spec.name, spec.product, spec.cores(),
                    spec.clock_hz / 1e9);
     }
     return ExitCode::passed;
