@@ -164,6 +164,7 @@ struct CalibrateOptions {
     std::vector<std::string> designs;  // empty: every composition of the manifest
     std::string device = "emulated";
     datasets::Emulation emulation = datasets::Emulation::fast;
+    npu_impl::XrtSettings xrt;
     std::string output;  // empty: none
 };
 

@@ -34,7 +34,7 @@ CalibrateCommand::CalibrateCommand(CLI::App& app, CommonOptions& common)
                      "Only this design; may be repeated (default: all of the manifest)")
         ->check(accepted_by([](const std::string& list) { npu_impl::compose(list); }))
         ->type_name("NAME,...");
-    add_device(*app_, options_->device, options_->emulation);
+    add_device(*app_, options_->device, options_->emulation, options_->xrt);
     app_->add_option("--output", options_->output, "Write envelopes and proposed limits as JSON")
         ->type_name("FILE");
     add_common(*app_, common);
