@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "datasets/bf16.hpp"
+#include "datasets/recording_chunks.hpp"
 #include "datasets/recording_hdf5.hpp"
 #include "datasets/recording_schema.hpp"
 
@@ -17,8 +18,6 @@ namespace {
 
 // Values are used as they lie in memory.
 static_assert(std::endian::native == std::endian::little);
-
-constexpr std::int64_t fletcher32_bytes = 4;
 
 // Chunks that one slab of 64 rows of all heads meets should stay in memory until the next slab.
 constexpr std::size_t chunk_cache_bytes = std::size_t{64} << 20;
@@ -29,10 +28,6 @@ struct Filters {
     bool deflate = false;
     bool any = false;
 };
-
-std::int64_t bytes_of(DType dtype) {
-    return dtype == DType::bf16 ? 2 : 4;
-}
 
 // In terms of one of the elements of `dims`, which are few enough to be counted.
 std::int64_t elements_of(const std::vector<std::int64_t>& dims) {
@@ -128,56 +123,6 @@ std::vector<std::int64_t> verify_dims(hid_t dataset, Op op, const LayerShape& sh
     return expected;
 }
 
-// Bytes of one chunk in memory, and how many of them there must be.
-struct Chunking {
-    std::int64_t bytes = 0;
-    std::int64_t count = 1;
-};
-
-Chunking verify_chunk_size(hid_t properties, const DumpedDataset& dumped) {
-    std::array<hsize_t, H5S_MAX_RANK> chunk{};
-    require(H5Pget_chunk(properties, H5S_MAX_RANK, chunk.data()), "read its chunk size");
-    Chunking chunking{bytes_of(dumped.dtype), 1};
-    for (std::size_t i = 0; i < dumped.dims.size(); ++i) {
-        if (chunk[i] == 0 || chunk[i] > static_cast<hsize_t>(chunk_bytes_limit)) {
-            throw Refusal(fmt::format("has chunks of {} elements along dimension {}", chunk[i], i));
-        }
-        const auto length = static_cast<std::int64_t>(chunk[i]);
-        // Each step stays far from overflow: it is refused beyond chunk_bytes_limit.
-        chunking.bytes *= length;
-        chunking.count *= (dumped.dims[i] + length - 1) / length;
-        if (chunking.bytes > chunk_bytes_limit) {
-            throw Refusal(fmt::format("has chunks of more than {} bytes; store smaller ones, or none",
-                                      chunk_bytes_limit));
-        }
-    }
-    return chunking;
-}
-
-// A chunk that is shorter in the file than in memory would be read beyond its end.
-void verify_chunk_list(hid_t dataset, hid_t space, const Chunking& chunking, const Filters& filters) {
-    if (chunking.count > chunks_limit) {
-        throw Refusal(fmt::format("has {} filtered chunks; at most {} are read: store larger ones",
-                                  chunking.count, chunks_limit));
-    }
-    const std::int64_t stored = chunking.bytes + (filters.fletcher32 ? fletcher32_bytes : 0);
-    for (std::int64_t i = 0; i < chunking.count; ++i) {
-        std::array<hsize_t, H5S_MAX_RANK> offset{};
-        unsigned skipped_filters = 0;
-        haddr_t address = 0;
-        hsize_t size = 0;
-        require(H5Dget_chunk_info(dataset, space, static_cast<hsize_t>(i), offset.data(), &skipped_filters,
-                                  &address, &size),
-                "look at its chunks");
-        if (skipped_filters != 0) {
-            throw Refusal(fmt::format("chunk {} was written without its filters", i));
-        }
-        if (!filters.deflate && std::cmp_not_equal(size, stored)) {
-            throw Refusal(fmt::format("chunk {} has {} bytes in the file instead of {}", i, size, stored));
-        }
-    }
-}
-
 // All values must be in the file: what HDF5 would fill in was computed by nobody.
 void verify_storage(hid_t dataset, hid_t properties, const DumpedDataset& dumped, const Filters& filters) {
     const std::int64_t bytes = elements_of(dumped.dims) * bytes_of(dumped.dtype);
@@ -185,13 +130,13 @@ void verify_storage(hid_t dataset, hid_t properties, const DumpedDataset& dumped
     const std::int64_t needed = filters.deflate ? bytes / deflate_ratio_limit : bytes;
     bool whole = std::cmp_greater_equal(storage, needed);
     if (H5Pget_layout(properties) == H5D_CHUNKED) {
-        const Chunking chunking = verify_chunk_size(properties, dumped);
+        const Chunking chunking = chunking_of(properties, dumped.dims, dumped.dtype);
         const Handle space(H5Dget_space(dataset), H5Sclose, "count its chunks");
         hsize_t written = 0;
         require(H5Dget_num_chunks(dataset, space.get(), &written), "count its chunks");
         whole = whole && std::cmp_equal(written, chunking.count);
         if (whole && filters.any) {
-            verify_chunk_list(dataset, space.get(), chunking, filters);
+            verify_chunk_list(dataset, space.get(), chunking, {filters.fletcher32, filters.deflate});
         }
     }
     if (!whole) {

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "datasets/bf16.hpp"
+#include "datasets/recording_chunks.hpp"
 #include "datasets/recording_hdf5.hpp"
 #include "datasets/sha256.hpp"
 
@@ -29,10 +30,6 @@ std::int64_t product(const std::vector<std::int64_t>& dims) {
         }
     }
     return elements;
-}
-
-std::int64_t bytes_of(DType dtype) {
-    return dtype == DType::bf16 ? 2 : 4;
 }
 
 void verify_layout(hid_t properties) {
@@ -110,36 +107,12 @@ std::vector<std::int64_t> verify_dims(hid_t dataset, const DatasetSpec& spec, co
     return expected;
 }
 
-struct Chunking {
-    std::int64_t bytes = 0;  // of one chunk in memory
-    std::int64_t count = 0;
-};
-
-Chunking verify_chunk_size(hid_t properties, const StoredDataset& stored) {
-    std::array<hsize_t, H5S_MAX_RANK> chunk{};
-    require(H5Pget_chunk(properties, H5S_MAX_RANK, chunk.data()), "read its chunk size");
-    Chunking chunking{bytes_of(stored.dtype), 1};
-    for (std::size_t i = 0; i < stored.dims.size(); ++i) {
-        if (chunk[i] == 0 || chunk[i] > static_cast<hsize_t>(chunk_bytes_limit)) {
-            throw Refusal(fmt::format("has chunks of {} elements along dimension {}", chunk[i], i));
-        }
-        const auto length = static_cast<std::int64_t>(chunk[i]);
-        chunking.bytes = product({chunking.bytes, length});
-        chunking.count *= (stored.dims[i] + length - 1) / length;
-    }
-    if (chunking.bytes > chunk_bytes_limit) {
-        throw Refusal(
-            fmt::format("has chunks of {} bytes; at most {} are read", chunking.bytes, chunk_bytes_limit));
-    }
+// Every chunk must be in the file, and as large there as its values need.
+void verify_chunks(hid_t dataset, hid_t properties, const StoredDataset& stored) {
+    const Chunking chunking = chunking_of(properties, stored.dims, stored.dtype);
     if (chunking.count > chunks_limit) {
         throw Refusal(fmt::format("has {} chunks; at most {} are read", chunking.count, chunks_limit));
     }
-    return chunking;
-}
-
-// Every chunk must be in the file, and as large there as its values need.
-void verify_chunks(hid_t dataset, hid_t properties, const StoredDataset& stored) {
-    const auto chunking = verify_chunk_size(properties, stored);
     const Handle space(H5Dget_space(dataset), H5Sclose, "count its chunks");
     hsize_t written = 0;
     require(H5Dget_num_chunks(dataset, space.get(), &written), "count its chunks");
@@ -151,22 +124,7 @@ void verify_chunks(hid_t dataset, hid_t properties, const StoredDataset& stored)
             fmt::format("is partly unwritten: {} of {} chunks, {} bytes in the file for {} bytes of values",
                         written, chunking.count, storage, bytes));
     }
-    constexpr std::int64_t fletcher32_bytes = 4;
-    for (hsize_t i = 0; i < written; ++i) {
-        std::array<hsize_t, H5S_MAX_RANK> offset{};
-        unsigned skipped_filters = 0;
-        haddr_t address = 0;
-        hsize_t size = 0;
-        require(H5Dget_chunk_info(dataset, space.get(), i, offset.data(), &skipped_filters, &address, &size),
-                "look at its chunks");
-        if (skipped_filters != 0) {
-            throw Refusal(fmt::format("chunk {} was written without its checksum", i));
-        }
-        if (!stored.deflated && std::cmp_not_equal(size, chunking.bytes + fletcher32_bytes)) {
-            throw Refusal(fmt::format("chunk {} has {} bytes in the file instead of {}", i, size,
-                                      chunking.bytes + fletcher32_bytes));
-        }
-    }
+    verify_chunk_list(dataset, space.get(), chunking, {true, stored.deflated});
 }
 
 void verify_label(hid_t dataset, const std::string& name, std::string_view expected) {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <optional>
 
+#include "datasets/block_linears.hpp"
 #include "harness/diagnosis_tile.hpp"
 #include "harness/operands.hpp"
 
@@ -37,25 +38,6 @@ struct Factors {
     double scale = 1;
 };
 
-const datasets::Linear* weights_of(const LayerCase& layer, Op op) {
-    switch (op) {
-        case Op::query:
-            return &layer.weights.attention.query;
-        case Op::key:
-            return &layer.weights.attention.key;
-        case Op::value:
-            return &layer.weights.attention.value;
-        case Op::output:
-            return &layer.weights.attention.output;
-        case Op::fc1:
-            return &layer.weights.fc1;
-        case Op::fc2:
-            return &layer.weights.fc2;
-        default:
-            return nullptr;
-    }
-}
-
 std::vector<double> pulled(const Source& source, Op op, Rows rows, std::int64_t columns) {
     std::vector<float> narrow(index(rows.count * columns));
     source.rows(op, rows, narrow);
@@ -69,7 +51,7 @@ std::int64_t column_of(const ErrorTile& tile, const JudgedBlock& block) {
 
 Factors weight_factors(const ErrorTile& tile, const JudgedBlock& block, const LayerCase& layer,
                        const Source& operands, std::int64_t length) {
-    const datasets::Linear& linear = *weights_of(layer, block.op);
+    const datasets::Linear& linear = *datasets::linear_of(layer.weights, block.op);
     Factors out{tile.rows, length, tile.columns, {}, std::vector<double>(index(length * tile.columns)), {}};
     out.left = pulled(operands, datasets::info(block.op).inputs.front(), {-1, block.rows.begin, tile.rows},
                       out.length);
@@ -264,7 +246,7 @@ void suspect_operand_rounding(Hypotheses& hypotheses, const ErrorTile& tile, con
 
 void suspect_transposed_weights(Hypotheses& hypotheses, const ErrorTile& tile, const JudgedBlock& block,
                                 const Scene& scene, Factors f) {
-    const std::vector<float>& weight = weights_of(*scene.rounded, block.op)->weight;
+    const std::vector<float>& weight = datasets::linear_of(scene.rounded->weights, block.op)->weight;
     for (std::int64_t k = 0; k < f.length; ++k) {
         for (std::int64_t c = 0; c < f.columns; ++c) {
             f.right[index(k * f.columns + c)] =
@@ -294,7 +276,7 @@ void suspect_products(Hypotheses& hypotheses, const ErrorTile& tile, const Judge
     if (scene.layer == nullptr || scene.rounded == nullptr) {
         return;
     }
-    const bool of_weights = weights_of(*scene.rounded, block.op) != nullptr;
+    const bool of_weights = datasets::linear_of(scene.rounded->weights, block.op) != nullptr;
     if (!of_weights && block.op != Op::scores && block.op != Op::context) {
         return;
     }

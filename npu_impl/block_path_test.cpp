@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 
+#include "datasets/block_linears.hpp"
 #include "kernels/kernel_module.hpp"
 #include "kernels/tile_model_test.hpp"
 #include "npu_impl/layer_plan.hpp"
@@ -72,7 +73,7 @@ struct Block {
                                     : layer.weights.attention_norm;
     }
     [[nodiscard]] const datasets::Linear& linear_of(Op op) const {
-        return op == Op::fc1 ? layer.weights.fc1 : layer.weights.fc2;
+        return *datasets::linear_of(layer.weights, op);
     }
     [[nodiscard]] static Op input_of(Op op) { return datasets::info(op).inputs.front(); }
 

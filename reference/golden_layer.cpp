@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "datasets/block_linears.hpp"
 #include "reference/extent.hpp"
 #include "reference/golden_mlp.hpp"
 #include "reference/layer_norm.hpp"
@@ -59,7 +60,7 @@ void GoldenLayer::pass_rows(const Run& run, Op op) const {
     const Matrix<float> from = run.tensors.at(datasets::info(op).inputs.front());
     const Matrix<float> to = run.tensors.at(op);
     if (op != Op::attention_norm) {
-        apply(linear_of(op, layer_.weights.attention), run.first_head * std::int64_t{head_width}, from, to);
+        apply(*datasets::linear_of(layer_.weights, op), run.first_head * std::int64_t{head_width}, from, to);
         return;
     }
     for_each_task(layer_.shape.blocks(), [&](std::int64_t block) {

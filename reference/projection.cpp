@@ -3,7 +3,6 @@
 #include <tbb/parallel_for.h>
 
 #include <algorithm>
-#include <stdexcept>
 
 #include "reference/elementwise.hpp"
 
@@ -14,21 +13,6 @@ namespace {
 constexpr std::int64_t projection_rows = 384;
 
 }  // namespace
-
-const datasets::Linear& linear_of(datasets::Op op, const datasets::AttentionWeights& weights) {
-    switch (op) {
-        case datasets::Op::query:
-            return weights.query;
-        case datasets::Op::key:
-            return weights.key;
-        case datasets::Op::value:
-            return weights.value;
-        case datasets::Op::output:
-            return weights.output;
-        default:
-            throw std::invalid_argument(std::string(datasets::name(op)) + " is not a projection");
-    }
-}
 
 void apply_rows(const datasets::Linear& linear, std::int64_t first, ConstMatrix<float> left,
                 Matrix<float> result) {

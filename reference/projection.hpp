@@ -9,9 +9,6 @@ namespace reference {
 // 1 / sqrt(64): a power of two, so scaling is exact wherever it happens.
 inline constexpr float score_scale = 0.125F;
 
-// The projection behind query, key, value or output. Throws std::invalid_argument for another op.
-const datasets::Linear& linear_of(datasets::Op op, const datasets::AttentionWeights& weights);
-
 // result [rows, n] = left [rows, in] weight[first .. first + n, :]^T + bias[first .. first + n], on this
 // thread. Rounded after the sum and after the bias.
 void apply_rows(const datasets::Linear& linear, std::int64_t first, ConstMatrix<float> left,

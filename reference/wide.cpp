@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "datasets/block_linears.hpp"
 #include "reference/extent.hpp"
 #include "reference/projection.hpp"
 #include "reference/softmax.hpp"
@@ -153,17 +154,15 @@ struct WideReference::State {
         }
     }
     [[nodiscard]] const datasets::Linear& linear(Op op) const {
-        const datasets::BlockWeights& all = layer->weights;
-        const datasets::Linear& found = op == Op::fc1   ? all.fc1
-                                        : op == Op::fc2 ? all.fc2
-                                                        : linear_of(op, all.attention);
+        const datasets::Linear* found = datasets::linear_of(layer->weights, op);
         const std::int64_t outputs = datasets::has_heads(op) ? shape.width() : datasets::row_width(op, shape);
         const auto size = static_cast<std::size_t>(outputs);
-        if (found.weight.size() != size * static_cast<std::size_t>(datasets::info(op).reduction(shape)) ||
-            (!found.bias.empty() && found.bias.size() != size)) {
+        if (found == nullptr ||
+            found->weight.size() != size * static_cast<std::size_t>(datasets::info(op).reduction(shape)) ||
+            (!found->bias.empty() && found->bias.size() != size)) {
             refuse(op, "its weights are missing or have another size");
         }
-        return found;
+        return *found;
     }
     [[nodiscard]] const datasets::Norm& norm(Op op) const {
         const datasets::Norm& found = op == Op::encoder          ? end->norm

@@ -1,8 +1,8 @@
 // Faults of the host's packing: weights and biases that are not those of the layer.
 #include <algorithm>
 #include <cmath>
-#include <stdexcept>
 
+#include "datasets/block_linears.hpp"
 #include "harness/self_check/decorated_path.hpp"
 #include "harness/self_check/faults.hpp"
 
@@ -13,33 +13,13 @@ using datasets::LayerCase;
 using datasets::Linear;
 using datasets::Op;
 
-Linear& linear_of(LayerCase& layer, Op op) {
-    datasets::BlockWeights& weights = layer.weights;
-    switch (op) {
-        case Op::query:
-            return weights.attention.query;
-        case Op::key:
-            return weights.attention.key;
-        case Op::value:
-            return weights.attention.value;
-        case Op::output:
-            return weights.attention.output;
-        case Op::fc1:
-            return weights.fc1;
-        case Op::fc2:
-            return weights.fc2;
-        default:
-            throw std::logic_error("this op has no linear weights");
-    }
-}
-
 using EditLinear = std::function<void(Linear& linear, LayerCase& layer)>;
 
 // Edits the weights of each of `ops`. All at once: only the op that is judged shows its own.
 std::function<void(LayerCase&)> each_linear(const std::vector<datasets::OpRange>& places, EditLinear edit) {
     return [places, edit](LayerCase& layer) {
         for (const datasets::OpRange place : places) {
-            Linear& linear = linear_of(layer, place.last);
+            Linear& linear = *datasets::linear_of(layer.weights, place.last);
             if (!linear.weight.empty()) {
                 edit(linear, layer);
             }
