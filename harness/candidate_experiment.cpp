@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
 #include <set>
 #include <stdexcept>
 
@@ -18,14 +17,6 @@ namespace {
 using datasets::Op;
 using datasets::OpRange;
 using datasets::Work;
-
-// What the runner says it computes by, also where the file holds nothing of it.
-Declared declared_by(const npu_impl::Design& design) {
-    Declared out;
-    out.arithmetic = design.arithmetic;
-    std::ranges::transform(design.steps, std::back_inserter(out.steps), &npu_impl::StepDesign::ops);
-    return out;
-}
 
 // The ranges of the selection. A norm that begins one and is not in the file was the recording's, so that the
 // chain begins behind it.
@@ -145,12 +136,9 @@ CaseResult judge_candidate(const datasets::LayerCase& layer, const datasets::Can
             fmt::format("clip {}, layer {} lacks {}", layer.clip, layer.layer, missing));
     }
     CandidatePath path(candidate, layer.clip, layer.layer, design);
-    CaseResult result;
-    result.layer.clip = layer.clip;
-    result.layer.layer = layer.layer;
     progress("golden");
     const reference::GoldenSource golden(layer);
-    result.layer.certificate = certify(layer, golden, span_of(selection.placement), selection.row_seed);
+    CaseResult result = certified_case(layer, golden, selection);
 
     const Input input = input_of(candidate.info().feed);
     progress(name(input));
@@ -175,9 +163,7 @@ CaseResult judge_candidate(const datasets::LayerCase& layer, const datasets::Can
         judge_range(result, trial, recorded, input, work);
     }
     add_missing(result, trial, expected, input);
-    if (!result.layer.certificate.fault.empty()) {
-        mistrust(result);
-    }
+    mistrust_unless_certified(result);
     return result;
 }
 

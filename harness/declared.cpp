@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <stdexcept>
+
+#include "npu_impl/design.hpp"
 
 namespace harness {
 
@@ -33,6 +36,13 @@ Declared declared_by(const datasets::Path& path) {
             out.of(info.op) = path.arithmetic(info.op);
         }
     }
+    return out;
+}
+
+Declared declared_by(const npu_impl::Design& design) {
+    Declared out;
+    out.arithmetic = design.arithmetic;
+    std::ranges::transform(design.steps, std::back_inserter(out.steps), &npu_impl::StepDesign::ops);
     return out;
 }
 

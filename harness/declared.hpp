@@ -6,6 +6,10 @@
 
 #include "datasets/path.hpp"
 
+namespace npu_impl {
+struct Design;
+}  // namespace npu_impl
+
 namespace harness {
 
 struct Declared {
@@ -26,5 +30,8 @@ struct Declared {
 };
 
 Declared declared_by(const datasets::Path& path);
+
+// Of every step of a design, whether a path over it emits it or not.
+Declared declared_by(const npu_impl::Design& design);
 
 }  // namespace harness

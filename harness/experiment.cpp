@@ -127,9 +127,7 @@ void time_work(LayerRow& row, PreparedLayer& golden, const Trial& trial, Work wo
 void finish(CaseResult& result, const Trial& trial, const std::vector<Work>& works,
             const std::vector<Part>& counted, const std::function<std::unique_ptr<PreparedLayer>()>& prepare,
             const Progress& progress) {
-    if (!result.layer.certificate.fault.empty()) {
-        mistrust(result);
-    }
+    mistrust_unless_certified(result);
     progress("timing");
     if (passed(result) && result.layer.differing_elements == 0) {
         const auto golden = prepare();
@@ -187,14 +185,11 @@ CaseResult run_case(const datasets::LayerCase& layer, Path& golden, Path& candid
         throw std::invalid_argument(fmt::format("clip {}, layer {} lacks {} for placement {}", layer.clip,
                                                 layer.layer, missing, selection.placement.name));
     }
-    CaseResult result;
-    result.layer.clip = layer.clip;
-    result.layer.layer = layer.layer;
 
     // The golden first: nothing is judged by a reference that is not itself certified.
     progress("golden");
     const reference::GoldenSource source(layer);
-    result.layer.certificate = certify(layer, source, span_of(selection.placement), selection.row_seed);
+    CaseResult result = certified_case(layer, source, selection);
 
     // The same layer on the candidate: step by step on golden upstream, then each range on its own results.
     const datasets::LayerCase rounded = rounded_weights(layer, candidate);

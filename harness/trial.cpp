@@ -46,6 +46,11 @@ OpRow judged_row(const Trial& trial, Input input, OpRange step, const Judge& jud
     return row;
 }
 
+// From the first op of the placement to its last: also what the CPU computes in between.
+OpRange span_of(const Placement& placement) {
+    return {placement.layer.front().first, placement.layer.back().last};
+}
+
 OpRow covered_row(const Trial& trial, Input input, Op op, OpRange step) {
     return {trial.clip,
             trial.layer,
@@ -131,7 +136,19 @@ bool selected(const Selection& selection, OpRange step) {
                                [&](const datasets::OpInfo& info) { return selection.judges(info.op); });
 }
 
-void mistrust(CaseResult& result) {
+CaseResult certified_case(const datasets::LayerCase& layer, const reference::GoldenSource& golden,
+                          const Selection& selection) {
+    CaseResult result;
+    result.layer.clip = layer.clip;
+    result.layer.layer = layer.layer;
+    result.layer.certificate = certify(layer, golden, span_of(selection.placement), selection.row_seed);
+    return result;
+}
+
+void mistrust_unless_certified(CaseResult& result) {
+    if (result.layer.certificate.fault.empty()) {
+        return;
+    }
     const std::string reason = "the golden is not certified: " + result.layer.certificate.fault;
     for (OpRow& row : result.rows) {
         row.judgement = {Verdict::mistrusted, reason};
@@ -169,10 +186,6 @@ void judge_output(CaseResult& result, const Trial& trial, Work work, const Judge
         result.layer.headline.reason +=
             "; every op lies within its derived bound: the declared arithmetic costs this, not a fault";
     }
-}
-
-OpRange span_of(const Placement& placement) {
-    return {placement.layer.front().first, placement.layer.back().last};
 }
 
 }  // namespace harness

@@ -13,6 +13,7 @@
 #include "harness/experiment.hpp"
 #include "harness/gate.hpp"
 #include "harness/judge.hpp"
+#include "reference/golden_source.hpp"
 
 namespace harness {
 
@@ -77,10 +78,11 @@ void judge_output(CaseResult& result, const Trial& trial, datasets::Work work, c
 // Whether anything was judged, and all of it passed.
 bool passed(const CaseResult& result);
 
-// Takes back every verdict: the golden is not certified.
-void mistrust(CaseResult& result);
+// A result without rows: which layer, and what its golden is worth on the selected ops.
+CaseResult certified_case(const datasets::LayerCase& layer, const reference::GoldenSource& golden,
+                          const Selection& selection);
 
-// From the first op of the placement to its last: also what the CPU computes in between.
-datasets::OpRange span_of(const Placement& placement);
+// Takes back every verdict where the golden is not certified.
+void mistrust_unless_certified(CaseResult& result);
 
 }  // namespace harness

@@ -12,15 +12,6 @@
 namespace harness {
 namespace {
 
-Declared declared_by(const npu_impl::Design& design) {
-    Declared out;
-    out.arithmetic = design.arithmetic;
-    for (const npu_impl::StepDesign& step : design.steps) {
-        out.steps.push_back(step.ops);
-    }
-    return out;
-}
-
 std::string clip_of(const datasets::RecordingInfo& info, const std::string& wanted) {
     std::string valid;
     for (const datasets::ClipInfo& clip : info.clips) {
