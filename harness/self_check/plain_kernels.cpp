@@ -121,7 +121,7 @@ void normalise(const float* x, const std::uint16_t* gain, const std::uint16_t* b
     const float mean = flaw == NormFlaw::mean_kept ? 0 : sum_of(terms, flaw) / count;
     const float about = flaw == NormFlaw::mean_square_twice ? 2 * mean : mean;
     std::ranges::transform(terms, terms.begin(), [about](float v) { return (v - about) * (v - about); });
-    const float variance = sum_of(terms, flaw) / (flaw == NormFlaw::unbiased ? count - 1 : count) + 1e-5F;
+    const float variance = sum_of(terms, flaw) / count + 1e-5F;
     const float divisor = flaw == NormFlaw::no_root ? variance : std::sqrt(variance);
     for (int column = 0; column < columns; ++column) {
         const float normalised = (x[column] - mean) / divisor;

@@ -29,7 +29,6 @@ enum class NormFlaw : std::uint8_t {
     mean_square_twice,  // the variance is that about twice the mean
     no_root,            // divides by the variance
     bf16_sums,          // sums of bf16 accumulators
-    unbiased,           // N - 1: 0.1% to 0.2%, less than half a bf16 step
 };
 
 void replace_layer_norm(kernels::KernelTable& table, NormFlaw flaw);
