@@ -498,6 +498,19 @@ class Encoder(Harness):
                for file in (whole, cut)]
         self.assertEqual(*sha)
 
+    def test_record_says_what_it_writes_anew_and_which_layers_there_are(self):
+        out = self.path / "anew.h5"
+        partial = pathlib.Path(f"{out}.partial")
+        record = ["record", "--random-weights", "tiny", "--synthetic-speech", "2", "--quiet", "--out", out]
+        self.one_line(self.run_harness(*record, "--layers", "9", expect=2),
+                      "--layers 9: the encoder has no layer 9; valid: all, 0-3")
+        partial.write_bytes(b"half a recording")
+        done = self.run_harness(*record, "--layers", "0", expect=0)
+        self.assertIn(f"{partial}: left by an interrupted recording, is written anew", done.stderr)
+        self.assertIn("--resume", done.stderr)
+        self.assertFalse(partial.exists())
+        self.assertEqual(self.run_harness(*record, "--layers", "0", expect=0).stderr, "")
+
     def test_ctrl_c_keeps_what_is_recorded_and_says_how_to_go_on(self):
         out = self.path / "stopped.h5"
         record = ["record", "--random-weights", "base", "--synthetic-speech", "60", "--quiet"]

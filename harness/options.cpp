@@ -212,43 +212,51 @@ CompareOptions finish_compare(Raw& raw) {
     return options;
 }
 
-int parse_number(std::string_view text, const std::string& whole) {
-    int value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size() || text.empty()) {
-        throw UsageError(fmt::format("--layer '{}': valid: all, or numbers and ranges such as 0-2,5", whole));
-    }
-    return value;
-}
+// A list of layers as it was typed, and who has to have them.
+struct TypedLayers {
+    const std::string& text;
+    const std::vector<int>& there;
+    LayersOption words;
 
-[[noreturn]] void refuse_layer(std::string_view text, std::string_view part,
-                               const std::vector<int>& recorded) {
-    const bool has_gaps = std::ssize(recorded) != recorded.back() + 1;
-    throw UsageError(fmt::format(
-        "--layer {}: the recording has no layer {}; valid: all, {}", text, part,
-        has_gaps ? fmt::format("{}", fmt::join(recorded, ", ")) : fmt::format("0-{}", recorded.back())));
-}
+    [[nodiscard]] int number(std::string_view part) const {
+        int value = 0;
+        const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+        if (error != std::errc() || end != part.data() + part.size() || part.empty()) {
+            throw UsageError(
+                fmt::format("{} '{}': valid: all, or numbers and ranges such as 0-2,5", words.option, text));
+        }
+        return value;
+    }
+
+    [[noreturn]] void refuse(std::string_view part) const {
+        const bool has_gaps = std::ssize(there) != there.back() + 1;
+        throw UsageError(fmt::format(
+            "{} {}: {} has no layer {}; valid: all, {}", words.option, text, words.owner, part,
+            has_gaps ? fmt::format("{}", fmt::join(there, ", ")) : fmt::format("0-{}", there.back())));
+    }
+};
 
 }  // namespace
 
-std::vector<int> parse_layers(const std::string& text, const std::vector<int>& recorded) {
+std::vector<int> parse_layers(const std::string& text, const std::vector<int>& there, LayersOption words) {
     if (text == "all") {
-        return recorded;
+        return there;
     }
+    const TypedLayers typed{text, there, words};
     std::vector<int> layers;
     std::string_view rest = text;
     while (true) {
         const auto comma = rest.find(',');
         const std::string_view part = rest.substr(0, comma);
         const auto dash = part.find('-');
-        const int first = parse_number(part.substr(0, dash), text);
-        const int last = dash == std::string_view::npos ? first : parse_number(part.substr(dash + 1), text);
-        if (first > last || last > recorded.back()) {
-            refuse_layer(text, part, recorded);
+        const int first = typed.number(part.substr(0, dash));
+        const int last = dash == std::string_view::npos ? first : typed.number(part.substr(dash + 1));
+        if (first > last || last > there.back()) {
+            typed.refuse(part);
         }
         for (int layer = first; layer <= last; ++layer) {
-            if (!std::ranges::binary_search(recorded, layer)) {
-                refuse_layer(text, fmt::to_string(layer), recorded);
+            if (!std::ranges::binary_search(there, layer)) {
+                typed.refuse(fmt::to_string(layer));
             }
             layers.push_back(layer);
         }

@@ -5,6 +5,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -193,8 +194,15 @@ using Command = std::variant<PrintText, CompareOptions, RecordOptions, EncodeOpt
 // Throws UsageError, whose one line lists what is valid.
 Command parse_command_line(int argc, const char* const* argv);
 
-// Layers of "all" or of a list such as "0-2,5" in ascending order. Throws UsageError for what a recording of
+// The option that names layers, and what must have them, as a message speaks of them.
+struct LayersOption {
+    std::string_view option = "--layer";
+    std::string_view owner = "the recording";
+};
+
+// Layers of "all" or of a list such as "0-2,5" in ascending order. Throws UsageError for what the owner of
 // these layers (ascending) does not have.
-std::vector<int> parse_layers(const std::string& text, const std::vector<int>& recorded);
+std::vector<int> parse_layers(const std::string& text, const std::vector<int>& there,
+                              LayersOption words = {});
 
 }  // namespace harness

@@ -225,6 +225,11 @@ TEST(Options, LayersThatWereNotRecordedAreRefused) {
     } catch (const UsageError& error) {
         EXPECT_STREQ(error.what(), "--layer 0-3: the recording has no layer 1; valid: all, 0, 2, 3, 7");
     }
+    try {
+        parse_layers("9", {0, 1}, {"--layers", "the encoder"});
+    } catch (const UsageError& error) {
+        EXPECT_STREQ(error.what(), "--layers 9: the encoder has no layer 9; valid: all, 0-1");
+    }
 }
 
 }  // namespace

@@ -36,7 +36,7 @@ datasets::RecordingInfo describe(const RecordOptions& options, const datasets::E
     info.mels = weights.mels;
     std::vector<int> all(static_cast<std::size_t>(weights.layers()));
     std::iota(all.begin(), all.end(), 0);
-    info.recorded_layers = parse_layers(options.layers, all);
+    info.recorded_layers = parse_layers(options.layers, all, {"--layers", "the encoder"});
     for (const ClipWindow& window : windows) {
         info.clips.push_back(
             {window.id, window.audio_seconds, window.valid_frames, window.audio_sha256, window.origin});

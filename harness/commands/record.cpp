@@ -1,21 +1,39 @@
 // `harness record`: makes a recording.
 #include <fmt/format.h>
 
+#include <cstdio>
 #include <filesystem>
+#include <system_error>
 
 #include "harness/commands/commands.hpp"
 #include "harness/commands/parts.hpp"
 #include "harness/recorder.hpp"
 
 namespace harness {
+namespace {
+
+// Hours of work may lie there: it is told, whatever --quiet leaves out.
+void announce_replacement(const RecordOptions& options) {
+    const std::filesystem::path left = options.out + ".partial";
+    std::error_code ignored;
+    if (!options.resume && std::filesystem::is_regular_file(left, ignored) &&
+        std::filesystem::file_size(left, ignored) > 0) {
+        fmt::print(stderr, "{}: left by an interrupted recording, is written anew{}\n", left.string(),
+                   options.encoder ? "; --resume would have continued it" : "");
+    }
+}
+
+}  // namespace
 
 ExitCode run(const RecordOptions& options, const std::string&) {
     if (options.encoder) {
         std::vector<std::string> inputs = options.encoder->audio;
         inputs.push_back(options.encoder->weights);
         refuse_shared_files(inputs, {options.out});
+        announce_replacement(options);
         record_encoder(options);
     } else {
+        announce_replacement(options);
         record_synthetic({options.model, options.store, options.audio_seconds}, options.out,
                          !options.common.quiet);
     }
