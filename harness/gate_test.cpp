@@ -5,6 +5,10 @@
 
 #include <cmath>
 #include <limits>
+#include <set>
+#include <string>
+
+#include "harness/self_check/faults.hpp"
 
 namespace harness {
 namespace {
@@ -176,6 +180,22 @@ TEST(Gate, EveryLimitHasAFormulaAnEnvelopeAFaultAndAReason) {
         EXPECT_FALSE(limit.envelope.empty());
         EXPECT_FALSE(limit.weakest.empty());
         EXPECT_FALSE(limit.reason.empty());
+    }
+}
+
+// What a limit must see can be planted: `harness self-check --fault NAME` shows it.
+TEST(Gate, TheWeakestFaultOfALimitIsOneThatTheSelfCheckPlants) {
+    std::set<std::string> planted;
+    for (const Fault& fault : planted_faults()) {
+        planted.insert(fault.name);
+    }
+    for (const Limit& limit : limits()) {
+        const std::string name(limit.weakest.substr(0, limit.weakest.find(':')));
+        if (limit.gated) {
+            EXPECT_TRUE(planted.contains(name)) << limit.name << ": " << name;
+        } else {
+            EXPECT_EQ(name, "none") << limit.name;
+        }
     }
 }
 
