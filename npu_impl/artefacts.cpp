@@ -155,6 +155,10 @@ void require_hash(const std::string& file, std::span<const std::byte> bytes, con
 
 }  // namespace
 
+void check_artefacts(const std::string& folder, const std::vector<Artefact>& artefacts) {
+    refuse_twice(place(folder, artefact_list), artefacts);
+}
+
 std::vector<std::byte> read_file(const std::string& file) {
     std::error_code error;
     const std::uintmax_t size = std::filesystem::file_size(file, error);

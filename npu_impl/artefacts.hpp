@@ -40,6 +40,9 @@ inline constexpr std::string_view artefact_list = "artefacts.json";
 // missing, unknown or of the wrong kind, files outside the folder, names twice, programs twice.
 std::vector<Artefact> read_artefacts(const std::string& folder);
 
+// Throws datasets::ReadError for names and programs that are there twice.
+void check_artefacts(const std::string& folder, const std::vector<Artefact>& artefacts);
+
 // Writes the list anew. Throws std::runtime_error where that fails.
 void write_artefacts(const std::string& folder, const std::vector<Artefact>& artefacts);
 

@@ -58,6 +58,28 @@ struct Flight {
     std::vector<xrt::bo> memory;
 };
 
+// Whether the command has ended, in whatever state; a wait then makes XRT take note.
+bool has_ended(const Flight& flight) {
+    if (flight.run.state() < ERT_CMD_STATE_COMPLETED) {
+        return false;
+    }
+    (void)flight.run.wait(std::chrono::milliseconds(1));
+    return true;
+}
+
+// Keeps launches of lost contexts until their commands have ended, for longer than any device: XRT ends the
+// process when a run is destroyed before.
+void set_aside(std::deque<Flight>& launches) {
+    static std::vector<Flight>& unfinished = *new std::vector<Flight>;
+    std::erase_if(unfinished, has_ended);
+    for (Flight& launch : launches) {
+        if (!has_ended(launch)) {
+            unfinished.push_back(std::move(launch));
+        }
+    }
+    launches.clear();
+}
+
 class XrtDevice final : public Device {
 public:
     explicit XrtDevice(const XrtSettings& settings)
@@ -76,6 +98,15 @@ public:
         for (const Artefact& artefact : artefacts_) {
             cores_ = std::max(cores_, artefact.cores);
         }
+    }
+
+    ~XrtDevice() override {
+        try {
+            wait();
+        } catch (const DeviceError&) {
+            // There is nobody left to tell.
+        }
+        set_aside(in_flight_);
     }
 
     [[nodiscard]] std::string_view name() const override { return "xrt"; }
@@ -259,10 +290,23 @@ private:
     }
 
     void finish_first() {
-        const ert_cmd_state state = asking_xrt(
-            in_flight_.front().what, [&] { return in_flight_.front().run.wait(settings_.time_limit); });
+        ert_cmd_state state = ERT_CMD_STATE_ERROR;
+        try {
+            state = asking_xrt(in_flight_.front().what,
+                               [&] { return in_flight_.front().run.wait(settings_.time_limit); });
+        } catch (const DeviceError&) {
+            lose_context();
+            throw;
+        }
         if (state != ERT_CMD_STATE_COMPLETED) {
-            lose_context(state);
+            const Flight& first = in_flight_.front();
+            const bool limit = state == ERT_CMD_STATE_TIMEOUT && first.run.state() < ERT_CMD_STATE_COMPLETED;
+            const std::string message =
+                limit ? fmt::format("{}: it did not end within {} ms; --timeout-ms sets the limit",
+                                    first.what, settings_.time_limit.count())
+                      : fmt::format("{}: it ended as {}, not as COMPLETED", first.what, state_name(state));
+            lose_context();
+            throw DeviceError(message);
         }
         const Flight flight = std::move(in_flight_.front());
         in_flight_.pop_front();
@@ -272,24 +316,15 @@ private:
         session_.refuse_warnings(flight.what);
     }
 
-    // Nothing that is queued behind a failed launch can be trusted to end.
-    [[noreturn]] void lose_context(ert_cmd_state state) {
-        const Flight& first = in_flight_.front();
-        const bool limit = state == ERT_CMD_STATE_TIMEOUT && first.run.state() < ERT_CMD_STATE_COMPLETED;
-        const std::string message =
-            limit ? fmt::format("{}: it did not end within {} ms; --timeout-ms sets the limit", first.what,
-                                settings_.time_limit.count())
-                  : fmt::format("{}: it ended as {}, not as COMPLETED", first.what, state_name(state));
-        const XrtContext& lost = *first.context;
-        for (Flight& flight : in_flight_) {
+    // Of the launches in flight, which all run in one: nothing that is queued behind a failed launch can be
+    // trusted to end.
+    void lose_context() {
+        const XrtContext& lost = *in_flight_.front().context;
+        for (const Flight& flight : in_flight_) {
             land(flight);
-            if (flight.run.state() < ERT_CMD_STATE_COMPLETED) {
-                abandoned_.push_back(std::move(flight));
-            }
         }
-        in_flight_.clear();
+        set_aside(in_flight_);
         session_.lose(lost);
-        throw DeviceError(message);
     }
 
     // Members die in the reverse order: what runs and buffers before the session.
@@ -298,7 +333,6 @@ private:
     std::map<LaunchProgram, const Artefact*> served_;
     XrtSession session_;
     std::vector<Memory> memories_;  // by id; released ones are empty
-    std::vector<Flight> abandoned_;
     std::deque<Flight> in_flight_;
     Counters counters_;
     std::int64_t started_ = 0;

@@ -14,6 +14,10 @@ MessageFile::MessageFile() : descriptor_(memfd_create("messages", MFD_CLOEXEC)) 
     if (descriptor_ < 0) {
         throw std::system_error(errno, std::generic_category(), "memfd_create");
     }
+    // By name: where there is no /proc, whoever logs would fail to open it, and say nothing.
+    if (access(name().c_str(), W_OK) != 0) {
+        throw std::system_error(errno, std::generic_category(), name());
+    }
 }
 
 MessageFile::~MessageFile() {

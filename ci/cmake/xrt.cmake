@@ -1,5 +1,6 @@
 # Finds XRT, AMD's runtime for its NPUs, and says what of it is there. Gives the target `xrt_runtime` where it
-# was found, and HARNESS_XRT_CONTEXT, HARNESS_XRT_RUNLIST and HARNESS_XRT_LOAD_ONLY by trial compilations.
+# was found, and by trial compilations HARNESS_XRT_CONTEXT: whether it has hardware contexts, and
+# HARNESS_XRT_EMULATION: which file of npu_impl/xrt_emulation joins the NPU of the tests to it, or nothing.
 #
 # XRT since 2.19 has a CMake package. What Debian 12 ships (2.13) has none, and its pkg-config file names
 # folders that do not exist: headers and library are looked for. libxrt_core, the driver's side, is never
@@ -7,8 +8,7 @@
 set(NPU_XRT AUTO CACHE STRING "Build the device xrt: ON, OFF, or AUTO: where XRT is found")
 set_property(CACHE NPU_XRT PROPERTY STRINGS AUTO ON OFF)
 set(HARNESS_XRT_CONTEXT FALSE)
-set(HARNESS_XRT_RUNLIST FALSE)
-set(HARNESS_XRT_LOAD_ONLY FALSE)
+set(HARNESS_XRT_EMULATION "")
 if(NPU_XRT STREQUAL "OFF")
     message(STATUS "XRT: not asked for (NPU_XRT=OFF); device xrt says so when opened")
     return()
@@ -52,34 +52,29 @@ int main() {
     xrt::hw_context context(device, device.register_xclbin(xclbin));
     xrt::run run(xrt::kernel(context, std::string()));
 }" HARNESS_XRT_HAS_CONTEXT)
-check_cxx_source_compiles("
-#include <xrt/xrt_kernel.h>
-#if __has_include(<xrt/experimental/xrt_kernel.h>)
-#include <xrt/experimental/xrt_kernel.h>
-#else
-#include <experimental/xrt_kernel.h>
-#endif
-int main() {
-    xrt::runlist list;
-    list.execute();
-}" HARNESS_XRT_HAS_RUNLIST)
-# The version that npu_impl/xrt_emulation was written for.
+# The versions whose inside npu_impl/xrt_emulation knows.
 check_cxx_source_compiles("
 #include <version.h>
 #if XRT_VERSION_CODE != XRT_VERSION(2, 13)
 #error another version
 #endif
-int main() {}" HARNESS_XRT_IS_LOAD_ONLY)
+int main() {}" HARNESS_XRT_LOAD_FLOW_KNOWN)
+check_cxx_source_compiles("
+#include <xrt/detail/version-slim.h>
+#if XRT_VERSION_CODE != XRT_VERSION(2, 25)
+#error another version
+#endif
+int main() {}" HARNESS_XRT_CONTEXT_FLOW_KNOWN)
 unset(CMAKE_REQUIRED_LIBRARIES)
 set(HARNESS_XRT_CONTEXT ${HARNESS_XRT_HAS_CONTEXT})
-set(HARNESS_XRT_RUNLIST ${HARNESS_XRT_HAS_RUNLIST})
-set(HARNESS_XRT_LOAD_ONLY ${HARNESS_XRT_IS_LOAD_ONLY})
+if(HARNESS_XRT_LOAD_FLOW_KNOWN)
+    set(HARNESS_XRT_EMULATION load_flow_system.cpp)
+elseif(HARNESS_XRT_CONTEXT_FLOW_KNOWN)
+    set(HARNESS_XRT_EMULATION context_flow_system.cpp)
+endif()
 if(HARNESS_XRT_CONTEXT)
     set(xrt_flow "hardware contexts")
 else()
     set(xrt_flow "load_xclbin, no hardware contexts: too old for an NPU's driver")
-endif()
-if(HARNESS_XRT_RUNLIST)
-    string(APPEND xrt_flow ", run lists")
 endif()
 message(STATUS "XRT: ${xrt_place}; ${xrt_flow}")

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <random>
@@ -20,18 +21,39 @@
 
 namespace npu_impl::xrt_emulation {
 
+namespace {
+
+struct LoadedXclbin {
+    explicit LoadedXclbin(std::span<const std::byte> from)
+        : bytes(from.begin(), from.end()), xclbin(read_xclbin("the loaded xclbin", bytes)) {}
+    LoadedXclbin(const LoadedXclbin&) = delete;
+    LoadedXclbin& operator=(const LoadedXclbin&) = delete;
+
+    std::vector<std::byte> bytes;
+    Xclbin xclbin;
+    bool wedged = false;
+    Outcome ending = Outcome::completed;  // of every command, once it is wedged
+};
+
+struct Queued {
+    Command command;
+    std::shared_ptr<LoadedXclbin> from;  // null where none is loaded
+};
+
+}  // namespace
+
 struct EmulatedNpu::State {
     mutable std::mutex mutex;
     std::condition_variable work;
     EmulatedMemory memory;
-    std::vector<std::byte> xclbin_bytes;
-    std::optional<Xclbin> xclbin;
+    std::map<Slot, std::shared_ptr<LoadedXclbin>> slots;
+    Slot next_slot = 1;
     int open_contexts = 0;
-    std::deque<Command> queue;
+    std::deque<Queued> queue;
     std::size_t in_flight = 0;
+    std::vector<std::pair<unsigned, Done>> unended;  // commands that never ended
     std::thread thread;
     bool stopping = false;
-    std::optional<Outcome> wedged;         // how every command ends until the next load
     std::map<std::int64_t, Fault> faults;  // by number of the command
     int failing_allocation = 0;
     int refused_context = 0;
@@ -66,30 +88,34 @@ void EmulatedNpu::State::serve() {
         if (stopping) {
             return;
         }
-        Command command = std::move(queue.front());
+        Queued queued = std::move(queue.front());
+        const Command& command = queued.command;
         queue.pop_front();
         const std::chrono::milliseconds delay{
             most_delay.count() == 0 ? 0 : static_cast<std::int64_t>(random()) % (most_delay.count() + 1)};
-        const std::optional<Outcome> forced = wedged;
+        const bool forced = queued.from != nullptr && queued.from->wedged;
+        Outcome outcome = forced ? queued.from->ending : Outcome::error;
         lock.unlock();
         std::this_thread::sleep_for(delay);
-        Outcome outcome = Outcome::error;
         std::string wrong;
         try {
-            outcome = forced ? *forced : runner.run(command);
+            outcome = forced ? outcome : runner.run(command);
         } catch (const std::exception& error) {
             wrong = fmt::format("command {}: {}\n", command.handle, error.what());
         }
         lock.lock();
         violations += wrong;
-        if (command.fault == Fault::context_lost || outcome == Outcome::never) {
-            wedged = outcome;
+        if (queued.from != nullptr && (command.fault == Fault::context_lost || outcome == Outcome::never)) {
+            queued.from->wedged = true;
+            queued.from->ending = outcome;
         }
         for (const Place& place : command.arguments) {
             --place.block->in_use;
         }
         --in_flight;
-        if (outcome != Outcome::never) {
+        if (outcome == Outcome::never) {
+            unended.emplace_back(command.handle, command.done);
+        } else {
             lock.unlock();
             command.done(command.handle, outcome);
             lock.lock();
@@ -151,10 +177,15 @@ void EmulatedNpu::load(std::span<const std::byte> xclbin) {
     if (!state_->queue.empty()) {
         state_->violations += "an xclbin loaded while commands are queued\n";
     }
-    state_->xclbin_bytes.assign(xclbin.begin(), xclbin.end());
-    state_->xclbin = read_xclbin("the loaded xclbin", state_->xclbin_bytes);
-    state_->wedged.reset();
+    state_->slots[loaded] = std::make_shared<LoadedXclbin>(xclbin);
     ++state_->statistics.loads;
+}
+
+EmulatedNpu::Slot EmulatedNpu::open_context(std::span<const std::byte> xclbin) {
+    open_context();
+    const std::scoped_lock lock(state_->mutex);
+    state_->slots[state_->next_slot] = std::make_shared<LoadedXclbin>(xclbin);
+    return state_->next_slot++;
 }
 
 void EmulatedNpu::open_context() {
@@ -167,34 +198,38 @@ void EmulatedNpu::open_context() {
     ++state_->statistics.contexts_opened;
 }
 
-void EmulatedNpu::close_context() {
+void EmulatedNpu::close_context(Slot slot) {
     const std::scoped_lock lock(state_->mutex);
+    if (slot != loaded) {
+        state_->slots.erase(slot);
+    }
     --state_->open_contexts;
 }
 
-void EmulatedNpu::submit(unsigned command, std::span<const std::uint32_t> registers, Done done) {
+void EmulatedNpu::submit(Slot slot, unsigned command, std::span<const std::uint32_t> registers, Done done) {
     const std::scoped_lock lock(state_->mutex);
     State& state = *state_;
     if (state.in_flight == commands) {
         refuse(EBUSY, "four commands are in flight");
     }
-    Command queued;
-    queued.handle = command;
-    queued.done = done;
+    const auto from = state.slots.find(slot);
+    Queued queued{{}, from == state.slots.end() ? nullptr : from->second};
+    queued.command.handle = command;
+    queued.command.done = done;
     try {
-        if (!state.xclbin) {
+        if (queued.from == nullptr) {
             refuse(ENOEXEC, "no xclbin is loaded");
         }
-        understand(queued, *state.xclbin, state.memory, registers);
+        understand(queued.command, queued.from->xclbin, state.memory, registers);
     } catch (const std::exception& error) {
         state.violations += fmt::format("command {}: {}\n", command, error.what());
-        queued.arguments.clear();
+        queued.command.arguments.clear();
     }
-    for (const Place& place : queued.arguments) {
+    for (const Place& place : queued.command.arguments) {
         ++place.block->in_use;
     }
     if (const auto planned = state.faults.find(++state.statistics.commands); planned != state.faults.end()) {
-        queued.fault = planned->second;
+        queued.command.fault = planned->second;
         state.faults.erase(planned);
     }
     ++state.in_flight;
@@ -244,12 +279,19 @@ void EmulatedNpu::remove() {
 }
 
 void EmulatedNpu::heal() {
-    const std::scoped_lock lock(state_->mutex);
-    state_->faults.clear();
-    state_->failing_allocation = 0;
-    state_->refused_context = 0;
-    state_->most_delay = std::chrono::milliseconds{0};
-    state_->present = true;
+    std::vector<std::pair<unsigned, Done>> unended;
+    {
+        const std::scoped_lock lock(state_->mutex);
+        state_->faults.clear();
+        state_->failing_allocation = 0;
+        state_->refused_context = 0;
+        state_->most_delay = std::chrono::milliseconds{0};
+        state_->present = true;
+        unended = std::exchange(state_->unended, {});
+    }
+    for (const auto& [command, done] : unended) {
+        done(command, Outcome::aborted);
+    }
 }
 
 bool EmulatedNpu::present() const {

@@ -27,11 +27,11 @@ enum class Outcome : std::uint8_t { completed, error, aborted, timed_out, never 
 
 // What can go wrong with a command.
 enum class Fault : std::uint8_t {
-    never_ends,       // nor does any other, until an xclbin is loaded
+    never_ends,       // nor does any other of its xclbin, until that is loaded anew
     error,            // ends as ERROR
     aborted,          // ends as ABORT
     timed_out,        // ends as TIMEOUT
-    context_lost,     // ends as ERROR, and so do all others, until an xclbin is loaded
+    context_lost,     // ends as ERROR, and so do all others of its xclbin, until that is loaded anew
     nothing_written,  // COMPLETED, without having run
     stale,            // COMPLETED, with the output of the run of the same program before, if there was one
     bit_flipped,      // COMPLETED, with one bit of the first output element wrong
@@ -62,20 +62,28 @@ public:
     void send(unsigned buffer, std::size_t offset, std::size_t bytes);
     void fetch(unsigned buffer, std::size_t offset, std::size_t bytes);
 
+    // Where an xclbin is: `loaded`, for all kernels of the device, or a context of its own.
+    using Slot = unsigned;
+    static constexpr Slot loaded = 0;
+
+    // Puts an xclbin in the place of what was loaded.
     void load(std::span<const std::byte> xclbin);
+
+    // A context of an xclbin of its own, or of the loaded one. Both count.
+    Slot open_context(std::span<const std::byte> xclbin);
     void open_context();
-    void close_context();
+    void close_context(Slot slot = loaded);
 
     // Queues the command, as the registers say that its kernel gets. A thread of the device runs it and then
     // calls `done`; never for Outcome::never.
     using Done = void (*)(unsigned command, Outcome outcome);
-    void submit(unsigned command, std::span<const std::uint32_t> registers, Done done);
+    void submit(Slot slot, unsigned command, std::span<const std::uint32_t> registers, Done done);
 
     // Ends the device's thread. Nothing runs after that.
     void stop();
 
     // Faults, each once: of the n-th command from now, of the n-th allocation, of the n-th context; 1 is the
-    // next. `heal` takes all back.
+    // next. `heal` takes all back, and ends as ABORT what never ended, as a driver's watchdog does.
     void plan(Fault fault, int nth);
     void fail_allocation(int nth);
     void refuse_context(int nth);

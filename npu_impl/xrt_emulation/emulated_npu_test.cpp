@@ -73,7 +73,7 @@ protected:
     // How the command ends, and what the NPU has to say about it.
     std::pair<Outcome, std::string> run() {
         const int before = ended();
-        npu_.submit(command_, registers_, note);
+        npu_.submit(EmulatedNpu::loaded, command_, registers_, note);
         while (ended() == before) {
             std::this_thread::yield();
         }
@@ -153,7 +153,7 @@ TEST_F(EmulatedNpuTest, HasTheLimitsOfADriver) {
     std::size_t queued = 0;
     try {
         for (; queued < 6; ++queued) {
-            npu_.submit(command_, registers_, note);
+            npu_.submit(EmulatedNpu::loaded, command_, registers_, note);
         }
     } catch (const std::system_error&) {
         EXPECT_GE(queued, EmulatedNpu::commands);
@@ -168,7 +168,7 @@ TEST_F(EmulatedNpuTest, HasTheLimitsOfADriver) {
 TEST_F(EmulatedNpuTest, SeesTransfersAndReleasesOfBuffersInUse) {
     npu_.delay_randomly(std::chrono::milliseconds(500));
     const int before = ended();
-    npu_.submit(command_, registers_, note);
+    npu_.submit(EmulatedNpu::loaded, command_, registers_, note);
     npu_.fetch(arguments_[2], 0, 16);
     EXPECT_THAT(npu_.take_violations(), HasSubstr("in use"));
     while (ended() == before) {

@@ -80,7 +80,7 @@ public:
     void close_device() override {}
 
     void open_context(const xuid_t, unsigned, bool) override { npu_.open_context(); }
-    void close_context(const xuid_t, unsigned) override { npu_.close_context(); }
+    void close_context(const xuid_t, unsigned) override { npu_.close_context(EmulatedNpu::loaded); }
 
     xclBufferHandle alloc_bo(size_t bytes, unsigned flags) override {
         flags_[npu_.allocate(bytes, kind_of(flags))] = flags;
@@ -114,7 +114,8 @@ public:
             refuse("a command other than the start of a kernel");
         }
         const std::size_t masks = 1U + packet->extra_cu_masks;
-        npu_.submit(command, {packet->data + packet->extra_cu_masks, packet->count - masks}, end_command);
+        npu_.submit(EmulatedNpu::loaded, command,
+                    {packet->data + packet->extra_cu_masks, packet->count - masks}, end_command);
     }
     int exec_wait(int timeout_ms) const override {
         Completions& completions = Completions::instance();
