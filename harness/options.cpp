@@ -17,6 +17,7 @@
 #include "harness/options_parts.hpp"
 #include "harness/options_self_check.hpp"
 #include "harness/options_what_if.hpp"
+#include "harness/options_xrt.hpp"
 #include "npu_impl/kernel_device.hpp"
 
 namespace harness {
@@ -182,6 +183,14 @@ const CLI::App& named_command(const CLI::App& app) {
     return chosen.empty() ? app : *chosen.front();
 }
 
+// The command of the group that was named, if any of these was.
+template <typename... Groups>
+std::optional<Command> first_named(Groups&... groups) {
+    std::optional<Command> command;
+    (void)((command = groups.finish()).has_value() || ...);
+    return command;
+}
+
 CompareOptions finish_compare(Raw& raw) {
     if (!raw.wants_compare) {
         throw UsageError(
@@ -293,6 +302,7 @@ Command parse_command_line(int argc, const char* const* argv) {
     const CalibrateCommand calibrate(app, raw.common);
     const CLI::App* list = add_list(app, raw);
     const ExplainCommands explain_commands(app, raw.common);
+    const XrtCommands xrt_commands(app, raw.common);
     try {
         app.parse(argc, argv);
     } catch (const CLI::CallForHelp&) {
@@ -304,19 +314,8 @@ Command parse_command_line(int argc, const char* const* argv) {
     } catch (const CLI::ParseError& error) {
         throw UsageError(error.what());
     }
-    if (auto command = encoder_commands.finish()) {
-        return *std::move(command);
-    }
-    if (auto command = judge_command.finish()) {
-        return *std::move(command);
-    }
-    if (auto command = what_if.finish()) {
-        return *std::move(command);
-    }
-    if (auto command = explain_commands.finish()) {
-        return *std::move(command);
-    }
-    if (auto command = self_check.finish()) {
+    if (auto command = first_named(encoder_commands, judge_command, what_if, explain_commands, xrt_commands,
+                                   self_check)) {
         return *std::move(command);
     }
     if (auto command = calibrate.finish()) {

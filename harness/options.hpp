@@ -12,6 +12,7 @@
 #include "datasets/arithmetic.hpp"
 #include "datasets/synthetic.hpp"
 #include "harness/experiment.hpp"
+#include "npu_impl/artefacts.hpp"
 #include "npu_impl/xrt_device.hpp"
 
 namespace harness {
@@ -182,6 +183,28 @@ struct SelfCheckOptions {
     std::string json;                    // empty: none
 };
 
+// `harness artefact plan|add|list|check`
+struct ArtefactOptions {
+    enum class Action : std::uint8_t { plan, add, list, check };
+
+    CommonOptions common;
+    Action action = Action::list;
+    std::string folder;
+    npu_impl::Artefact made;   // of `add`, without its files
+    std::string xclbin;        // of `add`: where the files are now
+    std::string instructions;  // of `add`
+    std::string design = "unfused";
+    std::int64_t context = 1500;
+    int heads = 8;
+};
+
+// `harness doctor`
+struct DoctorOptions {
+    CommonOptions common;
+    std::string root;  // empty: this machine
+    npu_impl::XrtSettings xrt;
+};
+
 // `--help` and `--version`: text for standard output, exit code 0.
 struct PrintText {
     std::string text;
@@ -189,7 +212,8 @@ struct PrintText {
 
 using Command = std::variant<PrintText, CompareOptions, RecordOptions, EncodeOptions, JudgeOptions,
                              ExplainOptions, BisectOptions, WhatIfOptions, InspectOptions, ListOptions,
-                             GateOptions, SelfCheckOptions, CalibrateOptions>;
+                             GateOptions, SelfCheckOptions, CalibrateOptions, ArtefactOptions,
+                             DoctorOptions>;
 
 // Throws UsageError, whose one line lists what is valid.
 Command parse_command_line(int argc, const char* const* argv);

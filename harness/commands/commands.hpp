@@ -20,5 +20,7 @@ ExitCode run(const ExplainOptions& options, const std::string& invocation);
 ExitCode run(const BisectOptions& options, const std::string& invocation);
 ExitCode run(const SelfCheckOptions& options, const std::string& invocation);
 ExitCode run(const CalibrateOptions& options, const std::string& invocation);
+ExitCode run(const ArtefactOptions& options, const std::string& invocation);
+ExitCode run(const DoctorOptions& options, const std::string& invocation);
 
 }  // namespace harness
