@@ -15,7 +15,6 @@ constexpr std::int64_t side = kernels::tile;
 constexpr std::int64_t tile_elements = side * side;
 constexpr std::int64_t bf16_tile_bytes = tile_elements * 2;
 constexpr std::int64_t f32_tile_bytes = tile_elements * 4;
-constexpr double macs_per_tile = double(side * side * side);
 
 // A VMAC takes its issue slot whether it is a 4x8x4 product or 16 lanes (aie_api
 // detail/aie2/mmul_bf16_bf16.hpp).
@@ -31,13 +30,20 @@ constexpr std::int64_t divided(std::int64_t value, std::int64_t by) {
     return (value + by - 1) / by;
 }
 
+// Of a core, for a tile m x k x n.
+double product_cycles(const KernelRate& rate, std::int64_t m, std::int64_t k, std::int64_t n) {
+    constexpr std::int64_t block = 16;
+    return double(m * k * n) / rate.mac_per_cycle +
+           double(divided(m, block) * divided(n, block)) * rate.block_cycles;
+}
+
 // Turns the rounds of one plan into passes.
 class PlanPasses {
 public:
     PlanPasses(const TilePlan& plan, const DeviceSpec& spec, std::string_view kernel)
         : plan_(plan),
           columns_(divided(plan.cores, spec.core_rows)),
-          mac_per_cycle_(spec.mac_per_cycle(plan.kernel.source == KernelSource::scalar ? "scalar" : kernel)),
+          rate_(spec.rate_of(plan.kernel.source == KernelSource::scalar ? "scalar" : kernel)),
           out_tile_bytes_(plan.tiles() == 0 ? 0 : plan.traffic.out / plan.tiles()),
           bias_(!plan.partial &&
                 std::ranges::find(plan.buffers, "bias", &PlanBuffer::name) != plan.buffers.end()) {}
@@ -137,7 +143,7 @@ private:
         pass.read_bytes = (rows + columns) * bf16_tile_bytes;
         pass.read_channel_bytes = divided(std::max(rows, columns), columns_) * bf16_tile_bytes;
         pass.feed_bytes = bf16_tile_bytes;
-        pass.cycles = macs_per_tile / mac_per_cycle_;
+        pass.cycles = product_cycles(rate_, side, side, side);
         return pass;
     }
 
@@ -147,7 +153,7 @@ private:
         pass.read_bytes = slots * f32_tile_bytes;
         pass.read_channel_bytes = divided(slots, 2 * columns_) * f32_tile_bytes;
         pass.feed_bytes = f32_tile_bytes;
-        pass.cycles = vmacs * macs_per_vmac / mac_per_cycle_;
+        pass.cycles = vmacs * macs_per_vmac / rate_.mac_per_cycle;
         return pass;
     }
 
@@ -162,7 +168,7 @@ private:
     void add_attention(TaskGroup& group, std::span<const Slot> round) const {
         const auto slots = static_cast<std::int64_t>(round.size());
         const std::int64_t heads = distinct_heads(round);
-        const double vmac_cycles = macs_per_vmac / mac_per_cycle_;
+        const double vmac_cycles = macs_per_vmac / rate_.mac_per_cycle;
         ArrayPass query;
         query.read_bytes = distinct_rows(round) * bf16_tile_bytes;
         query.read_channel_bytes = divided(distinct_rows(round), columns_) * bf16_tile_bytes;
@@ -173,7 +179,7 @@ private:
         key.read_channel_bytes = divided(heads, columns_) * bf16_tile_bytes;
         key.feed_bytes = bf16_tile_bytes;
         ArrayPass value = key;
-        value.cycles = macs_per_tile / mac_per_cycle_;
+        value.cycles = product_cycles(rate_, side, side, side);
         key.cycles = value.cycles + attention_exp_vmacs * vmac_cycles;
         for (std::int64_t tile = 1; tile <= plan_.k_tiles_per_slot; ++tile) {
             merge(group, {key, 1});
@@ -195,7 +201,7 @@ private:
 
     const TilePlan& plan_;
     std::int64_t columns_;
-    double mac_per_cycle_;
+    KernelRate rate_;
     std::int64_t out_tile_bytes_;
     bool bias_;
 };
@@ -272,7 +278,7 @@ ArrayWork gemm_work(const GemmJob& job, const DeviceSpec& spec) {
     pass.read_channel_bytes =
         std::max(divided(down, columns) * job.tile.m, divided(across, columns) * job.tile.n) * depth * 2;
     pass.feed_bytes = std::max(job.tile.m, job.tile.n) * depth * 2;
-    pass.cycles = double(job.tile.m * job.tile.n * depth) / spec.mac_per_cycle(job.kernel);
+    pass.cycles = product_cycles(spec.rate_of(job.kernel), job.tile.m, depth, job.tile.n);
     ArrayPass last = pass;
     last.drain_bytes = out_tile;
     last.write_channel_bytes = divided(down * across, columns) * out_tile;

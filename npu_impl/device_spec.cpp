@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -218,6 +217,13 @@ double number_of(const json& entry, std::string_view key, Quantity quantity, boo
     return value;
 }
 
+// `entry`: a number that was found good.
+void set_source(DeviceSpec& spec, const std::string& field, const json& entry) {
+    std::erase_if(spec.sources, [&](const SourcedNumber& old) { return old.field == field; });
+    spec.sources.push_back({field, entry["value"].get<double>(), entry["unit"].get<std::string>(),
+                            entry["source"].get<std::string>()});
+}
+
 void set_field(DeviceSpec& spec, const Field& field, const json& entry, const Place& place) {
     const double value = number_of(entry, field.name, field.quantity, field.may_be_zero, place);
     if (const auto* real = std::get_if<double DeviceSpec::*>(&field.member)) {
@@ -228,9 +234,7 @@ void set_field(DeviceSpec& spec, const Field& field, const json& entry, const Pl
         }
         spec.*std::get<std::int64_t DeviceSpec::*>(field.member) = static_cast<std::int64_t>(value);
     }
-    std::erase_if(spec.sources, [&](const SourcedNumber& old) { return old.field == field.name; });
-    spec.sources.push_back({std::string(field.name), entry["value"].get<double>(),
-                            entry["unit"].get<std::string>(), entry["source"].get<std::string>()});
+    set_source(spec, std::string(field.name), entry);
 }
 
 void parse_fields(DeviceSpec& spec, const json& top, bool has_base, const Place& place) {
@@ -265,8 +269,8 @@ void parse_kernels(DeviceSpec& spec, const json& top, bool has_base, const Place
     for (std::size_t i = 0; i < entries.size(); ++i) {
         const json& entry = entries[i];
         if (!entry.is_object() || !entry.contains("kernel") || !entry["kernel"].is_string() ||
-            !entry.contains("rate") || entry.size() != 2) {
-            place.fail("kernel", "must stand in an object of kernel (a name) and rate", i);
+            !entry.contains("rate") || entry.size() != 2U + (entry.contains("block") ? 1U : 0U)) {
+            place.fail("kernel", "must stand in an object of kernel (a name), rate and perhaps block", i);
         }
         const auto name = entry["kernel"].get<std::string>();
         const double rate = number_of(entry["rate"], "rate", Quantity::mac_rate, false, place, i);
@@ -276,17 +280,13 @@ void parse_kernels(DeviceSpec& spec, const json& top, bool has_base, const Place
                        i);
         }
         std::erase_if(spec.kernels, [&](const KernelRate& old) { return old.kernel == name; });
-        spec.kernels.push_back({name, rate});
-        const std::string field = "rate of " + name;
-        std::erase_if(spec.sources, [&](const SourcedNumber& old) { return old.field == field; });
-        spec.sources.push_back({field, rate, "MAC/cycle", entry["rate"]["source"].get<std::string>()});
+        KernelRate kernel{name, rate, 0};
+        if (entry.contains("block")) {
+            kernel.block_cycles = number_of(entry["block"], "block", Quantity::cycles, true, place);
+        }
+        spec.kernels.push_back(kernel);
+        set_source(spec, "rate of " + name, entry["rate"]);
     }
-}
-
-std::string lower(std::string_view text) {
-    std::string out(text);
-    std::ranges::transform(out, out.begin(), [](unsigned char c) { return char(std::tolower(c)); });
-    return out;
 }
 
 std::string valid_names() {
@@ -309,17 +309,6 @@ void check_geometry(const DeviceSpec& spec, const Place& place) {
 }
 
 }  // namespace
-
-double DeviceSpec::mac_per_cycle(std::string_view kernel) const {
-    const auto found = std::ranges::find(kernels, kernel, &KernelRate::kernel);
-    if (found == kernels.end()) {
-        std::vector<std::string> names;
-        std::ranges::transform(kernels, std::back_inserter(names), &KernelRate::kernel);
-        throw std::invalid_argument(fmt::format("device {}: no rate of a {} kernel; valid: {}", name, kernel,
-                                                fmt::join(names, ", ")));
-    }
-    return found->mac_per_cycle;
-}
 
 DeviceSpec parse_device_spec(std::string_view text, const std::string& file) {
     const Place place(text, file);
@@ -356,27 +345,6 @@ DeviceSpec parse_device_spec(std::string_view text, const std::string& file) {
     parse_kernels(spec, top, has_base, place);
     check_geometry(spec, place);
     return spec;
-}
-
-std::span<const DeviceSpec> device_specs() {
-    static const std::vector<DeviceSpec> specs = [] {
-        std::vector<DeviceSpec> all;
-        for (const EmbeddedSpec& embedded : embedded_device_specs()) {
-            all.push_back(parse_device_spec(embedded.text, std::string(embedded.file)));
-        }
-        return all;
-    }();
-    return specs;
-}
-
-const DeviceSpec* find_device_spec(std::string_view name) {
-    for (const DeviceSpec& spec : device_specs()) {
-        const auto same = [&](const std::string& other) { return lower(other) == lower(name); };
-        if (same(spec.name) || std::ranges::any_of(spec.aliases, same)) {
-            return &spec;
-        }
-    }
-    return nullptr;
 }
 
 DeviceSpec device_spec(const std::string& name_or_file) {

@@ -32,10 +32,11 @@ struct SourcedNumber {
     std::string source;
 };
 
-// Multiply-adds a cycle that one core achieves on bf16 operands, by how its code came about.
+// Multiply-adds a cycle of one core on bf16 operands, by how its code came about.
 struct KernelRate {
-    std::string kernel;  // peano, chess, assembly, broadcast, scalar, or a user's own
+    std::string kernel;  // peano, chess, assembly, broadcast, native_bf16, scalar, or a user's own
     double mac_per_cycle = 0;
+    double block_cycles = 0;  // besides, for each 16x16 block of a tile; 0: the rate was achieved with them
 };
 
 struct DeviceSpec {
@@ -82,10 +83,11 @@ struct DeviceSpec {
     std::vector<SourcedNumber> sources;  // of every number above, in the order of the file
 
     [[nodiscard]] std::int64_t cores() const { return columns * core_rows; }
+    [[nodiscard]] bool has_kernel(std::string_view kernel) const;
     [[nodiscard]] double stream_bytes_per_second() const { return stream_bytes_per_cycle * clock_hz; }
 
     // Throws std::invalid_argument, whose one line lists the valid names.
-    [[nodiscard]] double mac_per_cycle(std::string_view kernel) const;
+    [[nodiscard]] const KernelRate& rate_of(std::string_view kernel) const;
 };
 
 // Of this build. Hawk Point first: the default.

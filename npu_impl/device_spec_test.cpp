@@ -58,7 +58,7 @@ TEST(DeviceSpec, KnowsTheClocksAndArraysOfBothGenerations) {
     EXPECT_EQ(find_device_spec("krackan")->cores(), 32);
     EXPECT_EQ(find_device_spec("none"), nullptr);
     EXPECT_DOUBLE_EQ(find_device_spec("8700g")->stream_bytes_per_second(), 7.2e9);
-    EXPECT_THROW(static_cast<void>(device_specs().front().mac_per_cycle("none")), std::invalid_argument);
+    EXPECT_THROW(static_cast<void>(device_specs().front().rate_of("none")), std::invalid_argument);
 }
 
 TEST(DeviceSpec, NamesLineAndFieldOfWhatItRefuses) {
@@ -83,6 +83,8 @@ TEST(DeviceSpec, NamesLineAndFieldOfWhatItRefuses) {
                 HasSubstr("field 'rate' of peano is 129, above peak_rate 128"));
     EXPECT_THAT(refusal(with("\"value\": 4, ", "\"value\": 3, ")),
                 HasSubstr("x gemm_across is 16, not the 12 cores"));
+    EXPECT_THAT(refusal(with("\"value\": 48, \"unit\": \"cycles\"", "\"value\": -48, \"unit\": \"cycles\"")),
+                HasSubstr("field 'block' is -48; it must not be negative"));
     EXPECT_THAT(refusal("[1, 2]"), HasSubstr("field 'schema' is missing"));
     EXPECT_THAT(refusal(""), StartsWith("mine.json:1: "));
 }
@@ -103,8 +105,8 @@ TEST(DeviceSpec, AFileMayNameWhatItChangesOfABuiltInDevice) {
     const DeviceSpec spec = parse_device_spec(text, "mine.json");
     EXPECT_DOUBLE_EQ(spec.call_seconds, 90e-6);
     EXPECT_EQ(spec.clock_hz, find_device_spec("phoenix")->clock_hz);
-    EXPECT_EQ(spec.mac_per_cycle("own"), 100);
-    EXPECT_EQ(spec.mac_per_cycle("peano"), 64);
+    EXPECT_EQ(spec.rate_of("own").mac_per_cycle, 100);
+    EXPECT_EQ(spec.rate_of("peano").mac_per_cycle, 64);
     EXPECT_EQ(spec.sources.size(), find_device_spec("phoenix")->sources.size() + 1);
     try {
         device_spec("/no/such/file.json");

@@ -76,6 +76,8 @@ TEST(ModelValidation, PredictsOnlyWhatItKnows) {
     EXPECT_EQ(read_as("8700G,1,16,bf16,,64,64,64,,,1,,a"), "output of an unknown type");
     EXPECT_EQ(read_as("8700G,1,17,bf16,f32,64,64,64,,,1,,a"), "more cores than the device has");
     EXPECT_EQ(read_as("8700G,1,16,bf16,f32,,,,,,1,softmax,a"), "not a product");
+    EXPECT_EQ(read_as("HX370,1,32,bf16,f32,64,64,64,,,1,broadcast,a"),
+              "no rate of a broadcast kernel on strix");
     EXPECT_THAT(read_as("8700G,1,16,bf16,f32,999,999,999,512x512x512,,1,,a"), HasSubstr("bytes of L1"));
     EXPECT_THAT(read_as("8700G,1,1,bf16,f32,512,512,512,64x64x64,,1,7 launches,a"),
                 HasSubstr("would be 512"));

@@ -182,13 +182,14 @@ bool says(const PublishedTiming& row, std::string_view word) {
     return text.find(word) != std::string::npos;
 }
 
-std::string kernel_of(const PublishedTiming& row) {
+// `spec`: an array without native bf16 products says so in the operands' type, bf16(bfp16).
+std::string kernel_of(const PublishedTiming& row, const DeviceSpec& spec) {
     for (const char* kernel : {"scalar", "assembly", "broadcast", "chess"}) {
         if (says(row, kernel)) {
             return kernel;
         }
     }
-    return "peano";
+    return row.dtype_in == "bf16" && spec.has_kernel("native_bf16") ? "native_bf16" : "peano";
 }
 
 Caller caller_of(const PublishedTiming& row) {
@@ -278,6 +279,7 @@ DeviceSpec scaled(DeviceSpec spec, const ModelScales& scales) {
     spec.task_seconds *= scales.task;
     for (KernelRate& rate : spec.kernels) {
         rate.mac_per_cycle *= scales.kernel;
+        rate.block_cycles /= scales.kernel;
     }
     return spec;
 }
@@ -291,7 +293,7 @@ TimingPrediction predict(const PublishedTiming& row, const ModelScales& scales) 
     CostModel model;
     model.spec = scaled(*known, scales);
     model.spec.clock_hz = row.clock_hz.value_or(model.spec.clock_hz);
-    model.kernel = kernel_of(row);
+    model.kernel = kernel_of(row, model.spec);
     model.caller = caller_of(row);
     GemmJob job;
     job.shape = *row.shape;
@@ -299,10 +301,14 @@ TimingPrediction predict(const PublishedTiming& row, const ModelScales& scales) 
     job.cores = row.cores.value_or(model.spec.cores());
     job.out_bytes = row.dtype_out == "f32" ? 4 : 2;
     job.kernel = model.kernel;
+    if (!model.spec.has_kernel(job.kernel)) {
+        out.read_as = fmt::format("no rate of a {} kernel on {}", job.kernel, model.spec.name);
+        return out;
+    }
     out.read_as = fmt::format("{} kernel, {}x{}x{} tiles{}", job.kernel, job.tile.m, job.tile.k, job.tile.n,
                               row.tile ? "" : " (not stated)");
     if (says(row, "in-core")) {
-        out.seconds = macs(job.shape) / (double(job.cores) * model.spec.mac_per_cycle(job.kernel)) /
+        out.seconds = macs(job.shape) / (double(job.cores) * model.spec.rate_of(job.kernel).mac_per_cycle) /
                       model.spec.clock_hz;
         out.read_as += ", in the core alone";
         return out;

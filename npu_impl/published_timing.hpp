@@ -67,7 +67,8 @@ struct TimingPrediction {
     bool counts = false;  // whether agreement would say anything
 };
 
-// The words of `conditions` that matter: scalar, assembly, broadcast, chess (else the kernel is Peano's);
+// The words of `conditions` that matter: scalar, assembly, broadcast, chess (else the kernel is Peano's; of
+// operands "bf16" that are not "bf16(bfp16)", on an array with slow native products, the native one);
 // C++, XRT and "kernel wall" (else the call came from Python, as nearly all published benchmarks do);
 // "in-core" (nothing but the kernel); "N launches" (else one, of the whole product). A row without a tile is
 // taken as 64x64x32, the default of mlir-aie's whole_array. What the model does not know (another device,

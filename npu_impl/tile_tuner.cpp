@@ -47,6 +47,25 @@ std::vector<GemmTiling> candidates() {
     return all;
 }
 
+// Cores and memory tiles chain one descriptor for each buffer of a stream: a core two for either operand and
+// one for its output, a memory tile two for each tile that a channel spreads or joins.
+std::optional<LimitBreach> find_descriptor_breach(const GemmJob& job, const DeviceSpec& spec) {
+    constexpr std::int64_t of_a_core = 2 + 2 + 1;
+    if (of_a_core > spec.core_descriptors) {
+        return LimitBreach{"a core", of_a_core, spec.core_descriptors, "descriptors"};
+    }
+    const std::int64_t columns = divided(job.cores, spec.core_rows);
+    const std::int64_t of_a_channel = 2 * divided(job.cores, columns);
+    if (of_a_channel > spec.memtile_descriptors) {
+        return LimitBreach{"a channel of a memory tile", of_a_channel, spec.memtile_descriptors,
+                           "descriptors"};
+    }
+    if (descriptors_per_group > spec.shim_descriptors) {
+        return LimitBreach{"a shim", descriptors_per_group, spec.shim_descriptors, "descriptors"};
+    }
+    return {};
+}
+
 double distance(const GemmTiling& a, const GemmTiling& b) {
     const auto ratio = [](std::int64_t x, std::int64_t y) {
         return std::abs(std::log(double(x) / double(y)));
@@ -96,10 +115,7 @@ std::optional<LimitBreach> find_breach(const GemmJob& job, const DeviceSpec& spe
     if (most > spec.dma_wrap) {
         return LimitBreach{"one dimension of a descriptor", most, spec.dma_wrap, "steps"};
     }
-    if (descriptors_per_group > spec.shim_descriptors) {
-        return LimitBreach{"a shim", descriptors_per_group, spec.shim_descriptors, "descriptors"};
-    }
-    return {};
+    return find_descriptor_breach(job, spec);
 }
 
 std::optional<GemmTiling> nearest_fit(const GemmJob& job, const DeviceSpec& spec) {

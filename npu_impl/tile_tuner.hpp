@@ -24,7 +24,7 @@ std::string describe(const LimitBreach& breach);
 // The first limit of the device that the job breaks: cores; the register blocks of the vector kernel, 16 x 8
 // x 16 (4 x 4 blocks of 4x8x4: mlir-aie aie_kernels/aie2/mm.cc, matmul_vectorized_4x4); L1 with operand tiles
 // twice; the memory tile with what it stages twice; words of one descriptor; counts of one dimension; the
-// descriptors of a shim.
+// descriptors of a core, of a channel of a memory tile, and of a shim.
 std::optional<LimitBreach> find_breach(const GemmJob& job, const DeviceSpec& spec);
 
 // The tiling nearest to the job's, by the sum of the ratios' logarithms, that breaks nothing; nothing where

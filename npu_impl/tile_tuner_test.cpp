@@ -60,6 +60,10 @@ TEST(TileTuner, RefusesWithTheLimitAndTheNearestThatFits) {
                 HasSubstr("of 524288 bytes of a memory tile"));
     EXPECT_EQ(refusal(job_of({65536, 512, 512}, {32, 64, 64})),
               "needs 2048 of 1023 steps of one dimension of a descriptor");
+    DeviceSpec few = spec;
+    few.memtile_descriptors = 7;
+    EXPECT_EQ(describe(find_breach(job_of({512, 512, 512}, {64, 64, 64}), few).value()),
+              "needs 8 of 7 descriptors of a channel of a memory tile");
     GemmJob many = job_of({512, 512, 512}, {64, 64, 64});
     many.cores = 32;
     EXPECT_EQ(refusal(many), "needs 32 of 16 cores of the array");
