@@ -49,6 +49,7 @@ HOMES = [
             "datasets/checkpoint_safetensors.cpp",
             "harness/bisect_json.cpp",
             "harness/calibration*",
+            "harness/cpu_baseline.cpp",
             "harness/run_record*",
             "harness/self_check/self_check_json.cpp",
             "harness/timeline_export.cpp",

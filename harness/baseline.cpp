@@ -4,27 +4,14 @@
 
 #include <numeric>
 
+#include "harness/note_figures.hpp"
+
 namespace harness {
 namespace {
 
 using datasets::Op;
 using datasets::OpRange;
 
-// Seconds, as published.
-constexpr double projections = 0.180;
-constexpr double scores_and_softmax = 0.120;
-constexpr double context = 0.120;
-constexpr double output = 0.029;
-constexpr double attention = 0.449;
-constexpr double layer = 0.791;
-constexpr double encoder = 5.990;
-constexpr double total = 6.670;
-constexpr double attention_target = 0.225;
-constexpr double target_total = 4.770;
-constexpr double audio = 5.0;
-constexpr double window = 30.0;
-constexpr int layers = 6;
-constexpr datasets::LayerShape shape{3001, 8};
 constexpr datasets::LayerShape canonical{1500, 8};
 
 // Mean over the layers of what the golden spends on `ops`.
@@ -47,6 +34,7 @@ double attention_flop(const datasets::LayerShape& of) {
 }  // namespace
 
 PublishedBaseline design_note(const EncoderRow& row) {
+    using namespace note;
     PublishedBaseline out;
     out.title = fmt::format(
         "the design note ({} heads, {} layers, T = {}, Ryzen 9 8945HS); here {} heads, {} layers, T = {}",

@@ -16,6 +16,7 @@
 #include "harness/options_judge.hpp"
 #include "harness/options_parts.hpp"
 #include "harness/options_self_check.hpp"
+#include "harness/options_time.hpp"
 #include "harness/options_what_if.hpp"
 #include "harness/options_xrt.hpp"
 #include "npu_impl/kernel_device.hpp"
@@ -38,6 +39,8 @@ constexpr const char* description =
     "  harness what-if --design fused --layer 0\n"
     "  harness self-check                             plant every known fault, see each one fail\n"
     "  harness calibrate --recording clip.h5 --design fused\n"
+    "  harness plan --context 1500 --target rtfx=220  what the NPU could do, before anything is built\n"
+    "  harness validate-model                         the time model beside published silicon\n"
     "  harness list";
 
 constexpr const char* footer =
@@ -94,6 +97,10 @@ void add_compare(CLI::App& app, Raw& raw) {
         ->check(CLI::Range(1, 65536))
         ->type_name("T");
     add_device(app, options.device, options.emulation, options.xrt);
+    add_device_spec(app, options.device_spec);
+    app.add_option("--cpu-baseline", options.cpu_baseline,
+                   "CPU times from this file, which `harness bench-cpu` made on another machine")
+        ->type_name("FILE");
     app.add_option("--input", raw.input, "What a step reads: isolated (golden), chained (its own), both")
         ->check(one_of("input", {"isolated", "chained", "both"}))
         ->type_name("KIND")
@@ -303,6 +310,7 @@ Command parse_command_line(int argc, const char* const* argv) {
     const CLI::App* list = add_list(app, raw);
     const ExplainCommands explain_commands(app, raw.common);
     const XrtCommands xrt_commands(app, raw.common);
+    const TimeModelCommands time_commands(app, raw.common);
     try {
         app.parse(argc, argv);
     } catch (const CLI::CallForHelp&) {
@@ -315,10 +323,7 @@ Command parse_command_line(int argc, const char* const* argv) {
         throw UsageError(error.what());
     }
     if (auto command = first_named(encoder_commands, judge_command, what_if, explain_commands, xrt_commands,
-                                   self_check)) {
-        return *std::move(command);
-    }
-    if (auto command = calibrate.finish()) {
+                                   self_check, calibrate, time_commands)) {
         return *std::move(command);
     }
     if (inspect->parsed()) {

@@ -12,6 +12,7 @@
 #include "datasets/arithmetic.hpp"
 #include "datasets/synthetic.hpp"
 #include "harness/experiment.hpp"
+#include "npu_impl/array_work.hpp"
 #include "npu_impl/artefacts.hpp"
 #include "npu_impl/xrt_device.hpp"
 
@@ -40,6 +41,8 @@ struct CompareOptions {
     std::optional<std::int64_t> context;
     std::string design = "unfused";
     std::string device = "emulated";
+    std::string device_spec = "hawk_point";  // that NPU times are modelled for
+    std::string cpu_baseline;                // of the machine with the NPU; empty: this host's CPU
     datasets::Emulation emulation = datasets::Emulation::fast;
     npu_impl::XrtSettings xrt;
     std::string json;   // empty: none
@@ -77,6 +80,7 @@ struct EncodeOptions {
     std::string placement = "attention";
     std::string design = "unfused";
     std::string device = "emulated";
+    std::string device_spec = "hawk_point";  // that NPU times are modelled for
     datasets::Emulation emulation = datasets::Emulation::fast;
     npu_impl::XrtSettings xrt;
     int repetitions = 3;
@@ -129,6 +133,38 @@ struct WhatIfOptions {
     std::string layers = "all";
     std::optional<std::int64_t> context;
     std::string design = "unfused";
+};
+
+// `harness bench-cpu`: the golden's time on this machine, to be compared with a modelled NPU elsewhere.
+struct BenchCpuOptions {
+    CommonOptions common;
+    std::string recording;  // empty: the default recording
+    std::int64_t context = 1500;
+    int least_samples = 10;
+    double most_seconds = 30;
+    std::string out;
+};
+
+// `harness validate-model`: the time model beside measured times.
+struct ValidateModelOptions {
+    CommonOptions common;
+    std::string timings;  // empty: the published ones of this build
+    bool fit = false;
+};
+
+// `harness plan`: what every way to use the NPU would give.
+struct NpuPlanOptions {
+    CommonOptions common;
+    std::int64_t context = 1500;
+    std::string device_spec = "hawk_point";
+    double target_rtfx = 1.1;
+    std::string scope = "encoder";  // or attention
+    double audio_seconds = 30;      // of speech in the window of 30 s
+    int rows = 20;                  // of the table; 0: all
+    bool accuracy = false;
+    std::optional<npu_impl::GemmTiling> tile;  // none: the tuner's
+    std::string trace;                         // of one layer of the fastest way; empty: none
+    std::string gantt;                         // the same as an SVG chart
 };
 
 // `harness explain RUN.json ROW`
@@ -210,10 +246,11 @@ struct PrintText {
     std::string text;
 };
 
-using Command = std::variant<PrintText, CompareOptions, RecordOptions, EncodeOptions, JudgeOptions,
-                             ExplainOptions, BisectOptions, WhatIfOptions, InspectOptions, ListOptions,
-                             GateOptions, SelfCheckOptions, CalibrateOptions, ArtefactOptions,
-                             DoctorOptions>;
+using Command =
+    std::variant<PrintText, CompareOptions, RecordOptions, EncodeOptions, JudgeOptions, ExplainOptions,
+                 BisectOptions, WhatIfOptions, InspectOptions, ListOptions, GateOptions, SelfCheckOptions,
+                 CalibrateOptions, ArtefactOptions, DoctorOptions, ValidateModelOptions, NpuPlanOptions,
+                 BenchCpuOptions>;
 
 // Throws UsageError, whose one line lists what is valid.
 Command parse_command_line(int argc, const char* const* argv);

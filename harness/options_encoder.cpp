@@ -7,6 +7,7 @@
 
 #include "datasets/whisper_size.hpp"
 #include "harness/options_parts.hpp"
+#include "harness/options_time.hpp"
 #include "harness/placement.hpp"
 
 namespace harness {
@@ -148,6 +149,7 @@ void EncoderCommands::State::add_encode(CLI::App& app) {
         ->capture_default_str();
     add_design(*encode_app, encode.design);
     add_device(*encode_app, encode.device, encode.emulation, encode.xrt);
+    add_device_spec(*encode_app, encode.device_spec);
     encode_app->add_option("--repeat", encode.repetitions, "Timed runs of the golden behind the first")
         ->check(CLI::Range(1, 1000))
         ->type_name("N")

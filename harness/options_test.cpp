@@ -184,6 +184,32 @@ TEST(Options, HelpAndVersionAreTexts) {
     EXPECT_THAT(std::get<PrintText>(parse({"--version"})).text, HasSubstr("harness "));
 }
 
+TEST(Options, TheTimeModelsCommandsTakeTargetsTilesAndFiles) {
+    const auto plan =
+        std::get<NpuPlanOptions>(parse({"plan", "--context", "3001", "--target", "rtfx=220", "--scope",
+                                        "attention", "--tile", "64x32x96", "--device-spec", "8700g"}));
+    EXPECT_EQ(plan.context, 3001);
+    EXPECT_EQ(plan.target_rtfx, 220);
+    EXPECT_EQ(plan.scope, "attention");
+    EXPECT_EQ(plan.tile, (npu_impl::GemmTiling{64, 32, 96}));
+    EXPECT_EQ(plan.device_spec, "8700g");
+    EXPECT_FALSE(std::get<NpuPlanOptions>(parse({"plan"})).tile.has_value());
+    for (const char* target : {"220", "rtfx=", "rtfx=0", "rtfx=nan", "rtfx=1x", "RTFX=1"}) {
+        EXPECT_THROW(parse({"plan", "--target", target}), UsageError) << target;
+    }
+    const auto validate =
+        std::get<ValidateModelOptions>(parse({"validate-model", "--timings", "a.csv", "--fit"}));
+    EXPECT_EQ(validate.timings, "a.csv");
+    EXPECT_TRUE(validate.fit);
+    EXPECT_EQ(std::get<BenchCpuOptions>(parse({"bench-cpu", "--out", "a.json"})).least_samples, 10);
+    EXPECT_THROW(parse({"bench-cpu"}), UsageError);
+    EXPECT_THROW(parse({"bench-cpu", "--out", "a.json", "--samples", "9"}), UsageError);
+    const auto compare = std::get<CompareOptions>(
+        parse({"--compare", "--device-spec", "phoenix", "--cpu-baseline", "laptop.json"}));
+    EXPECT_EQ(compare.device_spec, "phoenix");
+    EXPECT_EQ(compare.cpu_baseline, "laptop.json");
+}
+
 TEST(Options, WhatIfTakesADesignLayersAndARecording) {
     const auto plain = std::get<WhatIfOptions>(parse({"what-if"}));
     EXPECT_EQ(plain.design, "unfused");

@@ -351,7 +351,8 @@ std::string to_json(const RunRecord& record) {
                    {"data_trust", to_json(record.trust)},
                    {"rows", rows},
                    {"encoders", to_json(record.encoders)},
-                   {"baseline", record.baseline ? to_json(*record.baseline) : Json(nullptr)}};
+                   {"baseline", record.baseline ? to_json(*record.baseline) : Json(nullptr)},
+                   {"time_model", record.time_model ? to_json(*record.time_model) : Json(nullptr)}};
     // Names of files may hold bytes that are not UTF-8.
     return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

@@ -26,6 +26,7 @@
 #include "harness/gate_accuracy.hpp"
 #include "harness/judge.hpp"
 #include "harness/probe_row.hpp"
+#include "harness/run_record_time.hpp"
 #include "harness/trust_row.hpp"
 
 namespace harness {
@@ -138,6 +139,7 @@ struct RunRecord {
     std::vector<ClipRow> clips;
     std::vector<EncoderRow> encoders;  // of a run over whole encoders
     std::optional<PublishedBaseline> baseline;
+    std::optional<TimeModelNotes> time_model;  // of a run with modelled times
     Verdict verdict = Verdict::not_run;
     int exit_code = 0;
 };

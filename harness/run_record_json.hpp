@@ -10,6 +10,7 @@
 #include "harness/data_statistics.hpp"
 #include "harness/diagnosis.hpp"
 #include "harness/probe_row.hpp"
+#include "harness/run_record_time.hpp"
 #include "harness/trust_row.hpp"
 
 namespace harness {
@@ -38,5 +39,6 @@ Json to_json(const PublishedBaseline& baseline);
 Json to_json(const std::vector<ProbeRow>& rows);
 Json to_json(const LayerStatistics& statistics);
 Json to_json(const std::vector<TrustRow>& rows);
+Json to_json(const TimeModelNotes& notes);
 
 }  // namespace harness

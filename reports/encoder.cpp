@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "reports/time_model.hpp"
 #include "reports/words.hpp"
 
 namespace reports {
@@ -26,11 +27,6 @@ std::string heading(const RunRecord& r) {
     return out;
 }
 
-std::string range_name(datasets::OpRange ops) {
-    return ops.first == ops.last ? std::string(datasets::name(ops.last))
-                                 : fmt::format("{}..{}", datasets::name(ops.first), datasets::name(ops.last));
-}
-
 std::string duration(const Duration& time) {
     return time.clock == datasets::Clock::none ? "-" : milliseconds(time.seconds);
 }
@@ -47,7 +43,7 @@ std::string op_table(const EncoderRow& row) {
     };
     line("mel", row.mel, "-", "-");
     for (const harness::OpTime& op : row.ops) {
-        line(range_name(op.ops), op.cpu, op.npu ? duration(*op.npu) : "-",
+        line(harness::range_name(op.ops), op.cpu, op.npu ? duration(*op.npu) : "-",
              op.npu ? fmt::format("{}", op.launches) : "-");
     }
     line("between the steps", row.between, "-", "-");
@@ -151,7 +147,7 @@ std::string encoder_report(const RunRecord& record, bool color) {
                            row.audio_seconds, row.window_seconds, row.context, row.layers);
         out += op_table(row) + piece_table(row) + placement_table(row) + drift_table(row, color);
     }
-    out += baseline_table(record);
+    out += time_model_table(record) + baseline_table(record);
     const auto provisional = std::ranges::count_if(harness::limits(), [](const harness::Limit& limit) {
         return limit.gated && limit.provisional && limit.level == "drift";
     });

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "reports/accuracy.hpp"
+#include "reports/time_model.hpp"
 #include "reports/words.hpp"
 
 namespace reports {
@@ -272,7 +273,7 @@ std::string failures(const RunRecord& record, bool color) {
 std::string terminal_report(const RunRecord& record, bool color) {
     std::string out = heading(record) + op_table(record, color) + accuracy_table(record) +
                       layer_table(record, color) + probe_table(record, color) + trust_table(record, color) +
-                      clip_table(record) + failures(record, color);
+                      clip_table(record) + time_model_table(record) + failures(record, color);
     const auto provisional = std::ranges::count_if(
         harness::limits(), [](const harness::Limit& limit) { return limit.gated && limit.provisional; });
     const auto rows = std::ranges::count_if(

@@ -22,5 +22,8 @@ ExitCode run(const SelfCheckOptions& options, const std::string& invocation);
 ExitCode run(const CalibrateOptions& options, const std::string& invocation);
 ExitCode run(const ArtefactOptions& options, const std::string& invocation);
 ExitCode run(const DoctorOptions& options, const std::string& invocation);
+ExitCode run(const ValidateModelOptions& options, const std::string& invocation);
+ExitCode run(const NpuPlanOptions& options, const std::string& invocation);
+ExitCode run(const BenchCpuOptions& options, const std::string& invocation);
 
 }  // namespace harness

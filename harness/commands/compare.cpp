@@ -3,13 +3,16 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "harness/commands/commands.hpp"
 #include "harness/commands/parts.hpp"
+#include "harness/cpu_baseline.hpp"
 #include "harness/examination.hpp"
 #include "harness/interrupt.hpp"
 #include "harness/progress.hpp"
 #include "harness/recorder.hpp"
+#include "harness/time_notes.hpp"
 #include "npu_impl/design.hpp"
 #include "npu_impl/device.hpp"
 #include "npu_impl/emulated_device.hpp"
@@ -126,21 +129,34 @@ void run_cases(RunRecord& record, const CompareOptions& options, const datasets:
 }  // namespace
 
 ExitCode run(const CompareOptions& options, const std::string& invocation) {
-    refuse_shared_files({options.dataset}, {options.json, options.junit});
+    refuse_shared_files({options.dataset, options.cpu_baseline, options.device_spec},
+                        {options.json, options.junit});
+    std::optional<CpuBaseline> baseline;
+    if (!options.cpu_baseline.empty()) {
+        baseline = read_cpu_baseline(options.cpu_baseline);
+    }
     const auto device = npu_impl::open_device(options.device, options.emulation, options.xrt);
     const std::string file = options.dataset.empty()
                                  ? default_recording(options.context.value_or(1500), !options.common.quiet)
                                  : options.dataset;
     const datasets::Recording recording(file);
-    const npu_impl::CostModel model;
+    const npu_impl::CostModel model{npu_impl::device_spec(options.device_spec)};
     npu_impl::NpuPath candidate(*device, *npu_impl::find_design(options.design), model);
     RunRecord record;
     record.command = invocation;
     describe(record, options, recording, model, *device);
     const std::string command = fmt::format(
-        "harness --compare --dataset {} --design {} {} --npu {}", shell_word(file), options.design,
-        device_words(options.device, options.emulation, options.xrt), options.selection.placement.name);
+        "harness --compare --dataset {} --design {} {} --device-spec {} --npu {}", shell_word(file),
+        options.design, device_words(options.device, options.emulation, options.xrt),
+        shell_word(options.device_spec), options.selection.placement.name);
     run_cases(record, options, recording, candidate, command);
+    if (baseline) {
+        use_cpu_baseline(record, *baseline, options.cpu_baseline);
+    }
+    record.time_model =
+        time_notes(*npu_impl::find_design(options.design), {recording.info().context, recording.info().heads},
+                   options.selection.placement, model);
+    add_amdahl(*record.time_model, record.layers);
     return conclude(record, options.common, options.json, options.junit);
 }
 

@@ -8,6 +8,7 @@
 #include "harness/encoder_source.hpp"
 #include "harness/interrupt.hpp"
 #include "harness/progress.hpp"
+#include "harness/time_notes.hpp"
 #include "npu_impl/design.hpp"
 #include "npu_impl/device.hpp"
 #include "npu_impl/emulated_device.hpp"
@@ -53,9 +54,10 @@ std::string reproduce_command(const EncodeOptions& options, std::size_t clip) {
     out += clip < encoder.audio.size()
                ? fmt::format(" --audio {}", shell_word(encoder.audio[clip]))
                : fmt::format(" --synthetic-speech {}", encoder.synthetic_speech_seconds);
-    return out + fmt::format(" --seed {} --context {} --npu {} --design {} {}", encoder.seed, encoder.context,
-                             options.placement, options.design,
-                             device_words(options.device, options.emulation, options.xrt));
+    return out + fmt::format(" --seed {} --context {} --npu {} --design {} {} --device-spec {}", encoder.seed,
+                             encoder.context, options.placement, options.design,
+                             device_words(options.device, options.emulation, options.xrt),
+                             shell_word(options.device_spec));
 }
 
 }  // namespace
@@ -65,7 +67,7 @@ ExitCode run(const EncodeOptions& options, const std::string& invocation) {
     inputs.push_back(options.encoder.weights);
     refuse_shared_files(inputs, {options.json});
     const auto device = npu_impl::open_device(options.device, options.emulation, options.xrt);
-    const npu_impl::CostModel model;
+    const npu_impl::CostModel model{npu_impl::device_spec(options.device_spec)};
     npu_impl::NpuPath npu(*device, *npu_impl::find_design(options.design), model);
     reference::GoldenPath golden;
     Clips clips(options.encoder);
@@ -94,6 +96,10 @@ ExitCode run(const EncodeOptions& options, const std::string& invocation) {
     if (options.compare_to_note) {
         record.baseline = design_note(record.encoders.front());
     }
+    const Placement placement = parse_placement(options.placement);
+    record.time_model = time_notes(*npu_impl::find_design(options.design),
+                                   {options.encoder.context, record.recording.heads}, placement, model);
+    add_amdahl(*record.time_model, record.encoders.front(), placement);
     record.verdict = overall_verdict(record);
     const ExitCode code = exit_code(record.verdict);
     record.exit_code = static_cast<int>(code);

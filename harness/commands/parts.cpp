@@ -10,6 +10,7 @@
 
 #include "harness/recorder.hpp"
 #include "harness/summary.hpp"
+#include "harness/time_notes.hpp"
 #include "reference/golden_end_source.hpp"
 #include "reports/junit.hpp"
 #include "reports/terminal.hpp"
@@ -88,7 +89,7 @@ void describe_npu(RunRecord& record, const std::string& design, const npu_impl::
     record.design = design;
     record.device = device.name();
     record.emulation = datasets::name(device.emulation());
-    record.cost_model = fmt::format("modelled for {}", model.spec.name);
+    record.cost_model = fmt::format("modelled for {}: {}", model.spec.name, assumptions_of(model));
     record.speedup_label =
         fmt::format("projected, cross-machine: {} tasks of this host's CPU against a modelled {}",
                     record.environment.threads, model.spec.name);

@@ -1,0 +1,130 @@
+#include "harness/cpu_baseline.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+namespace harness {
+namespace {
+
+using datasets::Op;
+using testing::HasSubstr;
+
+CpuBaseline small() {
+    CpuBaseline baseline;
+    baseline.created_utc = "2026-11-26T00:00:00Z";
+    baseline.cpu = "a CPU";
+    baseline.threads = 2;
+    baseline.context = 64;
+    baseline.heads = 2;
+    baseline.settled = true;
+    for (const datasets::OpInfo& op : datasets::ops_in(datasets::attention_ops)) {
+        baseline.ops.push_back({{op.op, op.op}, datasets::Clock::host_wall, {3, 1, 2}});
+    }
+    return baseline;
+}
+
+TEST(Stopwatch, MedianAndItsDeviationIgnoreOutliers) {
+    EXPECT_EQ(median_deviation({1, 2, 3, 4, 1000}), 1);
+    EXPECT_EQ(median_deviation({5, 5, 5}), 0);
+    EXPECT_TRUE(std::isinf(median_half_width({1, 2, 3, 4, 5})));
+}
+
+// The interval covers the true median 19 times in 20, or more for few samples.
+TEST(Stopwatch, TheIntervalOfTheMedianCovers) {
+    std::mt19937 random(2);
+    std::exponential_distribution<double> skewed(1);
+    for (const int count : {10, 30, 100}) {
+        int covered = 0;
+        for (int trial = 0; trial < 2000; ++trial) {
+            std::vector<double> samples(static_cast<std::size_t>(count));
+            for (double& sample : samples) {
+                sample = skewed(random);
+            }
+            std::ranges::sort(samples);
+            const double half = median_half_width(samples);
+            const auto rank = static_cast<std::size_t>(std::floor(count / 2.0 - 0.98 * std::sqrt(count))) - 1;
+            EXPECT_NEAR(half, (samples[samples.size() - 1 - rank] - samples[rank]) / 2, 1e-12);
+            covered +=
+                samples[rank] <= std::log(2.0) && std::log(2.0) <= samples[samples.size() - 1 - rank] ? 1 : 0;
+        }
+        EXPECT_GE(covered, 1860) << count;
+    }
+}
+
+TEST(Stopwatch, StopsWhenTheMedianIsKnownOrTimeIsUp) {
+    int calls = 0;
+    const auto steady = [&] {
+        ++calls;
+        return std::vector<double>{1.0, 2.0};
+    };
+    const Measurement known = measure({}, steady);
+    EXPECT_EQ(calls, 11) << "one to warm up, ten samples";
+    EXPECT_TRUE(known.settled);
+    EXPECT_EQ(known.samples.size(), 2U);
+    EXPECT_EQ(known.samples.front().size(), 10U);
+    const auto noisy = [&] { return std::vector<double>{++calls % 2 == 0 ? 1.0 : 3.0}; };
+    EXPECT_FALSE(measure({10, 40, 0.01, 1e9}, noisy).settled);
+    EXPECT_EQ(measure({10, 40, 0.01, 1e9}, noisy).samples.front().size(), 40U);
+    EXPECT_EQ(measure({10, 1000, 0.01, 30}, noisy).samples.front().size(), 15U) << "30 s of 2 s each";
+}
+
+TEST(CpuBaseline, ComesBackAsItWasWritten) {
+    const CpuBaseline baseline = small();
+    const CpuBaseline again = parse_cpu_baseline(to_json(baseline), "mine.json");
+    EXPECT_EQ(to_json(again), to_json([&] {
+                  CpuBaseline expected = baseline;
+                  expected.odd_over_even = again.odd_over_even;
+                  expected.second_over_first = again.second_over_first;
+                  return expected;
+              }()));
+    EXPECT_EQ(again.of({Op::scores, Op::context}).seconds, 6);
+    EXPECT_EQ(again.of({Op::scores, Op::context}).samples_seconds, (std::vector<double>{9, 3, 6}));
+    EXPECT_DOUBLE_EQ(again.odd_over_even, 1 / 2.5);
+    EXPECT_THROW(static_cast<void>(again.of({Op::context, Op::attention_residual})), std::invalid_argument);
+}
+
+TEST(CpuBaseline, NamesWhatIsWrong) {
+    const auto refusal = [](std::string from, const std::string& to) {
+        std::string text = to_json(small());
+        const std::size_t at = text.find(from);
+        EXPECT_NE(at, std::string::npos) << from;
+        try {
+            parse_cpu_baseline(text.replace(at, from.size(), to), "mine.json");
+        } catch (const datasets::ReadError& error) {
+            return std::string(error.what());
+        }
+        return std::string();
+    };
+    EXPECT_THAT(refusal("npu-cpu-baseline", "other"), HasSubstr("mine.json"));
+    EXPECT_THAT(refusal("\"threads\"", "\"treads\""), HasSubstr("threads"));
+    EXPECT_THAT(refusal("3.0", "-3.0"), HasSubstr("samples_seconds of query"));
+    EXPECT_THAT(refusal("\"query\"", "\"quarry\""), HasSubstr("names no range of ops"));
+    EXPECT_THAT(refusal("\"heads\": 2", "\"heads\": \"2\""), HasSubstr("is of another type"));
+    EXPECT_THROW(read_cpu_baseline("/no/such/file"), datasets::ReadError);
+}
+
+TEST(CpuBaseline, ReplacesTheCpuOfARunOfTheSameDimensions) {
+    RunRecord record;
+    record.recording.context = 64;
+    record.recording.heads = 2;
+    LayerRow layer;
+    layer.steps.resize(2);
+    layer.steps[0].ops = {Op::query, Op::query};
+    layer.steps[1].ops = {Op::scores, Op::context};
+    for (StepTime& step : layer.steps) {
+        step.npu.seconds = 0.5;
+    }
+    record.layers = {layer};
+    use_cpu_baseline(record, small(), "mine.json");
+    EXPECT_EQ(record.layers[0].steps[0].speedup, 4);
+    EXPECT_EQ(record.layers[0].steps[1].speedup, 12);
+    EXPECT_THAT(record.speedup_label, HasSubstr("2 tasks of a CPU (mine.json)"));
+    record.recording.context = 65;
+    EXPECT_THROW(use_cpu_baseline(record, small(), "mine.json"), datasets::ReadError);
+}
+
+}  // namespace
+}  // namespace harness

@@ -1,0 +1,74 @@
+#include "harness/run_record_time.hpp"
+
+#include <fmt/format.h>
+
+#include <limits>
+#include <numeric>
+#include <stdexcept>
+
+#include "harness/run_record_json.hpp"
+
+namespace harness {
+
+std::string range_name(datasets::OpRange ops) {
+    return ops.first == ops.last ? std::string(datasets::name(ops.last))
+                                 : fmt::format("{}..{}", datasets::name(ops.first), datasets::name(ops.last));
+}
+
+std::vector<AmdahlLine> amdahl(const std::vector<MovedStep>& steps, double whole_seconds) {
+    const double moved =
+        std::accumulate(steps.begin(), steps.end(), 0.0,
+                        [](double sum, const MovedStep& step) { return sum + step.cpu_seconds; });
+    if (!(whole_seconds > 0) || moved > whole_seconds * (1 + 1e-9)) {
+        throw std::invalid_argument("the steps on the CPU take longer than the whole that they are part of");
+    }
+    std::vector<AmdahlLine> lines;
+    double left = whole_seconds;
+    for (const MovedStep& step : steps) {
+        AmdahlLine line;
+        line.ops = step.ops;
+        line.share = step.cpu_seconds / whole_seconds;
+        line.speedup = step.npu_seconds > 0 ? step.cpu_seconds / step.npu_seconds
+                                            : std::numeric_limits<double>::infinity();
+        line.alone = whole_seconds / (whole_seconds - step.cpu_seconds + step.npu_seconds);
+        left += step.npu_seconds - step.cpu_seconds;
+        line.with_those_before = whole_seconds / left;
+        lines.push_back(line);
+    }
+    return lines;
+}
+
+Json to_json(const TimeModelNotes& notes) {
+    Json steps = Json::array();
+    for (const ModelledStep& step : notes.steps) {
+        steps.push_back({{"ops", to_json(step.ops)},
+                         {"clock", "modelled"},
+                         {"launches", step.launches},
+                         {"context_switches", step.switches},
+                         {"seconds", step.seconds},
+                         {"low_seconds", step.seconds / notes.interval_factor},
+                         {"high_seconds", step.seconds * notes.interval_factor},
+                         {"launch_seconds", step.launch_seconds},
+                         {"transfer_seconds", step.transfer_seconds},
+                         {"compute_seconds", step.compute_seconds},
+                         {"idle_seconds", step.idle_seconds},
+                         {"bound", step.bound},
+                         {"share_of_peak", step.share_of_peak}});
+    }
+    Json amdahl_lines = Json::array();
+    for (const AmdahlLine& line : notes.amdahl) {
+        amdahl_lines.push_back({{"ops", to_json(line.ops)},
+                                {"share", line.share},
+                                {"speedup", line.speedup},
+                                {"alone", line.alone},
+                                {"with_those_before", line.with_those_before}});
+    }
+    return {{"device", notes.device},
+            {"assumptions", notes.assumptions},
+            {"interval_factor_90", notes.interval_factor},
+            {"steps", steps},
+            {"whole", notes.whole},
+            {"amdahl", amdahl_lines}};
+}
+
+}  // namespace harness
