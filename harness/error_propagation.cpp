@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "datasets/block_linears.hpp"
 #include "harness/rounding_error.hpp"
 
 namespace harness {
@@ -67,21 +68,7 @@ std::int64_t ErrorPropagation::columns_of(Op op) const {
 }
 
 const datasets::Linear& ErrorPropagation::linear(Op op) const {
-    const datasets::BlockWeights& weights = layer_->weights;
-    switch (op) {
-        case Op::query:
-            return weights.attention.query;
-        case Op::key:
-            return weights.attention.key;
-        case Op::value:
-            return weights.attention.value;
-        case Op::output:
-            return weights.attention.output;
-        case Op::fc1:
-            return weights.fc1;
-        default:
-            return weights.fc2;
-    }
+    return *datasets::linear_of(layer_->weights, op);
 }
 
 const datasets::Norm& ErrorPropagation::norm(Op op) const {
