@@ -103,7 +103,9 @@ std::optional<bool> CalibratedLimit::verified() const {
     if (limit(quantity).basis != Basis::envelope || fitted.figures == 0 || held_out.figures == 0) {
         return std::nullopt;
     }
-    return held_out.worst.decibel >= fitted.worst.decibel - least_room_decibel;
+    // A fit without any error proposes nothing: the limit as it is must keep its room.
+    const double reach = std::isinf(fitted.worst.decibel) ? 2 * least_room_decibel : fitted.worst.decibel;
+    return held_out.worst.decibel >= reach - least_room_decibel;
 }
 
 Calibration::Calibration() {

@@ -62,8 +62,8 @@ struct CalibratedLimit {
     // store direction, whose one number stands for two sides.
     [[nodiscard]] std::optional<double> proposal() const;
 
-    // Whether the held-out figures lie within 3 dB of the fitted ones; nothing where either is missing, or
-    // the limit rests on no envelope.
+    // Whether the held-out figures lie within 3 dB of the fitted ones, or, where those show no error at all,
+    // leave 3 dB to the limit; nothing where either is missing, or the limit rests on no envelope.
     [[nodiscard]] std::optional<bool> verified() const;
 };
 

@@ -234,6 +234,18 @@ TEST_F(Calibrated, HeldOutFiguresVerifyOrRefuteTheFit) {
     EXPECT_FALSE(calibration_.sound());
 }
 
+TEST_F(Calibrated, AFitWithoutAnyErrorIsRefutedByWhatComesNearTheLimitOnly) {
+    CaseResult result = layer_with(4);
+    result.layer.certificate.recording_error[Op::query] = 0;
+    add(result, fitted);
+    result.layer.certificate.recording_error[Op::query] = 6e-6;
+    add(result, held_out);
+    EXPECT_EQ(of(calibration_, Quantity::recording_error).verified(), true);
+    result.layer.certificate.recording_error[Op::query] = 8e-6;  // less than 3 dB to 1e-5
+    add(result, held_out);
+    EXPECT_EQ(of(calibration_, Quantity::recording_error).verified(), false);
+}
+
 TEST_F(Calibrated, NotANumberIsTheWorstOfAll) {
     add(layer_with(std::nan("")), fitted);
     add(layer_with(9), fitted);
