@@ -11,6 +11,7 @@
 
 #include "harness/note_figures.hpp"
 #include "harness/placement.hpp"
+#include "harness/time_notes.hpp"
 #include "npu_impl/design.hpp"
 
 namespace harness {
@@ -121,24 +122,9 @@ PlannedWay plan_way(const PlanQuestion& question, const WayToRun& way) {
 }
 
 std::vector<npu_impl::LayerEvent> planned_timeline(const PlanQuestion& question, const WayToRun& way) {
-    const CostModel model{question.spec, way.kernel, way.dispatch, way.contexts};
-    const PreparedPlans prepared = prepare(way.design, way.placement, question.context);
-    std::vector<npu_impl::LayerEvent> out;
-    double begin = 0;
-    for (const auto& [range, plan] : prepared.plans) {
-        if (datasets::end_ops.contains(range.last)) {
-            continue;
-        }
-        double end = begin;
-        for (npu_impl::LayerEvent event : npu_impl::layer_timeline(plan, range, model)) {
-            event.event.begin += begin;
-            event.event.end += begin;
-            end = std::max(end, event.event.end);
-            out.push_back(event);
-        }
-        begin = end;
-    }
-    return out;
+    return placement_timeline(npu_impl::compose(way.design), {question.context, planned_heads},
+                              parse_placement(way.placement),
+                              {question.spec, way.kernel, way.dispatch, way.contexts});
 }
 
 std::vector<PlannedWay> plan_ways(const PlanQuestion& question) {

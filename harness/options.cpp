@@ -98,6 +98,7 @@ void add_compare(CLI::App& app, Raw& raw) {
         ->type_name("T");
     add_device(app, options.device, options.emulation, options.xrt);
     add_device_spec(app, options.device_spec);
+    add_timelines(app, options.timelines, "one layer, as modelled,");
     app.add_option("--cpu-baseline", options.cpu_baseline,
                    "CPU times from this file, which `harness bench-cpu` made on another machine")
         ->type_name("FILE");

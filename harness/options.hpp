@@ -12,6 +12,7 @@
 #include "datasets/arithmetic.hpp"
 #include "datasets/synthetic.hpp"
 #include "harness/experiment.hpp"
+#include "harness/timeline_export.hpp"
 #include "npu_impl/array_work.hpp"
 #include "npu_impl/artefacts.hpp"
 #include "npu_impl/xrt_device.hpp"
@@ -43,6 +44,7 @@ struct CompareOptions {
     std::string device = "emulated";
     std::string device_spec = "hawk_point";  // that NPU times are modelled for
     std::string cpu_baseline;                // of the machine with the NPU; empty: this host's CPU
+    TimelineFiles timelines;                 // of one layer, modelled
     datasets::Emulation emulation = datasets::Emulation::fast;
     npu_impl::XrtSettings xrt;
     std::string json;   // empty: none
@@ -163,8 +165,7 @@ struct NpuPlanOptions {
     int rows = 20;                  // of the table; 0: all
     bool accuracy = false;
     std::optional<npu_impl::GemmTiling> tile;  // none: the tuner's
-    std::string trace;                         // of one layer of the fastest way; empty: none
-    std::string gantt;                         // the same as an SVG chart
+    TimelineFiles timelines;                   // of one layer of the fastest way
 };
 
 // `harness explain RUN.json ROW`

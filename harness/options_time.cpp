@@ -46,6 +46,12 @@ void add_device_spec(CLI::App& app, std::string& device_spec) {
         ->capture_default_str();
 }
 
+void add_timelines(CLI::App& app, TimelineFiles& files, const std::string& what) {
+    app.add_option("--trace", files.trace, fmt::format("Write {} as a Chrome trace (Perfetto)", what))
+        ->type_name("FILE");
+    app.add_option("--gantt", files.gantt, fmt::format("Write {} as an SVG chart", what))->type_name("FILE");
+}
+
 struct TimeModelCommands::State {
     CommonOptions& common;
     CLI::App* validate = nullptr;
@@ -118,11 +124,7 @@ TimeModelCommands::TimeModelCommands(CLI::App& app, CommonOptions& common)
                      "Only this tiling of the products; refused where it breaks a limit of the device")
         ->check(accepted_by(parse_tile))
         ->type_name("MxKxN");
-    state.plan
-        ->add_option("--trace", plan.trace, "Write one layer of the fastest way as a Chrome trace (Perfetto)")
-        ->type_name("FILE");
-    state.plan->add_option("--gantt", plan.gantt, "Write one layer of the fastest way as an SVG chart")
-        ->type_name("FILE");
+    add_timelines(*state.plan, plan.timelines, "one layer of the fastest way");
     add_common(*state.plan, common);
     add_bench(app);
 }

@@ -12,6 +12,9 @@ namespace harness {
 // `--device-spec NAME|FILE`, which must be readable.
 void add_device_spec(CLI::App& app, std::string& device_spec);
 
+// `--trace FILE` and `--gantt FILE`; `what` is shown.
+void add_timelines(CLI::App& app, TimelineFiles& files, const std::string& what);
+
 class TimeModelCommands {
 public:
     // Adds the commands to `app`; both must outlive this.

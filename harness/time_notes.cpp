@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "npu_impl/layer_time.hpp"
 #include "npu_impl/model_validation.hpp"
 
 namespace harness {
@@ -43,6 +42,25 @@ TimeModelNotes time_notes(const npu_impl::Design& design, datasets::LayerShape s
         add_steps(notes, npu_impl::layer_costs(plan, range, model));
     }
     return notes;
+}
+
+std::vector<npu_impl::LayerEvent> placement_timeline(const npu_impl::Design& design,
+                                                     datasets::LayerShape shape, const Placement& placement,
+                                                     const npu_impl::CostModel& model) {
+    std::vector<npu_impl::LayerEvent> out;
+    double begin = 0;
+    for (const datasets::OpRange range : placement.layer) {
+        const npu_impl::LayerPlan plan = npu_impl::plan_layer(design, shape, {0, shape.heads}, range);
+        double end = begin;
+        for (npu_impl::LayerEvent event : npu_impl::layer_timeline(plan, range, model)) {
+            event.event.begin += begin;
+            event.event.end += begin;
+            end = std::max(end, event.event.end);
+            out.push_back(event);
+        }
+        begin = end;
+    }
+    return out;
 }
 
 void add_amdahl(TimeModelNotes& notes, const std::vector<LayerRow>& layers) {

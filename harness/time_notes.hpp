@@ -10,6 +10,7 @@
 #include "harness/run_record.hpp"
 #include "npu_impl/cost_model.hpp"
 #include "npu_impl/design.hpp"
+#include "npu_impl/layer_time.hpp"
 
 namespace harness {
 
@@ -19,6 +20,11 @@ std::string assumptions_of(const npu_impl::CostModel& model);
 // The steps of one layer under a placement, and of the end where it has one.
 TimeModelNotes time_notes(const npu_impl::Design& design, datasets::LayerShape shape,
                           const Placement& placement, const npu_impl::CostModel& model);
+
+// What happens in one layer under a placement, its ranges one after the other.
+std::vector<npu_impl::LayerEvent> placement_timeline(const npu_impl::Design& design,
+                                                     datasets::LayerShape shape, const Placement& placement,
+                                                     const npu_impl::CostModel& model);
 
 // Amdahl's law for the steps of a layer that were timed, mean over the layers; nothing where none were. The
 // whole is what was timed: no more of a layer is known.

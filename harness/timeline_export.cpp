@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "harness/run_record_time.hpp"
+#include "harness/run_record.hpp"
 
 namespace harness {
 namespace {
@@ -142,6 +142,16 @@ std::string gantt_svg(std::span<const LayerEvent> events, const std::string& tit
         }
     }
     return out + axis_and_legend(events, end, bottom) + "</svg>\n";
+}
+
+void write_timelines(std::span<const LayerEvent> events, const std::string& title,
+                     const TimelineFiles& files) {
+    if (!files.trace.empty()) {
+        write_atomically(files.trace, chrome_trace(events, title));
+    }
+    if (!files.gantt.empty()) {
+        write_atomically(files.gantt, gantt_svg(events, title));
+    }
 }
 
 }  // namespace harness

@@ -16,4 +16,16 @@ std::string chrome_trace(std::span<const npu_impl::LayerEvent> events, const std
 // drawn as one.
 std::string gantt_svg(std::span<const npu_impl::LayerEvent> events, const std::string& title);
 
+// Where they go; empty: nowhere.
+struct TimelineFiles {
+    std::string trace;
+    std::string gantt;
+
+    [[nodiscard]] bool wanted() const { return !trace.empty() || !gantt.empty(); }
+};
+
+// Throws std::runtime_error that names the file.
+void write_timelines(std::span<const npu_impl::LayerEvent> events, const std::string& title,
+                     const TimelineFiles& files);
+
 }  // namespace harness

@@ -130,7 +130,7 @@ void run_cases(RunRecord& record, const CompareOptions& options, const datasets:
 
 ExitCode run(const CompareOptions& options, const std::string& invocation) {
     refuse_shared_files({options.dataset, options.cpu_baseline, options.device_spec},
-                        {options.json, options.junit});
+                        {options.json, options.junit, options.timelines.trace, options.timelines.gantt});
     std::optional<CpuBaseline> baseline;
     if (!options.cpu_baseline.empty()) {
         baseline = read_cpu_baseline(options.cpu_baseline);
@@ -153,10 +153,17 @@ ExitCode run(const CompareOptions& options, const std::string& invocation) {
     if (baseline) {
         use_cpu_baseline(record, *baseline, options.cpu_baseline);
     }
+    const datasets::LayerShape shape{recording.info().context, recording.info().heads};
     record.time_model =
-        time_notes(*npu_impl::find_design(options.design), {recording.info().context, recording.info().heads},
-                   options.selection.placement, model);
+        time_notes(*npu_impl::find_design(options.design), shape, options.selection.placement, model);
     add_amdahl(*record.time_model, record.layers);
+    if (options.timelines.wanted()) {
+        write_timelines(
+            placement_timeline(*npu_impl::find_design(options.design), shape, options.selection.placement,
+                               model),
+            fmt::format("{}: one layer, T = {}, {}", options.design, shape.context, record.cost_model),
+            options.timelines);
+    }
     return conclude(record, options.common, options.json, options.junit);
 }
 

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <utility>
 
 #include "harness/budget.hpp"
 #include "harness/commands/commands.hpp"
@@ -141,6 +143,34 @@ void print_tuning(const PlanQuestion& question) {
     fmt::print("\n");
 }
 
+// What cores and compilers are worth: the plain products of one layer, 64x64x64 tiles, one launch each.
+void print_scaling(const PlanQuestion& question) {
+    const npu_impl::CostModel model{question.spec};
+    fmt::print("query, key, value, output, fc1 and fc2 of one layer, ms by cores and kernel\n{:<8}", "cores");
+    for (const npu_impl::KernelRate& rate : question.spec.kernels) {
+        fmt::print(" {:>12}", rate.kernel);
+    }
+    fmt::print("\n");
+    for (const std::int64_t cores : {std::int64_t{1}, question.spec.core_rows, question.spec.cores()}) {
+        fmt::print("{:<8}", cores);
+        for (const npu_impl::KernelRate& rate : question.spec.kernels) {
+            double seconds = 0;
+            for (const ProductOp& product : plain_products(question.context)) {
+                GemmJob job;
+                job.shape = product.shape;
+                job.out_bytes = product.out_bytes;
+                job.cores = cores;
+                job.kernel = rate.kernel;
+                const int times = product.op == datasets::Op::query ? 3 : 1;  // key and value are alike
+                seconds += times * model.cost(npu_impl::gemm_work(job, model.spec)).total();
+            }
+            fmt::print(" {:>12.2f}", seconds * 1e3);
+        }
+        fmt::print("\n");
+    }
+    fmt::print("\n");
+}
+
 // One tiling that was asked for. Throws UsageError with the limit it breaks and the nearest that fits.
 void print_tile(const PlanQuestion& question, const npu_impl::GemmTiling& tile) {
     const npu_impl::CostModel model{question.spec};
@@ -215,7 +245,9 @@ void print_accuracy(const PlanQuestion& question, bool quiet) {
             plan_way(question, {design.name, "attention", Dispatch::run_lists, Contexts::shared, "peano"});
         points.push_back({design.name, way.npu.total() / planned_layers, 10 * std::log10(1e-3 / missing)});
     }
-    std::ranges::sort(points, {}, &Point::seconds);
+    std::ranges::sort(points, [](const Point& one, const Point& other) {
+        return std::pair{one.seconds, -one.headroom} < std::pair{other.seconds, -other.headroom};
+    });
     fmt::print(
         "accuracy against time, attention of layer 0, run lists and one context; headroom: dB to the 99.9% "
         "limit, predicted\n");
@@ -228,26 +260,10 @@ void print_accuracy(const PlanQuestion& question, bool quiet) {
     }
 }
 
-// One layer of `way`, piece by piece one after the other.
-void write_timelines(const PlanQuestion& question, const PlannedWay& way, const NpuPlanOptions& options) {
-    if (options.trace.empty() && options.gantt.empty()) {
-        return;
-    }
-    const std::vector<npu_impl::LayerEvent> events = planned_timeline(question, way.way);
-    const std::string title = fmt::format("{} on {}: one layer, T = {}, {}", way.way.design,
-                                          question.spec.name, question.context, way_name(way.way));
-    if (!options.trace.empty()) {
-        write_atomically(options.trace, chrome_trace(events, title));
-    }
-    if (!options.gantt.empty()) {
-        write_atomically(options.gantt, gantt_svg(events, title));
-    }
-}
-
 }  // namespace
 
 ExitCode run(const NpuPlanOptions& options, const std::string&) {
-    refuse_shared_files({options.device_spec}, {options.trace, options.gantt});
+    refuse_shared_files({options.device_spec}, {options.timelines.trace, options.timelines.gantt});
     PlanQuestion question;
     question.context = options.context;
     question.spec = npu_impl::device_spec(options.device_spec);
@@ -259,7 +275,13 @@ ExitCode run(const NpuPlanOptions& options, const std::string&) {
         return ExitCode::passed;
     }
     const std::vector<PlannedWay> ways = plan_ways(question);
-    write_timelines(question, ways.front(), options);
+    if (options.timelines.wanted()) {
+        const WayToRun& way = ways.front().way;
+        write_timelines(planned_timeline(question, way),
+                        fmt::format("{} on {}: one layer, T = {}, {}", way.design, question.spec.name,
+                                    question.context, way_name(way)),
+                        options.timelines);
+    }
     if (options.common.quiet) {
         return ExitCode::passed;
     }
@@ -267,6 +289,7 @@ ExitCode run(const NpuPlanOptions& options, const std::string&) {
     print_question(question, interval);
     print_ranking(question, ways, options.rows);
     print_steps(ways.front(), interval);
+    print_scaling(question);
     print_tuning(question);
     PlanQuestion encoder = question;
     encoder.scope = TimeScope::encoder;
