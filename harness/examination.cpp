@@ -6,17 +6,38 @@
 
 #include "harness/data_trust.hpp"
 #include "harness/probes.hpp"
+#include "npu_impl/device.hpp"
 
 namespace harness {
 namespace {
 
 using datasets::Op;
 
+// The probes of a shape that the device could not run: a compiled design for it is missing, or it failed.
+std::vector<ProbeRow> lost_probes(std::int64_t context, const std::string& reason) {
+    std::vector<ProbeRow> rows(probe_count);
+    for (int i = 0; i < probe_count; ++i) {
+        rows[std::size_t(i)].probe = Probe(i);
+        rows[std::size_t(i)].shape.context = context;
+        rows[std::size_t(i)].op = Op::context;
+        rows[std::size_t(i)].judgement = {Verdict::not_run, reason, {}};
+    }
+    return rows;
+}
+
+std::vector<ProbeRow> ragged_or_lost(datasets::Path& candidate, std::int64_t context) {
+    try {
+        return run_ragged_probes(candidate, context);
+    } catch (const npu_impl::DeviceError& error) {
+        return lost_probes(context, fmt::format("{}; --no-probes leaves these shapes out", error.what()));
+    }
+}
+
 void run_ragged(RunRecord& record, datasets::Path& candidate, const std::string& reproduce,
                 const Progress& progress) {
     for (const std::int64_t context : ragged_contexts) {
         progress(fmt::format("probes at T = {}", context));
-        for (ProbeRow& row : run_ragged_probes(candidate, context)) {
+        for (ProbeRow& row : ragged_or_lost(candidate, context)) {
             if (row.judgement.verdict == Verdict::failed) {
                 row.reproduce = reproduce;
             }

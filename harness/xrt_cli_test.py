@@ -60,7 +60,8 @@ class Xrt(unittest.TestCase):
         return done
 
     def compare(self, *arguments, device="xrt", **keywords):
-        return self.harness("--compare", "--dataset", self.recording, "--layer", 0, "--quiet",
+        layers = () if "--layer" in arguments else ("--layer", 0)
+        return self.harness("--compare", "--dataset", self.recording, *layers, "--quiet",
                             "--device", device, *arguments, **keywords)
 
     def on_xrt(self, *arguments, artefacts=None, **keywords):
@@ -98,19 +99,42 @@ class Xrt(unittest.TestCase):
         self.one_line(self.on_xrt(expect=3, fault=None), "cannot open NPU 0")
         self.one_line(self.compare(expect=3), "no artefacts", "--artefacts DIR")
         self.one_line(self.on_xrt(artefacts=self.path, expect=3), "artefacts.json", "harness artefact add")
-        self.one_line(self.on_xrt("--design", "fused", expect=3),
+        self.one_line(self.on_xrt("--design", "fused", "--no-probes", expect=3),
                       "no artefact serves a launch of design fused", "kernel attention_bf16_bf16",
                       "harness artefact add")
 
     def test_faults_of_the_npu_have_names_and_codes(self):
-        limited = self.on_xrt("--timeout-ms", 400, expect=3, fault="never_ends")
-        self.one_line(limited, "kernel matmul_bf16_bf16: launch 2", "did not end within 400 ms",
+        one = ("--no-probes", "--op", "output")
+        limited = self.on_xrt("--timeout-ms", 400, *one, expect=3, fault="never_ends")
+        self.one_line(limited, "layer 0", "kernel matmul_bf16_bf16: launch 2", "did not end within 400 ms",
                       "--timeout-ms")
-        self.one_line(self.on_xrt(expect=3, fault="error"), "launch 2", "ended as ERROR")
+        self.one_line(self.on_xrt(*one, expect=3, fault="error"), "launch 2", "ended as ERROR")
         file = self.path / "unwritten.json"
         self.on_xrt("--no-probes", "--json", file, expect=1, fault="nothing_written")
         failed = [row for row in json.loads(file.read_text())["rows"] if row["verdict"] == "failed"]
         self.assertTrue(failed)
+
+    def test_the_other_layers_go_on_where_one_is_lost(self):
+        file = self.path / "lost.json"
+        self.on_xrt("--layer", "0-1", "--no-probes", "--json", file, expect=3, fault="error")
+        rows = json.loads(file.read_text())["rows"]
+        lost = [row for row in rows if row["layer"] == 0]
+        self.assertEqual({row["verdict"] for row in lost}, {"not_run"})
+        self.assertEqual(len(lost), 14)
+        self.assertIn("ended as ERROR", lost[0]["reason"])
+        others = [row for row in rows if row["layer"] == 1]
+        self.assertEqual({row["verdict"] for row in others}, {"passed"})
+        self.assertEqual(len(others), 14)
+
+    def test_probes_of_shapes_that_nobody_compiled_did_not_run(self):
+        folder, file = self.path / "one_shape", self.path / "one_shape.json"
+        folder.mkdir()
+        subprocess.run([COMPILE_ARTEFACTS, folder, "unfused", "8", str(CONTEXT)], check=True)
+        self.on_xrt("--json", file, artefacts=folder, expect=3)
+        record = json.loads(file.read_text())
+        self.assertEqual({row["verdict"] for row in record["rows"]}, {"passed"})
+        self.assertEqual({row["verdict"] for row in record["ragged_probes"]}, {"not_run"})
+        self.assertIn("--no-probes", record["ragged_probes"][0]["reason"])
 
     def test_refuses_damaged_artefacts(self):
         def cut(file):

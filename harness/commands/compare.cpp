@@ -10,6 +10,7 @@
 #include "harness/cpu_baseline.hpp"
 #include "harness/examination.hpp"
 #include "harness/interrupt.hpp"
+#include "harness/lost_case.hpp"
 #include "harness/progress.hpp"
 #include "harness/recorder.hpp"
 #include "harness/time_notes.hpp"
@@ -80,6 +81,18 @@ Pieces selected_pieces(const CompareOptions& options, const datasets::Recording&
     return pieces;
 }
 
+// What `run` yields. Where the device fails, its rows did not run, and say why; the others go on.
+template <typename Run>
+CaseResult unless_lost(const std::string& clip, int layer, const Selection& selection, Run run) {
+    try {
+        return run();
+    } catch (const npu_impl::DeviceError& error) {
+        fmt::print(stderr, "harness: {} {}: {}\n", clip,
+                   layer == end_layer ? std::string("end") : fmt::format("layer {}", layer), error.what());
+        return lost_case(clip, layer, selection, error.what());
+    }
+}
+
 void run_cases(RunRecord& record, const CompareOptions& options, const datasets::Recording& recording,
                datasets::Path& candidate, const std::string& command) {
     const Pieces pieces = selected_pieces(options, recording);
@@ -110,10 +123,14 @@ void run_cases(RunRecord& record, const CompareOptions& options, const datasets:
         for (const int layer : pieces.layers) {
             const datasets::LayerCase one = load_layer(recording, clip, layer, selection.placement);
             const Selection& asked = record.layers.empty() ? selection : unprobed;
-            keep(run_case(one, golden, candidate, asked, command, show(fmt::format("layer {}", layer))));
+            keep(unless_lost(clip, layer, asked, [&] {
+                return run_case(one, golden, candidate, asked, command, show(fmt::format("layer {}", layer)));
+            }));
         }
         if (pieces.end) {
-            keep(run_recorded_end(recording, clip, golden, candidate, selection, command, show("end")));
+            keep(unless_lost(clip, end_layer, selection, [&] {
+                return run_recorded_end(recording, clip, golden, candidate, selection, command, show("end"));
+            }));
         }
     }
     if (!pieces.layers.empty()) {
