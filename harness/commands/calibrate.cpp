@@ -193,13 +193,13 @@ std::string place(const MeasuredAt& at) {
 }
 
 void print_limits(const Calibration& calibration) {
-    fmt::print("{:<28} {:<9} {:>10} {:>9} {:>8}  {:<12} {:>9} {:>9}\n", "limit", "basis", "envelope", "limit",
+    fmt::print("{:<30} {:<9} {:>10} {:>9} {:>8}  {:<12} {:>9} {:>9}\n", "limit", "basis", "envelope", "limit",
                "room dB", "mark", "held out", "proposed");
     for (const CalibratedLimit& one : calibration.limits()) {
         const Limit& now = limit(one.quantity);
         const HealthyEnvelope& shown = one.fitted.figures > 0 ? one.fitted : one.held_out;
         const auto proposed = one.proposal();
-        fmt::print("{:<28} {:<9} {:>10} {:>9.4g} {:>8}  {:<12} {:>9} {:>9}{}\n", now.name, name(now.basis),
+        fmt::print("{:<30} {:<9} {:>10} {:>9.4g} {:>8}  {:<12} {:>9} {:>9}{}\n", now.name, name(now.basis),
                    shown.figures > 0 ? fmt::format("{:.4g}", shown.worst.value) : "-", now.limit,
                    decibel(one.fitted), name(one.mark()), decibel(one.held_out),
                    proposed ? fmt::format("{:.4g}", *proposed) : "-",
@@ -222,13 +222,17 @@ void print_summary(const Calibration& calibration, const CalibrationScope& scope
     for (const MistrustedCase& one : calibration.mistrusted()) {
         fmt::print("mistrusted  {}: {}\n", place(one.at), one.reason);
     }
+    const auto gated = std::ranges::count_if(calibration.limits(), [](const CalibratedLimit& one) {
+        return one.mark() == LimitMark::report_only && limit(one.quantity).gated;
+    });
     const std::string provisional = scope.provisional();
     fmt::print(
         "\n{} recordings, {} designs, {} device, {} emulation; limits change only in harness/gate.cpp\n"
-        "{}: {} limits keep 3 dB of room, {} report-only, {} broken, {} not measured here{}\n",
+        "{}: {} limits keep 3 dB of room, {} report-only ({} of them gated now), {} broken, {} not measured "
+        "here{}\n",
         scope.recordings.size(), scope.designs.size(), scope.device, scope.emulation,
         calibration.sound() ? "sound" : "not sound", marked(LimitMark::keeps_room),
-        marked(LimitMark::report_only), marked(LimitMark::broken), marked(LimitMark::not_measured),
+        marked(LimitMark::report_only), gated, marked(LimitMark::broken), marked(LimitMark::not_measured),
         provisional.empty() ? "" : fmt::format("; provisional ({})", provisional));
 }
 
