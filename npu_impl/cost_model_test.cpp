@@ -117,6 +117,23 @@ TEST(CostModel, CountsChangesOfKernel) {
     }
 }
 
+// A run list holds runs of one context: where kernels take turns in contexts of their own, each wave's single
+// launch pays a call; in one context the lists go on.
+TEST(CostModel, ASwitchEndsARunList) {
+    CostModel model;
+    model.dispatch = Dispatch::run_lists;
+    const auto apart = by_op("unfused", model).at(Op::scores);
+    EXPECT_NEAR(apart.seconds.launch, 12 * (model.spec.context_switch_seconds + model.spec.call_seconds),
+                1e-9);
+    model.contexts = Contexts::shared;
+    const auto shared = by_op("unfused", model).at(Op::scores);
+    EXPECT_LT(shared.seconds.launch, 12 * 0.5 * model.spec.call_seconds);
+    // Between partial tiles the host adds up, so that every wave begins a list.
+    const auto partial = by_op("tile64", model).at(Op::output);
+    const double wave = model.launches_seconds(0, 64) + model.spec.buffer_sync_seconds;
+    EXPECT_NEAR(partial.seconds.launch, 24 * wave + model.spec.buffer_sync_seconds, 1e-9);
+}
+
 TEST(CostModel, LaunchesDominateSmallBatches) {
     const auto attention = [&](std::string_view design) {
         CostModel model;
