@@ -222,8 +222,8 @@ void use_cpu_baseline(RunRecord& record, const CpuBaseline& baseline, const std:
             layer.total->cpu.clock = datasets::Clock::host_wall;
         }
     }
-    record.speedup_label = fmt::format("projected: {} tasks of {} ({}) against an NPU, {}",
-                                       baseline.threads, baseline.cpu, file, record.cost_model);
+    record.speedup_label = fmt::format("projected: {} tasks of {} ({}) against an NPU, {}", baseline.threads,
+                                       baseline.cpu, file, record.cost_model);
 }
 
 }  // namespace harness

@@ -1,6 +1,5 @@
 // The path end to end on the emulated device: exact on integers, within derived bounds on random data, and
 // loud when a launch, a transfer or a layout is wrong.
-#include "npu_impl/layer_time.hpp"
 #include "npu_impl/npu_path.hpp"
 
 #include <gmock/gmock.h>
@@ -10,6 +9,7 @@
 #include <numeric>
 
 #include "npu_impl/layer_plan.hpp"
+#include "npu_impl/layer_time.hpp"
 #include "npu_impl/plain_layer_test.hpp"
 
 namespace npu_impl {
