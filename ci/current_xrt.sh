@@ -2,8 +2,8 @@
 # Builds the device xrt against the XRT that an NPU's users run, in a tree of Debian 13 with the XRT of its
 # backports, and runs its tests there: an emulated NPU behind the genuine library.
 #   ci/current_xrt.sh [--whole] [FOLDER]
-# --whole: the program too, unmodified on that NPU, and `harness doctor`. FOLDER: where the tree goes (default:
-# build/current_xrt); kept, so that a second run only builds what has changed.
+# --whole: the program too, unmodified on that NPU, and `harness doctor`. FOLDER: where the tree goes
+# (default: build/current_xrt); kept, so that a second run only builds what has changed.
 # Exit codes: 0 passed; 77 skipped, saying why (not root, no debootstrap, packages out of reach); else failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -34,10 +34,16 @@ std::vector<double> pull(const Source& upstream, Op op, Rows rows, std::int64_t 
     return {narrow.begin(), narrow.end()};
 }
 
+enum class Wants { value, value_and_magnitude };
+
 // Where the results of one call go.
 struct Result {
     std::span<double> value;
     std::span<double> magnitude;
+
+    [[nodiscard]] Wants wants() const {
+        return magnitude.empty() ? Wants::value : Wants::value_and_magnitude;
+    }
 
     void set(std::int64_t index, double result, double scale_of_error) const {
         value[static_cast<std::size_t>(index)] = result;
@@ -50,15 +56,23 @@ struct Result {
 // The sum over k < depth, ascending, of left[k] right[j, k], and of the magnitudes, for `lanes` rows j of
 // right side by side, so that their chains of additions overlap. Calls take(j, sum, magnitude).
 template <std::size_t lanes, typename Right, typename Take>
-void dot(const double* left, const Right* right, std::size_t depth, const Take& take) {
+void dot(const double* left, const Right* right, std::size_t depth, Wants wants, const Take& take) {
     std::array<double, lanes> sum{};
     std::array<double, lanes> magnitude{};
-    for (std::size_t k = 0; k < depth; ++k) {
-        for (std::size_t j = 0; j < lanes; ++j) {
-            const double product = left[k] * double{right[j * depth + k]};
+    const auto add = [&](const auto& each) {
+        for (std::size_t k = 0; k < depth; ++k) {
+            for (std::size_t j = 0; j < lanes; ++j) {
+                each(j, left[k] * double{right[j * depth + k]});
+            }
+        }
+    };
+    if (wants == Wants::value) {
+        add([&](std::size_t j, double product) { sum[j] += product; });
+    } else {
+        add([&](std::size_t j, double product) {
             sum[j] += product;
             magnitude[j] += std::abs(product);
-        }
+        });
     }
     for (std::size_t j = 0; j < lanes; ++j) {
         take(static_cast<std::int64_t>(j), sum[j], magnitude[j]);
@@ -66,7 +80,7 @@ void dot(const double* left, const Right* right, std::size_t depth, const Take& 
 }
 
 template <typename Right, typename Take>
-void dot_rows(const double* left, const Right* right, std::int64_t rows, std::int64_t depth,
+void dot_rows(const double* left, const Right* right, std::int64_t rows, std::int64_t depth, Wants wants,
               const Take& take) {
     constexpr std::int64_t lanes = 4;
     const auto length = static_cast<std::size_t>(depth);
@@ -75,10 +89,10 @@ void dot_rows(const double* left, const Right* right, std::int64_t rows, std::in
         take(first + j, sum, magnitude);
     };
     for (; first + lanes <= rows; first += lanes) {
-        dot<lanes>(left, right + first * depth, length, take_from_first);
+        dot<lanes>(left, right + first * depth, length, wants, take_from_first);
     }
     for (; first < rows; ++first) {
-        dot<1>(left, right + first * depth, length, take_from_first);
+        dot<1>(left, right + first * depth, length, wants, take_from_first);
     }
 }
 
@@ -95,7 +109,8 @@ void project(Op op, Rows rows, const LayerCase& layer, const Source& upstream, c
                 linear.bias.empty() ? 0.0 : double{linear.bias[static_cast<std::size_t>(first + j)]};
             result.set(i * columns + j, sum + bias, magnitude + std::abs(bias));
         };
-        dot_rows(left.data() + i * width, linear.weight.data() + first * width, columns, width, take);
+        dot_rows(left.data() + i * width, linear.weight.data() + first * width, columns, width,
+                 result.wants(), take);
     }
 }
 
@@ -107,7 +122,8 @@ void score(Rows rows, const LayerCase& layer, const Source& upstream, const Resu
         const auto take = [&](std::int64_t j, double sum, double magnitude) {
             result.set(i * keys + j, sum / 8, magnitude / 8);
         };
-        dot_rows(query.data() + i * datasets::head_width, key.data(), keys, datasets::head_width, take);
+        dot_rows(query.data() + i * datasets::head_width, key.data(), keys, datasets::head_width,
+                 result.wants(), take);
     }
 }
 

@@ -21,7 +21,7 @@ public:
             }
             quad[group][0] = __builtin_shuffle(first, second, low);
             quad[group][1] = __builtin_shuffle(first, second, low + 4);
-            denormal |= denormal_lanes(first) | denormal_lanes(second);
+            denormal |= denormal_words(first) | denormal_words(second);
         }
     }
 
@@ -36,7 +36,7 @@ public:
 
     const std::uint16_t* bits;
     Floats quad[4 / register_rows][2];  // [row][0..3] and [row][4..7]
-    unsigned denormal = 0;
+    Words denormal{};                   // not 0 where an element is
 };
 
 // b[8][4], row-major, and the powers of two of its elements.
@@ -47,14 +47,14 @@ public:
             const Floats wide = widen_lanes(b + i);
             store(wide, value + i);
             store(as<Floats>(as<Words>(wide) & exponent_mask), power + i);
-            denormal |= denormal_lanes(wide);
+            denormal |= denormal_words(wide);
         }
     }
 
     const std::uint16_t* bits;
     alignas(64) float value[32];
     alignas(64) float power[32];
-    unsigned denormal = 0;
+    Words denormal{};  // not 0 where an element is
 };
 
 // The lanes of `acc` that the fast path cannot compute.
@@ -69,7 +69,7 @@ public:
 
 // acc[4][4] += a b, one VMAC per element.
 [[gnu::always_inline]] inline void multiply_block(const LeftBlock& a, const RightBlock& b, float* acc) {
-    const unsigned denormal = a.denormal | b.denormal;
+    const bool denormal = nonzero_lanes(a.denormal | b.denormal) != 0;
     for (unsigned group = 0; group < 4 / register_rows; ++group) {
         const unsigned first = group * lanes;
         const auto product = [&]<unsigned k>(std::integral_constant<unsigned, k>, Floats & value,
@@ -82,11 +82,11 @@ public:
         Floats result;
         const unsigned outside = vmac_fast<8, 1>(product, &addend, result);
         store(result, acc + first);
-        if ((outside | denormal) != 0) [[unlikely]] {
+        if (denormal || outside != 0) [[unlikely]] {
             alignas(64) float old[lanes];
             store(addend, old);
             const unsigned all = (1U << lanes) - 1;
-            multiply_exactly(a, b, old, first, denormal != 0 ? all : outside, acc);
+            multiply_exactly(a, b, old, first, denormal ? all : outside, acc);
         }
     }
 }

@@ -81,6 +81,21 @@ mask<N> compare_lanes(const vector<T, N>& a, const vector<T, N>& b, Holds holds)
     return mask<N>::from_lanes([&](unsigned i) { return holds(a.host_data()[i], b.host_data()[i]); });
 }
 
+// Whether a vector fills registers of 32-bit lanes and its mask one word.
+template <typename T, unsigned N>
+inline constexpr bool in_registers = sizeof(T) == 4 && N % lanes == 0 && N <= 32;
+
+// a < b of integers, whole registers at once.
+template <unsigned N>
+mask<N> less(const vector<std::int32_t, N>& a, const vector<std::int32_t, N>& b) {
+    unsigned bits = 0;
+    for (unsigned i = 0; i < N; i += lanes) {
+        const auto below = load<Signed>(a.host_data() + i) < load<Signed>(b.host_data() + i);
+        bits |= nonzero_lanes(as<Words>(below)) << i;
+    }
+    return mask<N>::from_uint32(bits);
+}
+
 template <typename T, unsigned N, typename Combine>
 vector<T, N> combine_lanes(const vector<T, N>& a, const vector<T, N>& b, Combine combine) {
     vector<T, N> out;
@@ -99,6 +114,9 @@ using Number = std::type_identity_t<T>;
 // a < b, a >= b, a > b, a <= b, a == b, a != b, lane by lane. Here and below either operand may be a number.
 template <typename T, unsigned N>
 mask<N> lt(const vector<T, N>& a, const vector<T, N>& b) {
+    if constexpr (std::is_same_v<T, std::int32_t> && detail::in_registers<T, N>) {
+        return detail::less(a, b);
+    }
     return detail::compare_lanes(a, b, [](T x, T y) { return detail::lane_lt(detail::compared(x), y); });
 }
 template <typename T, unsigned N>
@@ -112,6 +130,9 @@ mask<N> lt(const vector<T, N>& a, detail::Number<T> b) {
 
 template <typename T, unsigned N>
 mask<N> ge(const vector<T, N>& a, const vector<T, N>& b) {
+    if constexpr (std::is_same_v<T, std::int32_t> && detail::in_registers<T, N>) {
+        return ~detail::less(a, b);
+    }
     return detail::compare_lanes(a, b, [](T x, T y) { return detail::lane_ge(detail::compared(x), y); });
 }
 template <typename T, unsigned N>
@@ -189,6 +210,15 @@ bool not_equal(const vector<T, N>& a, const vector<T, N>& b) {
 template <typename T, unsigned N>
 vector<T, N> select(const vector<T, N>& a, const vector<T, N>& b, const mask<N>& m) {
     vector<T, N> out;
+    if constexpr (detail::in_registers<T, N>) {
+        for (unsigned i = 0; i < N; i += detail::lanes) {
+            const auto chosen =
+                detail::select_lanes(detail::load<detail::Words>(a.host_data() + i),
+                                     detail::load<detail::Words>(b.host_data() + i), m.data()[0] >> i);
+            detail::store(chosen, out.host_data() + i);
+        }
+        return out;
+    }
     for (unsigned i = 0; i < N; ++i) {
         const bool set = (m.data()[i / 32] >> (i % 32) & 1U) != 0;
         out.host_data()[i] = set ? b.host_data()[i] : a.host_data()[i];

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "aie_api/detail/accum.hpp"
+#include "aie_api/detail/simd.hpp"
 #include "aie_api/detail/vector.hpp"
 
 namespace aie {
@@ -103,6 +104,13 @@ vector<T, N> shuffle_down_replicate(const vector<T, N>& v, unsigned n) {
 template <typename T, unsigned N>
 vector<T, N> transpose(const vector<T, N>& v, unsigned rows, unsigned columns) {
     detail::require(rows * columns == N, "transpose: the matrix must fill the vector");
+    if constexpr (N == 32 && sizeof(T) == 2) {
+        if (rows == 4 && columns == 8) {
+            vector<T, N> out;
+            detail::transpose_4_by_8(v.host_data(), out.host_data());
+            return out;
+        }
+    }
     return detail::permuted(v, [rows, columns](unsigned i) { return (i % rows) * columns + i / rows; });
 }
 

@@ -93,4 +93,31 @@ template <typename To, typename From>
 }
 #endif
 
+// Lane i of b where bit i of `bits` is set, else of a.
+[[gnu::always_inline]] inline Words select_lanes(const Words& a, const Words& b, unsigned bits) {
+    Words own;
+    for (unsigned l = 0; l < lanes; ++l) {
+        own[l] = 1U << l;
+    }
+    return ((Words{} + bits) & own) != 0 ? b : a;
+}
+
+// [4][8] halves become [8][4]: the block that a product by transposed weights or keys turns.
+[[gnu::always_inline]] inline void transpose_4_by_8(const void* from, void* to) {
+    const auto row = [&](int i) __attribute__((always_inline)) {
+        return _mm_loadu_si128(static_cast<const __m128i*>(from) + i);
+    };
+    const auto put = [&](int i, __m128i columns) __attribute__((always_inline)) {
+        _mm_storeu_si128(static_cast<__m128i*>(to) + i, columns);
+    };
+    const __m128i low_01 = _mm_unpacklo_epi16(row(0), row(1));
+    const __m128i low_23 = _mm_unpacklo_epi16(row(2), row(3));
+    const __m128i high_01 = _mm_unpackhi_epi16(row(0), row(1));
+    const __m128i high_23 = _mm_unpackhi_epi16(row(2), row(3));
+    put(0, _mm_unpacklo_epi32(low_01, low_23));
+    put(1, _mm_unpackhi_epi32(low_01, low_23));
+    put(2, _mm_unpacklo_epi32(high_01, high_23));
+    put(3, _mm_unpackhi_epi32(high_01, high_23));
+}
+
 }  // namespace aie::detail

@@ -79,9 +79,14 @@ template <unsigned count, unsigned addend_count, typename Product>
     return nonzero_lanes(outside);
 }
 
-// One bit per lane whose bf16 operand, widened, is denormal.
+// Not 0 in lanes whose bf16 operand, widened, is denormal.
+[[gnu::always_inline]] inline Words denormal_words(const Floats& value) {
+    return as<Words>((as<Words>(value) & magnitude_mask) - 1U < 0x7FFFFFU);
+}
+
+// One bit for each such lane.
 [[gnu::always_inline]] inline unsigned denormal_lanes(const Floats& value) {
-    return nonzero_lanes(as<Words>((as<Words>(value) & magnitude_mask) - 1U < 0x7FFFFFU));
+    return nonzero_lanes(denormal_words(value));
 }
 
 // acc[l] += sum over k < count of a[k][l] * b[k][l], 16 lanes, one VMAC each. bf16 bits; each of a and b is
