@@ -8,11 +8,13 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 namespace datasets {
@@ -49,9 +51,11 @@ bool is_same_file(int descriptor, const std::string& name) {
            opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
 }
 
-// Opens and locks the file of this name. The one who had it may have renamed or removed it in between.
+// Opens and locks the file of this name. The one who had it may have renamed or removed it in between. A
+// holder that the system does not name any more is about to let go: a process that was just killed.
 int open_locked(const std::string& name) {
-    while (true) {
+    constexpr int most_tries = 50;
+    for (int tries = 1;; ++tries) {
         constexpr mode_t mode = 0666;  // less the umask, like every file of a user
         const int descriptor = open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, mode);
         if (descriptor < 0) {
@@ -62,6 +66,10 @@ int open_locked(const std::string& name) {
             struct stat status {};
             const auto holder = fstat(descriptor, &status) == 0 ? lock_holder(status) : std::string();
             close(descriptor);
+            if (code == EWOULDBLOCK && holder.empty() && tries < most_tries) {
+                std::this_thread::sleep_for(std::chrono::milliseconds(10));
+                continue;
+            }
             throw Refusal(
                 code == EWOULDBLOCK
                     ? fmt::format("process{} is recording it; wait for its end, or name another file",
