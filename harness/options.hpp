@@ -216,6 +216,7 @@ struct SelfCheckOptions {
     std::vector<std::int64_t> contexts;  // empty: 250, with `full` 1500 and 3001 too
     std::vector<std::string> designs;    // empty: one of each arithmetic, with `full` all
     std::string fault;                   // empty: all, and the healthy variants
+    bool healthy_only = false;           // no fault at all
     std::optional<Quantity> without;     // a check whose findings are ignored
     std::string json;                    // empty: none
 };

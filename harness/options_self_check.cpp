@@ -50,6 +50,10 @@ SelfCheckCommand::SelfCheckCommand(CLI::App& app, CommonOptions& common)
         ->check(one_of("fault", std::move(names)))
         ->type_name("NAME");
     command
+        .add_flag("--healthy-only", options.healthy_only,
+                  "Only the healthy variants: how often is there a false alarm?")
+        ->excludes("--fault");
+    command
         .add_option("--without", state_->without,
                     "Ignore what this check finds: the self-check must then fail")
         ->check(accepted_by(parse_check))

@@ -26,6 +26,9 @@ constexpr std::array<std::string_view, 4> more_designs{
 SelfCheckRequest request_of(const SelfCheckOptions& options) {
     SelfCheckRequest request;
     request.only_fault = options.fault;
+    if (options.healthy_only) {
+        request.faults.clear();
+    }
     request.without = options.without;
     request.every_composition = options.full;
     request.every_place = options.full || !options.fault.empty();

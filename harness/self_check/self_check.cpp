@@ -287,7 +287,7 @@ SelfCheckResult self_check(const SelfCheckRequest& request, const Progress& prog
             out.untried.push_back({fault.name, fault.needs});
         }
     }
-    if (request.only_fault.empty()) {
+    if (request.only_fault.empty() && !request.faults.empty()) {
         out.unproven = unproven_by(out.trials);
     }
     return out;

@@ -68,7 +68,7 @@ struct SelfCheckResult {
     std::vector<TrialResult> trials;
     std::vector<VariantResult> variants;
     std::vector<Untried> untried;
-    std::vector<Quantity> unproven;  // by these trials; empty where only one fault was asked for
+    std::vector<Quantity> unproven;  // by these trials; empty where one fault or none was asked for
     std::optional<Quantity> without{};
 
     [[nodiscard]] bool passed() const;
