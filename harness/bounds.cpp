@@ -1,6 +1,7 @@
 #include "harness/bounds.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "harness/bound_terms.hpp"
@@ -17,7 +18,35 @@ std::size_t index(std::int64_t value) {
     return static_cast<std::size_t>(value);
 }
 
+std::optional<datasets::Rounding> bf16_store(const Arithmetic& arithmetic) {
+    return arithmetic.store == datasets::DType::bf16 ? std::optional(arithmetic.store_rounding)
+                                                     : std::nullopt;
+}
+
+// To the 8 significant bits of bf16, at any exponent.
+double to_bf16_bits(double value, datasets::Rounding rounding) {
+    constexpr std::uint64_t below = (std::uint64_t{1} << 45U) - 1;
+    auto bits = std::bit_cast<std::uint64_t>(value);
+    switch (rounding) {
+        case datasets::Rounding::nearest_even:
+            bits += (below >> 1U) + ((bits >> 45U) & 1U);
+            break;
+        case datasets::Rounding::toward_zero:
+            break;
+        case datasets::Rounding::floor:
+            bits += std::signbit(value) ? below : 0;
+            break;
+    }
+    return std::bit_cast<double>(bits & ~below);
+}
+
 }  // namespace
+
+StoreRange store_range(double value, double bound, datasets::Rounding rounding) {
+    // Not quite all of the rounding is taken off, so that the difference keeps its own.
+    const double before = bound - datasets::bf16_unit(rounding) * (1 - 0x1p-40) * std::abs(value);
+    return {to_bf16_bits(value - before, rounding), to_bf16_bits(value + before, rounding)};
+}
 
 void Bounds::product(Op op, Rows rows, const Arithmetic& arithmetic, Bounded& into) const {
     std::vector<float>& magnitude = scratches_.local().narrow;
@@ -30,7 +59,7 @@ void Bounds::product(Op op, Rows rows, const Arithmetic& arithmetic, Bounded& in
     // fp32 magnitudes may be short by their own rounding.
     const double spread =
         (product_error(arithmetic, terms) * (1 + unit + tiles) + tiles) * (1 + gamma(2 * terms));
-    into.store_unit = unit;
+    into.store = bf16_store(arithmetic);
     for (std::size_t i = 0; i < into.value.size(); ++i) {
         into.bound[i] =
             unit * std::abs(into.value[i]) + (spread * static_cast<double>(magnitude[i]) + flushed);
@@ -40,7 +69,7 @@ void Bounds::product(Op op, Rows rows, const Arithmetic& arithmetic, Bounded& in
 void Bounds::activation(Rows rows, const Arithmetic& arithmetic, Bounded& into) const {
     reference_.rows(Op::gelu, rows, into.value, {});
     const double unit = store_unit(arithmetic);
-    into.store_unit = unit;
+    into.store = bf16_store(arithmetic);
     for (std::size_t i = 0; i < into.value.size(); ++i) {
         const double magnitude = std::abs(into.value[i]);
         const double before = arithmetic.function_error * std::max(magnitude, arithmetic.function_floor);
@@ -54,7 +83,7 @@ void Bounds::norm(Op op, Rows rows, const Arithmetic& arithmetic, Bounded& into)
     const double unit = store_unit(arithmetic);
     std::vector<float> x(into.value.size());
     operands_.rows(datasets::info(op).inputs.front(), rows, x);
-    into.store_unit = unit;
+    into.store = bf16_store(arithmetic);
     std::vector<double> before(index(into.columns));
     for (std::int64_t row = 0; row < rows.count; ++row) {
         const std::size_t first = index(row * into.columns);

@@ -34,6 +34,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "datasets/path.hpp"
@@ -47,15 +48,24 @@ struct Bounded {
     std::int64_t columns = 0;
     std::vector<double> value;
     std::vector<double> bound;
-    // Of the store, where its rounding can be told from the sign of an error; 0 where other errors mix in.
-    double store_unit = 0;
+    // Of the store to bf16, where the bound is u_s |r| of it and the error before it; none for fp32 and where
+    // other errors mix in.
+    std::optional<datasets::Rounding> store{};
 };
 
-// The rounding of the store dominates the bound of an element: the sign of its error tells the direction.
-inline bool store_dominates(double store_unit, double value, double bound) {
-    const double rounding = store_unit * std::abs(value);
-    return rounding > 0 && rounding > 16 * (bound - rounding);
-}
+// What a store to bf16 can give of a value that errs by no more than its bound leaves beside the store: with
+// e = bound - u_s |r|, rounding being monotone, from round(r - e) to round(r + e), both ends included.
+struct StoreRange {
+    double low = 0;
+    double high = 0;
+
+    // Below 2^-126 bf16 keeps fewer bits and a core flushes: there, only the bound decides.
+    [[nodiscard]] bool allows(double stored) const {
+        return (low <= stored && stored <= high) || std::abs(stored) < 0x1p-126;
+    }
+};
+
+StoreRange store_range(double value, double bound, datasets::Rounding rounding);
 
 // Relative error of a sum of `roundings` fp32 additions.
 double gamma(double roundings);

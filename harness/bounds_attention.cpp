@@ -163,7 +163,7 @@ void Bounds::probabilities(Rows rows, const Arithmetic& arithmetic, Bounded& int
             bound[j] = p[j] * ((1 + keys.relative[j]) * shared - 1) + flushed;
         }
     }
-    into.store_unit = 0;
+    into.store.reset();
 }
 
 // Per row of a fused block: probabilities, and probabilities times their relative error, dense [rows, keys].
@@ -238,7 +238,7 @@ void Bounds::fused_context(Rows rows, const Arithmetic& arithmetic, Bounded& int
             widen * (static_cast<double>(spread[i]) + magnitude * loss) / std::max(0.0, 1 - loss);
         into.bound[i] = weighted * (1 + unit) + unit * magnitude + flushed;
     }
-    into.store_unit = 0;
+    into.store.reset();
 }
 
 const std::vector<double>& Bounds::key_norms(int head) const {

@@ -86,8 +86,7 @@ LimitMark CalibratedLimit::mark() const {
 
 std::optional<double> CalibratedLimit::proposal() const {
     const Limit& now = limit(quantity);
-    if (now.basis != Basis::envelope || quantity == Quantity::store_direction || fitted.figures == 0 ||
-        !std::isfinite(fitted.worst.value)) {
+    if (now.basis != Basis::envelope || fitted.figures == 0 || !std::isfinite(fitted.worst.value)) {
         return std::nullopt;
     }
     if (quantity == Quantity::piece_match) {
@@ -126,8 +125,8 @@ void Calibration::add(const std::vector<Headroom>& figures, const MeasuredAt& at
     }
 }
 
-void Calibration::add(const CaseResult& result, const datasets::Path& candidate,
-                      const datasets::LayerShape& shape, datasets::DType stored, MeasuredAt at) {
+void Calibration::add(const CaseResult& result, const datasets::LayerShape& shape, datasets::DType stored,
+                      MeasuredAt at) {
     const std::string piece = result.layer.layer == end_layer
                                   ? result.layer.clip + ", end"
                                   : fmt::format("{}, layer {}", result.layer.clip, result.layer.layer);
@@ -138,7 +137,7 @@ void Calibration::add(const CaseResult& result, const datasets::Path& candidate,
     }
     for (const OpRow& row : result.rows) {
         if (row.statistics) {
-            add(headrooms_of(row, candidate.arithmetic(row.op)),
+            add(headrooms_of(row),
                 at_place(at, fmt::format("{}, {} ({})", piece, datasets::name(row.op), name(row.input))));
         }
     }

@@ -58,8 +58,7 @@ struct CalibratedLimit {
     [[nodiscard]] LimitMark mark() const;
 
     // The limit that leaves 3 dB to the fitted envelope, rounded away from it to two digits (of a match: of
-    // what it leaves to 100); nothing where the limit rests on no envelope or was not measured, and of the
-    // store direction, whose one number stands for two sides.
+    // what it leaves to 100); nothing where the limit rests on no envelope or was not measured.
     [[nodiscard]] std::optional<double> proposal() const;
 
     // Whether the held-out figures lie within 3 dB of the fitted ones, or, where those show no error at all,
@@ -77,10 +76,9 @@ class Calibration {
 public:
     Calibration();
 
-    // One case as `run_case` (or run_end) gave it. `candidate`: declares the arithmetic; `stored`: dtype of
-    // the recording; `at`: without the place.
-    void add(const CaseResult& result, const datasets::Path& candidate, const datasets::LayerShape& shape,
-             datasets::DType stored, MeasuredAt at);
+    // One case as `run_case` (or run_end) gave it. `stored`: dtype of the recording; `at`: without the place.
+    void add(const CaseResult& result, const datasets::LayerShape& shape, datasets::DType stored,
+             MeasuredAt at);
 
     // Probes that belong to no recording.
     void add(const std::vector<ProbeRow>& ragged, MeasuredAt at);

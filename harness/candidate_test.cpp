@@ -189,8 +189,7 @@ void expect_equal(const OpStatistics& a, const OpStatistics& b) {
     EXPECT_EQ(a.blocks_seen, b.blocks_seen);
     EXPECT_EQ(a.rho, b.rho) << "bit for bit";
     EXPECT_EQ(a.outside, b.outside);
-    EXPECT_EQ(a.rounded, b.rounded);
-    EXPECT_EQ(a.lowered, b.lowered);
+    EXPECT_EQ(a.misrounded, b.misrounded);
     EXPECT_EQ(a.match_percent, b.match_percent);
     EXPECT_EQ(a.worst_row, b.worst_row);
     EXPECT_EQ(a.worst_tile, b.worst_tile);
@@ -327,7 +326,7 @@ TEST(CandidateArithmetic, OtherThanDeclaredFails) {
     const Tensors nearest = dumped.compute("unfused", Input::chained);
     const CaseResult as_floor = dumped.judge(nearest, Input::chained, "gemm_array_floor");
     EXPECT_EQ(row_of(as_floor, Op::query).judgement.verdict, Verdict::failed);
-    EXPECT_THAT(row_of(as_floor, Op::query).judgement.reason, HasSubstr("not the declared floor rounding"));
+    EXPECT_THAT(row_of(as_floor, Op::query).judgement.reason, HasSubstr("stores are not what floor rounding gives"));
     const Tensors floor = dumped.compute("gemm_array_floor", Input::chained);
     const CaseResult as_nearest = dumped.judge(floor, Input::chained, "unfused");
     EXPECT_EQ(row_of(as_nearest, Op::query).judgement.verdict, Verdict::failed);

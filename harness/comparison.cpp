@@ -47,6 +47,19 @@ std::size_t Comparison::slot(datasets::Rows rows) const {
     return index(head * shape_.blocks() + rows.block());
 }
 
+void Comparison::add_faulty(Block& block, const Element& element, double ratio) {
+    const bool first = block.outside + block.misrounded == 0;
+    if (first) {
+        block.first = element;
+        block.faulty_row_begin = element.row;
+    }
+    if (first || ratio > block.worst_ratio) {
+        block.worst = element;
+        block.worst_ratio = ratio;
+    }
+    block.faulty_row_end = element.row;
+}
+
 void Comparison::add_outlying(Block& block, datasets::Rows rows, std::int64_t row, const Tile& tile) {
     Energy& row_energy = block.rows[index(row)];
     for (std::size_t c = 0; c < tile.got.size(); ++c) {
@@ -55,20 +68,13 @@ void Comparison::add_outlying(Block& block, datasets::Rows rows, std::int64_t ro
         const double bound = tile.bound[c];
         const double b{tile.golden[c]};
         const double error = std::abs(value - reference);
+        const Element element{rows.head, rows.begin + row, std::int64_t(tile.first_column + c),
+                              value,     reference,        bound};
         // Written so that a NaN or an infinite bound fails.
         if (!(error <= bound) || !(bound < infinity)) {
             const double ratio = std::isfinite(value) && bound < infinity ? error / bound : infinity;
-            const Element element{rows.head, rows.begin + row, std::int64_t(tile.first_column + c),
-                                  value,     reference,        bound};
-            if (block.outside == 0) {
-                block.first = element;
-                block.outside_row_begin = rows.begin + row;
-            }
-            if (block.outside == 0 || ratio > block.rho) {
-                block.worst = element;
-            }
+            add_faulty(block, element, ratio);
             block.rho = std::max(block.rho, ratio);
-            block.outside_row_end = rows.begin + row;
             ++block.outside;
             if (!std::isfinite(value)) {
                 ++block.nonfinite;
@@ -76,11 +82,12 @@ void Comparison::add_outlying(Block& block, datasets::Rows rows, std::int64_t ro
             }
         } else if (error > 0) {
             block.rho = std::max(block.rho, error / bound);
-        }
-        if (value != reference && store_dominates(tile.store_unit, reference, bound)) {
-            ++block.rounded;
-            block.lowered += value < reference ? 1 : 0;
-            block.shrunk += std::abs(value) < std::abs(reference) ? 1 : 0;
+            if (tile.store && !store_range(reference, bound, *tile.store).allows(value)) {
+                add_faulty(block, element, error / bound);
+                ++block.misrounded;
+                block.misrounded_below += value < reference ? 1 : 0;
+                block.misrounded_shrunk += std::abs(value) < std::abs(reference) ? 1 : 0;
+            }
         }
         const double difference = value - b;
         Energy& energy = block.tiles[tile.first_column / datasets::block_rows];
@@ -106,19 +113,15 @@ void Comparison::add_row(Block& block, datasets::Rows rows, std::int64_t row, st
                         got.subspan(first, count),
                         std::span(expected.value).subspan(offset + first, count),
                         std::span(expected.bound).subspan(offset + first, count),
-                        expected.store_unit,
+                        expected.store,
                         golden.subspan(offset + first, count)};
-        const TileComparison sums =
-            compare_tile(tile.got, tile.expected, tile.bound, tile.store_unit, tile.golden,
-                         std::span(block.column_sums).subspan(first, count));
+        const TileComparison sums = compare_tile(tile.got, tile.expected, tile.bound, tile.store, tile.golden,
+                                                 std::span(block.column_sums).subspan(first, count));
         if (!sums.inside) {
             add_outlying(block, rows, row, tile);
             continue;
         }
         block.rho = std::max(block.rho, sums.rho);
-        block.rounded += sums.rounded;
-        block.lowered += sums.lowered;
-        block.shrunk += sums.shrunk;
         Energy& energy = block.tiles[first / side];
         energy.error += sums.error;
         energy.golden += sums.golden;
@@ -224,28 +227,27 @@ void Comparison::find_worst(OpStatistics& out, double mean_row_energy, double me
 }
 
 void Comparison::locate_damage(OpStatistics& out) const {
-    for (std::size_t i = 0; i < blocks_.size(); ++i) {
-        const Block& block = blocks_[i];
-        if (block.outside == 0) {
+    double worst_ratio = 0;
+    for (const Block& block : blocks_) {
+        if (block.outside + block.misrounded == 0) {
             continue;
         }
-        if (!out.damage) {
-            out.damage =
-                Damage{block.first, block.worst, block.outside_row_begin, block.outside_row_end, 0, {}};
+        const bool first = !out.damage;
+        if (first) {
+            out.damage = Damage{block.first, {}, 0, 0, 0, {}};
         }
         Damage& damage = *out.damage;
         ++damage.blocks;
-        const bool worse = block.rho > out.rho;
-        if (worse) {
+        if (first || block.worst_ratio > worst_ratio) {
+            worst_ratio = block.worst_ratio;
             damage.worst = block.worst;
-            damage.row_begin = block.outside_row_begin;
-            damage.row_end = block.outside_row_end;
+            damage.row_begin = block.faulty_row_begin;
+            damage.row_end = block.faulty_row_end;
         }
         const int head = block.first.head;
         if (headed_ && (damage.heads.empty() || damage.heads.back() != head)) {
             damage.heads.push_back(head);
         }
-        out.rho = std::max(out.rho, block.rho);
     }
 }
 
@@ -276,9 +278,9 @@ OpStatistics Comparison::finish() const {
         out.nonfinite += block.nonfinite;
         out.poisoned += block.poisoned;
         out.outside += block.outside;
-        out.rounded += block.rounded;
-        out.lowered += block.lowered;
-        out.shrunk += block.shrunk;
+        out.misrounded += block.misrounded;
+        out.misrounded_below += block.misrounded_below;
+        out.misrounded_shrunk += block.misrounded_shrunk;
         out.rho = std::max(out.rho, block.rho);
         out.max_abs_error = std::max(out.max_abs_error, block.max_abs_error);
         rows += std::int64_t(block.rows.size());

@@ -27,9 +27,10 @@ struct Element {
     double bound = 0;
 };
 
-// Where the damage is: the worst block and how far the failure reaches.
+// Where the damage is: the worst block and how far the failure reaches, of elements outside their bound or
+// stored as the declared rounding cannot.
 struct Damage {
-    Element first;               // first element outside its bound, by head, row and column
+    Element first;               // by head, row and column
     Element worst;               // largest error over bound
     std::int64_t row_begin = 0;  // failing rows of the worst element's block, both ends included
     std::int64_t row_end = 0;
@@ -47,11 +48,11 @@ struct OpStatistics {
     std::int64_t outside = 0;   // elements beyond their level 1 bound
     double rho = 0;             // largest |error| / bound; infinite where an element is not finite
 
-    // Stores whose rounding dominates their bound, and how many of them lie below or nearer to zero than
-    // fp64.
-    std::int64_t rounded = 0;
-    std::int64_t lowered = 0;
-    std::int64_t shrunk = 0;
+    // Elements within their bound that no store with the declared rounding can give (StoreRange), and how
+    // many of them lie below or nearer to zero than fp64.
+    std::int64_t misrounded = 0;
+    std::int64_t misrounded_below = 0;
+    std::int64_t misrounded_shrunk = 0;
 
     // Against the golden tensor. Not a number where an element is not finite.
     double match_percent = 0;   // 100 (1 - |a-b|^2 / |b - column mean of b|^2)
@@ -94,9 +95,9 @@ private:
     struct Block {
         int seen = 0;
         std::int64_t elements = 0, nonfinite = 0, poisoned = 0, outside = 0;
-        std::int64_t rounded = 0, lowered = 0, shrunk = 0;
-        std::int64_t outside_row_begin = 0, outside_row_end = 0;
-        double rho = 0, error = 0, golden = 0, got = 0, product = 0, max_abs_error = 0;
+        std::int64_t misrounded = 0, misrounded_below = 0, misrounded_shrunk = 0;
+        std::int64_t faulty_row_begin = 0, faulty_row_end = 0;
+        double worst_ratio = 0, rho = 0, error = 0, golden = 0, got = 0, product = 0, max_abs_error = 0;
         Element first, worst;
         std::vector<Energy> rows, tiles;
         std::vector<double> column_sums;
@@ -116,14 +117,16 @@ private:
         std::span<const float> got;
         std::span<const double> expected;
         std::span<const double> bound;
-        double store_unit;
+        std::optional<datasets::Rounding> store;
         std::span<const float> golden;
     };
 
     [[nodiscard]] std::size_t slot(datasets::Rows rows) const;
     static void add_row(Block& block, datasets::Rows rows, std::int64_t row, std::span<const float> got,
                         const Bounded& expected, std::span<const float> golden);
-    // A tile that may hold elements outside their bounds, one by one.
+    // Notes an element outside its bound or misrounded.
+    static void add_faulty(Block& block, const Element& element, double ratio);
+    // A tile that may hold such elements, one by one.
     static void add_outlying(Block& block, datasets::Rows rows, std::int64_t row, const Tile& tile);
     void sum_energies(OpStatistics& out) const;
     [[nodiscard]] Worst worst_of(std::vector<Energy> Block::*parts, double mean_energy) const;

@@ -3,15 +3,19 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <limits>
 #include <random>
 
+#include "harness/row_comparison.hpp"
+
 namespace harness {
 namespace {
 
 using datasets::Op;
+using datasets::Rounding;
 using datasets::Rows;
 
 // A whole tensor of an op with one head or none, compared block by block.
@@ -20,7 +24,8 @@ struct Tensor {
     Op op;
     std::vector<float> got, golden;
     double bound = 0.1;
-    double store_unit = 0;
+    std::optional<Rounding> store{};
+    double before_store = 0;  // relative error before the store; the bound where `store` is there
 
     [[nodiscard]] std::int64_t columns() const { return datasets::row_width(op, shape); }
 
@@ -41,9 +46,13 @@ struct Tensor {
                             std::min<std::int64_t>(64, shape.context - b * 64)};
             const auto offset = std::size_t((head * shape.context + rows.begin) * columns());
             const auto count = std::size_t(rows.count * columns());
-            Bounded expected{rows.count, columns(), {}, std::vector<double>(count, bound), store_unit};
+            Bounded expected{rows.count, columns(), {}, std::vector<double>(count, bound), store};
             expected.value.assign(golden.begin() + std::ptrdiff_t(offset),
                                   golden.begin() + std::ptrdiff_t(offset + count));
+            for (std::size_t i = 0; store && i < count; ++i) {
+                const double unit = datasets::bf16_unit(*store);
+                expected.bound[i] = (unit + (1 + unit) * before_store) * std::abs(expected.value[i]);
+            }
             comparison.add(rows, {got.data() + offset, rows.count, columns(), columns()}, expected,
                            std::span(golden).subspan(offset, count));
         }
@@ -161,26 +170,100 @@ TEST(Comparison, FindsTheDamage) {
     EXPECT_EQ(s.worst_tile_row, 2);
 }
 
-TEST(Comparison, CountsTheDirectionOfTheErrors) {
-    Tensor t = random_tensor(64, 1, Op::context, 7);
+class ComparisonOfStores : public testing::TestWithParam<Rounding> {};
+
+// What is stored may err by `before` and is then rounded.
+Tensor stored_tensor(Rounding rounding, double before, unsigned seed) {
+    Tensor t = random_tensor(64, 1, Op::context, seed);
+    t.store = rounding;
+    t.before_store = before + 0x1p-24;  // of fp32
+    std::mt19937_64 random(seed);
+    std::uniform_real_distribution<double> share(-1, 1);
     for (std::size_t i = 0; i < t.got.size(); ++i) {
-        t.got[i] = t.golden[i] * 0.999F;
+        t.golden[i] = i % 2 == 0 ? t.golden[i] : -t.golden[i];
+        t.got[i] =
+            datasets::round_to_bf16(float(double{t.golden[i]} * (1 + before * share(random))), rounding);
     }
-    EXPECT_EQ(t.compare().rounded, 0) << "a bound without a store says nothing about one";
-    t.store_unit = 0x1p-8;
-    EXPECT_EQ(t.compare().rounded, 0) << "0.1 is far more than the roundings";
-    t.bound = 0x1p-20;
-    const OpStatistics s = t.compare();
-    EXPECT_GT(s.rounded, std::int64_t(t.got.size() * 9 / 10));
-    EXPECT_EQ(s.shrunk, s.rounded);
-    EXPECT_LT(s.lowered, s.rounded);
+    return t;
 }
+
+// The error before the store grows until it hides every rounding: at no size a store as declared is blamed.
+TEST_P(ComparisonOfStores, TheDeclaredRoundingIsNeverBlamed) {
+    for (double before = 0x1p-24; before < 1; before *= 2) {
+        const OpStatistics s = stored_tensor(GetParam(), before, 7).compare();
+        EXPECT_EQ(s.misrounded, 0) << before;
+        EXPECT_EQ(s.outside, 0) << before;
+        EXPECT_FALSE(s.damage) << before;
+    }
+}
+
+// Values that bf16 all but holds, where the sign of an error says nothing of the rounding.
+TEST_P(ComparisonOfStores, OfWhatAllButNeedsNoRoundingIsNotBlamed) {
+    Tensor t = stored_tensor(GetParam(), 0x1p-20, 11);
+    for (std::size_t i = 0; i < t.got.size(); ++i) {
+        t.got[i] = datasets::round_to_bf16(t.golden[i], GetParam());
+        t.golden[i] = t.got[i] * (i % 2 == 0 ? 1 + 0x1p-21F : 1 - 0x1p-21F);
+    }
+    EXPECT_EQ(t.compare().misrounded, 0);
+}
+
+TEST_P(ComparisonOfStores, AnyOtherRoundingIsFoundEvenOfOneElement) {
+    for (const Rounding other : {Rounding::nearest_even, Rounding::toward_zero, Rounding::floor}) {
+        if (other == GetParam()) {
+            continue;
+        }
+        Tensor t = stored_tensor(other, 0x1p-20, 13);
+        t.store = GetParam();
+        const OpStatistics all = t.compare();
+        EXPECT_GT(all.misrounded + all.outside, std::int64_t(t.got.size() * 2 / 5));
+        ASSERT_TRUE(all.damage);
+        Tensor one = stored_tensor(GetParam(), 0, 13);
+        one.before_store = 0x1p-20;
+        const auto differs = std::ranges::mismatch(one.got, t.got).in1 - one.got.begin();
+        one.got[std::size_t(differs)] = t.got[std::size_t(differs)];
+        const OpStatistics s = one.compare();
+        EXPECT_EQ(s.misrounded + s.outside, 1);
+        ASSERT_TRUE(s.damage);
+        EXPECT_EQ(s.damage->first.row, differs / 64);
+        EXPECT_EQ(s.damage->worst.column, differs % 64);
+        EXPECT_EQ(s.damage->row_end, differs / 64);
+    }
+}
+
+TEST_P(ComparisonOfStores, VectorsAgreeWithTheScalarRule) {
+    std::mt19937_64 random(17);
+    std::uniform_real_distribution<double> exponent(-150, 20);
+    std::uniform_real_distribution<double> share(-1.5, 1.5);
+    std::array<float, 13> got{}, golden{};
+    std::array<double, 13> expected{}, bound{}, sums{};
+    int refused = 0;
+    for (int trial = 0; trial < 20000; ++trial) {
+        bool allowed = true;
+        for (std::size_t i = 0; i < got.size(); ++i) {
+            const double size = std::exp2(exponent(random));
+            expected[i] = size * share(random);
+            const double before = size * std::exp2(-5 - 20 * std::abs(share(random)));
+            bound[i] = datasets::bf16_unit(GetParam()) * std::abs(expected[i]) + before;
+            got[i] = datasets::round_to_bf16(float(expected[i] + 1.05 * before * share(random)), GetParam());
+            allowed = allowed && std::abs(double{got[i]} - expected[i]) <= bound[i] &&
+                      store_range(expected[i], bound[i], GetParam()).allows(got[i]);
+        }
+        refused += allowed ? 0 : 1;
+        ASSERT_EQ(compare_tile(got, expected, bound, GetParam(), golden, sums).inside, allowed);
+    }
+    EXPECT_GT(refused, 1000);
+    EXPECT_LT(refused, 19000);
+}
+
+INSTANTIATE_TEST_SUITE_P(Roundings, ComparisonOfStores,
+                         testing::Values(Rounding::nearest_even, Rounding::toward_zero, Rounding::floor),
+                         [](const auto& rounding) { return std::string(datasets::name(rounding.param)); });
 
 TEST(Comparison, MissingAndRepeatedBlocksAreCounted) {
     Comparison comparison(Op::output, {130, 1}, -1);
     const std::vector<float> block(64 * 64, 1.0F);
     const Bounded expected{64, 64, std::vector<double>(block.size(), 1.0),
-                           std::vector<double>(block.size(), 0.1), 0};
+                           std::vector<double>(block.size(), 0.1)};
     comparison.add({-1, 0, 64}, {block.data(), 64, 64, 64}, expected, block);
     comparison.add({-1, 0, 64}, {block.data(), 64, 64, 64}, expected, block);
     const OpStatistics s = comparison.finish();
@@ -192,7 +275,7 @@ TEST(Comparison, MissingAndRepeatedBlocksAreCounted) {
 TEST(Comparison, RefusesBlocksThatAreNone) {
     Comparison comparison(Op::context, {130, 2}, -1);
     const std::vector<float> block(64 * 64);
-    const Bounded expected{64, 64, std::vector<double>(block.size()), std::vector<double>(block.size()), 0};
+    const Bounded expected{64, 64, std::vector<double>(block.size()), std::vector<double>(block.size())};
     for (const Rows rows :
          {Rows{2, 0, 64}, Rows{0, 1, 64}, Rows{0, 192, 64}, Rows{0, 128, 64}, Rows{-1, 0, 64}}) {
         EXPECT_THROW(comparison.add(rows, {block.data(), 64, 64, 64}, expected, block), std::logic_error);

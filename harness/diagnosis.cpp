@@ -272,10 +272,10 @@ std::optional<Diagnosis> diagnose(const JudgedBlock& block, const Scene& scene) 
     Diagnosis out;
     if (std::ranges::any_of(tile.got, [](double v) { return !std::isfinite(v); })) {
         out = nonfinite_diagnosis(block, scene);
-    } else if (scene.statistics.damage && failing(tile) == 0) {
+    } else if (scene.statistics.outside > 0 && failing(tile) == 0) {
         out = {Pattern::not_repeated, 1, "run again, the same tile is right: the fault comes and goes", 0, 0};
-    } else if (!scene.statistics.damage) {
-        // Every element is within its bound: all that may be wrong is the direction of the stores.
+    } else if (scene.statistics.outside == 0) {
+        // Every element is within its bound: all that may be wrong is how it was rounded.
         Hypotheses hypotheses(tile);
         suspect_store(hypotheses, tile, block.arithmetic);
         out = hypotheses.best();

@@ -33,7 +33,7 @@ enum class Quantity : std::uint8_t {
     launches,
     repeatability,
     bound,
-    store_direction,
+    store_rounding,
     match,
     worst_row,
     worst_tile,
@@ -119,27 +119,10 @@ struct Headroom {
     double decibel = 0;
 };
 
-// Not of `store_direction`, which has two sides.
 Headroom beside_limit(Quantity quantity, double value);
 
 // Below this a limit is reported and not gated.
 inline constexpr double least_room_decibel = 3;
-
-// The share of an op's stores that speaks for or against the declared rounding: of those which err in the
-// declared direction (`declared`; at least the limit), or, where none is declared, in the direction most
-// taken (less than the limit).
-struct StoreDirection {
-    double share = 0;
-    bool declared = false;
-    std::string_view direction;  // "shrink", "lie below"
-
-    // By the odds share / (1 - share) against those of the limit.
-    [[nodiscard]] Headroom headroom() const;
-};
-
-// Nothing of fp32 stores, nor of so few that chance decides.
-std::optional<StoreDirection> store_direction(const OpStatistics& statistics,
-                                              const datasets::Arithmetic& arithmetic);
 
 // What the device counted against what the plan promised, for one step.
 struct DeviceCheck {

@@ -12,21 +12,18 @@ Headroom found_wrong(Quantity quantity, const Judgement& judgement) {
 
 }  // namespace
 
-std::vector<Headroom> headrooms_of(const OpRow& row, const datasets::Arithmetic& arithmetic) {
+std::vector<Headroom> headrooms_of(const OpRow& row) {
     std::vector<Headroom> out;
     if (!row.statistics) {
         return out;
     }
     for (const Quantity count : {Quantity::nonfinite, Quantity::unwritten, Quantity::coverage,
-                                 Quantity::guards, Quantity::launches}) {
+                                 Quantity::guards, Quantity::launches, Quantity::store_rounding}) {
         out.push_back(found_wrong(count, row.judgement));
     }
     const OpStatistics& s = *row.statistics;
     if (s.nonfinite == 0 || s.outside > s.nonfinite) {
         out.push_back(beside_limit(Quantity::bound, s.rho));
-    }
-    if (const auto direction = store_direction(s, arithmetic)) {
-        out.push_back(direction->headroom());
     }
     out.insert(out.end(), row.headroom.begin(), row.headroom.end());
     return out;

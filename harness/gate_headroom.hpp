@@ -13,8 +13,8 @@
 
 namespace harness {
 
-// Levels 0 to 2 of one op; nothing where it was not judged. `arithmetic`: as declared for the op.
-std::vector<Headroom> headrooms_of(const OpRow& row, const datasets::Arithmetic& arithmetic);
+// Levels 0 to 2 of one op; nothing where it was not judged.
+std::vector<Headroom> headrooms_of(const OpRow& row);
 
 // The headline, where it applies, and whether the layer repeats itself. Worst row and tile only where the
 // match holds, for they decide nothing elsewhere.

@@ -44,7 +44,7 @@ void unbounded(const datasets::TensorView& values, Bounded& into) {
     into.columns = values.columns;
     into.value.assign(elements, 0);
     into.bound.assign(elements, std::numeric_limits<double>::max());
-    into.store_unit = 0;
+    into.store.reset();
 }
 
 }  // namespace

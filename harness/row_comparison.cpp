@@ -24,7 +24,6 @@ using Floats = hn::Rebind<float, Doubles>;
 struct Lanes {
     Vector rho, error, golden, got, product, max_abs_error;
     Mask outside;
-    std::int64_t rounded = 0, lowered = 0, shrunk = 0;
 };
 
 struct Elements {
@@ -35,14 +34,42 @@ struct Elements {
     double* column_sums;
 };
 
-HWY_INLINE void compare(Doubles d, const Elements& at, double store_unit, Lanes& lanes) {
+using Store = std::optional<datasets::Rounding>;
+
+// To the 8 significant bits of bf16, at any exponent.
+HWY_INLINE Vector to_bf16_bits(Doubles d, Vector value, datasets::Rounding rounding) {
+    const hn::RebindToUnsigned<Doubles> whole;
+    const hn::RebindToSigned<Doubles> integral;
+    const auto below = hn::Set(whole, (std::uint64_t{1} << 45U) - 1);
+    auto bits = hn::BitCast(whole, value);
+    if (rounding == datasets::Rounding::nearest_even) {
+        const auto odd = hn::And(hn::ShiftRight<45>(bits), hn::Set(whole, 1));
+        bits = hn::Add(bits, hn::Add(hn::ShiftRight<1>(below), odd));
+    } else if (rounding == datasets::Rounding::floor) {
+        const auto negative = hn::BroadcastSignBit(hn::BitCast(integral, value));
+        bits = hn::Add(bits, hn::And(hn::BitCast(whole, negative), below));
+    }
+    return hn::BitCast(d, hn::AndNot(below, bits));
+}
+
+// StoreRange::allows.
+HWY_INLINE Mask store_allows(Doubles d, Vector got, Vector expected, Vector bound,
+                             datasets::Rounding rounding) {
+    const auto unit = hn::Set(d, datasets::bf16_unit(rounding) * (1 - 0x1p-40));
+    const auto before = hn::Sub(bound, hn::Mul(unit, hn::Abs(expected)));
+    const auto low = to_bf16_bits(d, hn::Sub(expected, before), rounding);
+    const auto high = to_bf16_bits(d, hn::Add(expected, before), rounding);
+    const auto within = hn::And(hn::Le(low, got), hn::Le(got, high));
+    return hn::Or(within, hn::Lt(hn::Abs(got), hn::Set(d, 0x1p-126)));
+}
+
+HWY_INLINE void compare(Doubles d, const Elements& at, Store store, Lanes& lanes) {
     const Floats narrow;
     const auto got = hn::PromoteTo(d, hn::LoadU(narrow, at.got));
     const auto golden = hn::PromoteTo(d, hn::LoadU(narrow, at.golden));
     const auto expected = hn::LoadU(d, at.expected);
     const auto bound = hn::LoadU(d, at.bound);
-    const auto signed_error = hn::Sub(got, expected);
-    const auto error = hn::Abs(signed_error);
+    const auto error = hn::Abs(hn::Sub(got, expected));
     const auto zero = hn::Zero(d);
     // Written so that a NaN or an infinite bound is outside.
     const auto inside =
@@ -50,16 +77,8 @@ HWY_INLINE void compare(Doubles d, const Elements& at, double store_unit, Lanes&
     lanes.outside = hn::Or(lanes.outside, hn::Not(inside));
     const auto ratio = hn::IfThenElse(hn::Eq(error, zero), zero, hn::Div(error, bound));
     lanes.rho = hn::Max(lanes.rho, ratio);
-    if (store_unit > 0) {
-        const auto rounding = hn::Mul(hn::Set(d, store_unit), hn::Abs(expected));
-        const auto others = hn::Mul(hn::Set(d, 16.0), hn::Sub(bound, rounding));
-        const auto tells =
-            hn::And(hn::And(hn::Gt(rounding, zero), hn::Gt(rounding, others)), hn::Gt(error, zero));
-        const auto lowered = hn::And(tells, hn::Lt(signed_error, zero));
-        const auto shrunk = hn::And(tells, hn::Lt(hn::Abs(got), hn::Abs(expected)));
-        lanes.rounded += static_cast<std::int64_t>(hn::CountTrue(d, tells));
-        lanes.lowered += static_cast<std::int64_t>(hn::CountTrue(d, lowered));
-        lanes.shrunk += static_cast<std::int64_t>(hn::CountTrue(d, shrunk));
+    if (store) {
+        lanes.outside = hn::Or(lanes.outside, hn::Not(store_allows(d, got, expected, bound, *store)));
     }
     const auto difference = hn::Sub(got, golden);
     lanes.error = hn::Add(lanes.error, hn::Mul(difference, difference));
@@ -78,7 +97,7 @@ struct Tail {
 };
 
 TileComparison compare_tile(std::span<const float> got, std::span<const double> expected,
-                            std::span<const double> bound, double store_unit, std::span<const float> golden,
+                            std::span<const double> bound, Store store, std::span<const float> golden,
                             std::span<double> column_sums) {
     const Doubles d;
     const std::size_t width = hn::Lanes(d);
@@ -88,7 +107,7 @@ TileComparison compare_tile(std::span<const float> got, std::span<const double> 
     std::copy(column_sums.begin(), column_sums.end(), sums.begin());
     std::size_t j = 0;
     for (; j + width <= got.size(); j += width) {
-        compare(d, {&got[j], &expected[j], &bound[j], &golden[j], &sums[j]}, store_unit, lanes);
+        compare(d, {&got[j], &expected[j], &bound[j], &golden[j], &sums[j]}, store, lanes);
     }
     if (const std::size_t rest = got.size() - j; rest > 0) {
         Tail tail;
@@ -100,7 +119,7 @@ TileComparison compare_tile(std::span<const float> got, std::span<const double> 
         compare(d,
                 {tail.got.data(), tail.expected.data(), tail.bound.data(), tail.golden.data(),
                  tail.column_sums.data()},
-                store_unit, lanes);
+                store, lanes);
         std::copy_n(tail.column_sums.data(), rest, &sums[j]);
     }
     TileComparison out;
@@ -111,9 +130,6 @@ TileComparison compare_tile(std::span<const float> got, std::span<const double> 
     std::copy_n(sums.data(), column_sums.size(), column_sums.data());
     const auto sum = [&](Vector v) { return hn::GetLane(hn::SumOfLanes(d, v)); };
     out.rho = hn::GetLane(hn::MaxOfLanes(d, lanes.rho));
-    out.rounded = lanes.rounded;
-    out.lowered = lanes.lowered;
-    out.shrunk = lanes.shrunk;
     out.error = sum(lanes.error);
     out.golden = sum(lanes.golden);
     out.got = sum(lanes.got);
@@ -131,9 +147,9 @@ namespace harness {
 HWY_EXPORT(compare_tile);
 
 TileComparison compare_tile(std::span<const float> got, std::span<const double> expected,
-                            std::span<const double> bound, double store_unit, std::span<const float> golden,
-                            std::span<double> column_sums) {
-    return HWY_DYNAMIC_DISPATCH(compare_tile)(got, expected, bound, store_unit, golden, column_sums);
+                            std::span<const double> bound, std::optional<datasets::Rounding> store,
+                            std::span<const float> golden, std::span<double> column_sums) {
+    return HWY_DYNAMIC_DISPATCH(compare_tile)(got, expected, bound, store, golden, column_sums);
 }
 
 }  // namespace harness

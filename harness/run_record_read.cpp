@@ -141,9 +141,11 @@ OpStatistics statistics_of(const Place& place) {
     out.poisoned = place["unwritten"].counted();
     out.outside = place["outside_bound"].counted();
     out.rho = place["rho"].measured(infinity);
-    out.rounded = place["stores_rounded"].counted();
-    out.lowered = place["stores_lowered"].counted();
-    out.shrunk = place["stores_shrunk"].counted();
+    if (place.has("misrounded")) {
+        out.misrounded = place["misrounded"].counted();
+        out.misrounded_below = place["misrounded_below"].counted();
+        out.misrounded_shrunk = place["misrounded_shrunk"].counted();
+    }
     out.match_percent = place["match"].measured();
     out.centred_energy = place["centred_energy"].measured();
     out.relative_error = place["relative_error"].measured();

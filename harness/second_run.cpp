@@ -13,12 +13,7 @@ using datasets::Op;
 
 // Whether the values of the row's blocks may tell why it failed.
 bool values_tell(const OpRow& row) {
-    if (row.judgement.verdict != Verdict::failed || !row.statistics) {
-        return false;
-    }
-    const auto& findings = row.judgement.findings;
-    return row.statistics->damage ||
-           std::ranges::find(findings, Quantity::store_direction, &Finding::quantity) != findings.end();
+    return row.judgement.verdict == Verdict::failed && row.statistics && row.statistics->damage;
 }
 
 }  // namespace

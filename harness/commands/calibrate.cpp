@@ -155,7 +155,7 @@ private:
                 const datasets::LayerCase one = source.recording.layer(clip.id, layer);
                 selection.placement = placement_for(one);
                 calibration_.add(run_case(one, golden_, candidate, selection, "harness --compare", within),
-                                 candidate, one.shape, one.stored, at);
+                                 one.shape, one.stored, at);
                 selection.probes = false;
             }
             if (source.has_end()) {
@@ -164,7 +164,7 @@ private:
                 const datasets::EndCase end = *source.recording.end();
                 calibration_.add(run_recorded_end(source.recording, clip.id, golden_, candidate, selection,
                                                   "harness --compare", within),
-                                 candidate, end.shape, end.stored, at);
+                                 end.shape, end.stored, at);
             }
         }
     }

@@ -196,7 +196,7 @@ std::vector<Fault> rounding_faults() {
     };
     out.push_back(kernel_fault(
         "rounding_mode_not_set", "a norm stores in another rounding mode than declared",
-        Quantity::store_direction, norms, [floored](KernelTable& table) {
+        Quantity::store_rounding, norms, [floored](KernelTable& table) {
             table.layer_norm = [floored, inner = table.layer_norm](
                                    const float* x, const std::uint16_t* gain, const std::uint16_t* bias,
                                    int rows, int columns, Store store, std::uint16_t* to) {

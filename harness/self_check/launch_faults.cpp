@@ -254,17 +254,17 @@ std::vector<Fault> store_faults() {
     };
     const std::string nearest = "products that are stored as bf16 to nearest";
     out.push_back(launch_fault("truncating_store", "results are cut to bf16 instead of rounded",
-                               Quantity::store_direction, stored_bf16,
+                               Quantity::store_rounding, stored_bf16,
                                both(unsampled, store_as(kernels::Store::bf16_toward_zero))));
     restrict(out.back(), nearest + ", fast emulation",
              [of = stores(datasets::Rounding::nearest_even)](const Setting& scene) {
                  return scene.emulation == datasets::Emulation::fast && of(scene);
              });
     out.push_back(launch_fault("floor_store", "the core keeps its rounding mode after reset, floor",
-                               Quantity::store_direction, stored_bf16, store_as(kernels::Store::bf16_floor)));
+                               Quantity::store_rounding, stored_bf16, store_as(kernels::Store::bf16_floor)));
     restrict(out.back(), nearest, stores(datasets::Rounding::nearest_even));
     out.push_back(launch_fault("nearest_store", "results round to nearest where floor is declared",
-                               Quantity::store_direction, stored_bf16,
+                               Quantity::store_rounding, stored_bf16,
                                store_as(kernels::Store::bf16_nearest_even)));
     restrict(out.back(), "products that are stored as bf16 by floor", stores(datasets::Rounding::floor));
     return out;
