@@ -145,23 +145,18 @@ void Bounds::probabilities(Rows rows, const Arithmetic& arithmetic, Bounded& int
         const std::span p = std::span(into.value).subspan(index(row * into.columns), index(into.columns));
         const std::span bound = std::span(into.bound).subspan(index(row * into.columns), index(into.columns));
         keys.weigh(p, {}, error, false);
-        double total = 0;
-        double total_error = 0;
+        WeightSums total;
         for (std::int64_t tile = 0; tile < keys.tiles(); ++tile) {
-            const double rescaled = keys.rescaled(tile);
             const auto [first, count] = keys.extent(tile);
-            for (std::size_t j = first; j < first + count; ++j) {
-                total += keys.weight[j];
-                total_error += keys.weight[j] * ((1 + keys.relative[j]) * rescaled - 1);
-            }
+            const WeightSums sums =
+                sum_weights(std::span(keys.weight).subspan(first, count),
+                            std::span(keys.relative).subspan(first, count), keys.rescaled(tile));
+            total.weight += sums.weight;
+            total.error += sums.error;
         }
-        const double loss = total_error / total + summing;
+        const double loss = total.error / total.weight + summing;
         const double shared = (1 + split_reciprocal) * (1 + unit) / std::max(0.0, 1 - loss);
-        const double share = 1 / total;
-        for (std::size_t j = 0; j < p.size(); ++j) {
-            p[j] = keys.weight[j] * share;
-            bound[j] = p[j] * ((1 + keys.relative[j]) * shared - 1) + flushed;
-        }
+        bound_probabilities(keys.weight, keys.relative, {1 / total.weight, shared, flushed}, p, bound);
     }
     into.store.reset();
 }

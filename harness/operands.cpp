@@ -36,14 +36,27 @@ Norm rounded(const Norm& norm, const datasets::Path& path, Op op) {
     return copy;
 }
 
+// A loop per rounding, which the compiler makes vectors of.
+template <datasets::Rounding rounding>
+void round_all(std::span<float> values) {
+    for (float& value : values) {
+        value = datasets::round_to_bf16(value, rounding);
+    }
+}
+
 }  // namespace
 
 void round_operands(const datasets::Arithmetic& arithmetic, std::span<float> values) {
     if (arithmetic.operand == datasets::DType::f32) {
         return;
     }
-    for (float& value : values) {
-        value = datasets::round_to_bf16(value, arithmetic.operand_rounding);
+    switch (arithmetic.operand_rounding) {
+        case datasets::Rounding::nearest_even:
+            return round_all<datasets::Rounding::nearest_even>(values);
+        case datasets::Rounding::toward_zero:
+            return round_all<datasets::Rounding::toward_zero>(values);
+        case datasets::Rounding::floor:
+            return round_all<datasets::Rounding::floor>(values);
     }
 }
 

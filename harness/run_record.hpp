@@ -3,8 +3,8 @@
 // Serialised as run.json (schema "npu-attention-run"). The major version of the schema changes where a reader
 // of the one before would misread the file, the minor where something is added: a reader takes every minor
 // version of its major; what an earlier one lacks comes back empty, what a later one adds is left unread.
-// Minor version 1 added placement and head, 2 the findings of judgements and the diagnosis of headlines, 3 the
-// counts of misrounded stores.
+// Minor version 1 added placement and head, 2 the findings of judgements and the diagnosis of headlines, 3
+// the counts of misrounded stores.
 //
 // A duration carries its clock, a count comes from the device, a figure of the cost model is marked modelled;
 // a report prints these words as they are.

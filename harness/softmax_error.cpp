@@ -82,6 +82,53 @@ void weigh_keys(std::span<const double> scores, std::span<const double> norms, c
     std::copy_n(relatives.data(), rest, relative.data() + j);
 }
 
+// Two sums at a time: an addition waits for the one before it.
+WeightSums sum_weights(std::span<const double> weight, std::span<const double> relative, double rescaled) {
+    const Doubles d;
+    const std::size_t width = hn::Lanes(d);
+    const auto zero = hn::Zero(d);
+    const auto one = hn::Set(d, 1.0);
+    const auto scale = hn::Set(d, rescaled);
+    std::array<Vector, 2> weights{zero, zero};
+    std::array<Vector, 2> errors{zero, zero};
+    const auto add = [&](std::size_t at, std::size_t lane) {
+        const auto w = hn::LoadU(d, weight.data() + at);
+        const auto factor = hn::Sub(hn::Mul(hn::Add(one, hn::LoadU(d, relative.data() + at)), scale), one);
+        weights[lane] = hn::Add(weights[lane], w);
+        errors[lane] = hn::Add(errors[lane], hn::Mul(w, factor));
+    };
+    std::size_t j = 0;
+    for (; j + 2 * width <= weight.size(); j += 2 * width) {
+        add(j, 0);
+        add(j + width, 1);
+    }
+    WeightSums out{hn::GetLane(hn::SumOfLanes(d, hn::Add(weights[0], weights[1]))),
+                   hn::GetLane(hn::SumOfLanes(d, hn::Add(errors[0], errors[1])))};
+    for (; j < weight.size(); ++j) {
+        out.weight += weight[j];
+        out.error += weight[j] * ((1 + relative[j]) * rescaled - 1);
+    }
+    return out;
+}
+
+void bound_probabilities(std::span<const double> weight, std::span<const double> relative,
+                         const RowShare& row, std::span<double> probability, std::span<double> bound) {
+    const Doubles d;
+    const std::size_t width = hn::Lanes(d);
+    const auto one = hn::Set(d, 1.0);
+    std::size_t j = 0;
+    for (; j + width <= weight.size(); j += width) {
+        const auto p = hn::Mul(hn::LoadU(d, weight.data() + j), hn::Set(d, row.share));
+        const auto factor = hn::Mul(hn::Add(one, hn::LoadU(d, relative.data() + j)), hn::Set(d, row.error));
+        hn::StoreU(p, d, probability.data() + j);
+        hn::StoreU(hn::Add(hn::Mul(p, hn::Sub(factor, one)), hn::Set(d, row.flushed)), d, bound.data() + j);
+    }
+    for (; j < weight.size(); ++j) {
+        probability[j] = weight[j] * row.share;
+        bound[j] = probability[j] * ((1 + relative[j]) * row.error - 1) + row.flushed;
+    }
+}
+
 }  // namespace harness::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -89,10 +136,21 @@ HWY_AFTER_NAMESPACE();
 namespace harness {
 
 HWY_EXPORT(weigh_keys);
+HWY_EXPORT(sum_weights);
+HWY_EXPORT(bound_probabilities);
 
 void weigh_keys(std::span<const double> scores, std::span<const double> norms, const WeightError& error,
                 std::span<double> weight, std::span<double> relative) {
     HWY_DYNAMIC_DISPATCH(weigh_keys)(scores, norms, error, weight, relative);
+}
+
+WeightSums sum_weights(std::span<const double> weight, std::span<const double> relative, double rescaled) {
+    return HWY_DYNAMIC_DISPATCH(sum_weights)(weight, relative, rescaled);
+}
+
+void bound_probabilities(std::span<const double> weight, std::span<const double> relative,
+                         const RowShare& row, std::span<double> probability, std::span<double> bound) {
+    HWY_DYNAMIC_DISPATCH(bound_probabilities)(weight, relative, row, probability, bound);
 }
 
 }  // namespace harness

@@ -26,4 +26,23 @@ inline constexpr double exp_underflow = -86.0;
 void weigh_keys(std::span<const double> scores, std::span<const double> norms, const WeightError& error,
                 std::span<double> weight, std::span<double> relative);
 
+// Sums over the keys of one tile, in an order that depends on the vectors of the machine alone.
+struct WeightSums {
+    double weight = 0;
+    double error = 0;  // of weight ((1 + relative) rescaled - 1)
+};
+
+WeightSums sum_weights(std::span<const double> weight, std::span<const double> relative, double rescaled);
+
+// What all probabilities of a row have in common.
+struct RowShare {
+    double share = 0;    // 1 / sum of the weights
+    double error = 0;    // 1 + what the sum, its reciprocal and the store err by
+    double flushed = 0;  // absolute
+};
+
+// For each key: probability = weight share, bound = probability ((1 + relative) error - 1) + flushed.
+void bound_probabilities(std::span<const double> weight, std::span<const double> relative,
+                         const RowShare& row, std::span<double> probability, std::span<double> bound);
+
 }  // namespace harness
