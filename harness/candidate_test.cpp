@@ -326,7 +326,8 @@ TEST(CandidateArithmetic, OtherThanDeclaredFails) {
     const Tensors nearest = dumped.compute("unfused", Input::chained);
     const CaseResult as_floor = dumped.judge(nearest, Input::chained, "gemm_array_floor");
     EXPECT_EQ(row_of(as_floor, Op::query).judgement.verdict, Verdict::failed);
-    EXPECT_THAT(row_of(as_floor, Op::query).judgement.reason, HasSubstr("stores are not what floor rounding gives"));
+    EXPECT_THAT(row_of(as_floor, Op::query).judgement.reason,
+                HasSubstr("stores are not what floor rounding gives"));
     const Tensors floor = dumped.compute("gemm_array_floor", Input::chained);
     const CaseResult as_nearest = dumped.judge(floor, Input::chained, "unfused");
     EXPECT_EQ(row_of(as_nearest, Op::query).judgement.verdict, Verdict::failed);
