@@ -272,7 +272,7 @@ TEST_F(Calibrated, AHealthyLayerLeavesFiguresOfEveryLevelAndBreaksNothing) {
         reference::make_case(datasets::synthetic_block(model, 0), model.shape, residual, "clip", 0);
     reference::GoldenPath golden;
     Selection selection;
-    selection.repetitions = 0;
+    selection.timing = {0, 0};
     const CaseResult result = run_case(layer, golden, path_, selection, "harness", [](std::string_view) {});
     calibration_.add(result, layer.shape, layer.stored, fitted);
     EXPECT_TRUE(calibration_.sound());

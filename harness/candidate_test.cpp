@@ -206,7 +206,7 @@ TEST_P(RoundTrip, GivesTheVerdictAndStatisticsOfTheDirectRun) {
     npu_impl::NpuPath path(*device, *npu_impl::find_design(design));
     reference::GoldenPath golden;
     Selection selection;
-    selection.repetitions = 1;
+    selection.timing = {1, 1};
     selection.inputs = {input};
     const CaseResult direct =
         run_case(dumped.layer(), golden, path, selection, "harness --compare", [](std::string_view) {});

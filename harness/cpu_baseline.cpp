@@ -20,22 +20,6 @@ bool inside(datasets::OpRange outer, datasets::OpRange inner) {
     return outer.contains(inner.first) && outer.contains(inner.last);
 }
 
-// Medians of two halves of the samples, one over the other.
-double ratio_of(const std::vector<double>& samples, auto in_first) {
-    std::vector<double> first;
-    std::vector<double> second;
-    for (std::size_t i = 0; i < samples.size(); ++i) {
-        (in_first(i) ? first : second).push_back(samples[i]);
-    }
-    return first.empty() || second.empty() ? 1 : median(second) / median(first);
-}
-
-void finish_controls(CpuBaseline& baseline) {
-    const std::vector<double> totals = baseline.totals();
-    baseline.odd_over_even = ratio_of(totals, [](std::size_t i) { return i % 2 == 0; });
-    baseline.second_over_first = ratio_of(totals, [&](std::size_t i) { return i < totals.size() / 2; });
-}
-
 [[noreturn]] void garbled(const std::string& file, std::string_view object, std::string_view reason) {
     throw datasets::ReadError(file, std::string(object),
                               fmt::format("{}; make the file with harness bench-cpu --out FILE", reason));
@@ -126,7 +110,7 @@ CpuBaseline measure_cpu(datasets::PreparedLayer& golden, datasets::Work work, co
         out.ops.push_back({parts[i].ops, parts[i].clock, measured.samples[i]});
     }
     out.settled = measured.settled;
-    finish_controls(out);
+    out.control = control_of(out.totals());
     return out;
 }
 
@@ -152,8 +136,8 @@ std::string to_json(const CpuBaseline& baseline) {
                            {"context", baseline.context},
                            {"heads", baseline.heads},
                            {"settled", baseline.settled},
-                           {"odd_over_even", baseline.odd_over_even},
-                           {"second_over_first", baseline.second_over_first},
+                           {"odd_over_even", baseline.control.odd_over_even},
+                           {"second_over_first", baseline.control.second_over_first},
                            {"ops", ops}};
     return out.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
@@ -188,7 +172,7 @@ CpuBaseline parse_cpu_baseline(const std::string& text, const std::string& file)
             garbled(file, "samples_seconds", "must be as many for every op");
         }
     }
-    finish_controls(out);
+    out.control = control_of(out.totals());
     return out;
 }
 
@@ -222,6 +206,10 @@ void use_cpu_baseline(RunRecord& record, const CpuBaseline& baseline, const std:
             layer.total->cpu.clock = datasets::Clock::host_wall;
         }
     }
+    const std::vector<double> totals = baseline.totals();
+    const int samples = static_cast<int>(totals.size());
+    record.cpu_timing =
+        CpuTiming{1, samples, samples, median_half_width(totals) / median(totals), baseline.control};
     record.speedup_label = fmt::format("projected: {} tasks of {} ({}) against an NPU, {}", baseline.threads,
                                        baseline.cpu, file, record.cost_model);
 }

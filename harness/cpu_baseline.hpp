@@ -2,8 +2,7 @@
 // `harness bench-cpu` writes and `--cpu-baseline` reads.
 //
 // A sample is one run of the golden over the ops in a row with a null sink; upstream is computed before. The
-// first run warms up and does not count. A/A control: samples of odd and of even number are the same work, so
-// their medians differ by noise alone; the second half against the first shows drift of the clock.
+// first run warms up and does not count.
 #pragma once
 
 #include <cstdint>
@@ -33,8 +32,7 @@ struct CpuBaseline {
     int heads = 0;
     std::vector<CpuOpTime> ops;
     bool settled = false;  // the stop rule held before the most samples or seconds were used up
-    double odd_over_even = 1;
-    double second_over_first = 1;
+    SampleControl control;
 
     // The ops of `range` together, sample by sample. Throws std::invalid_argument where it lacks some.
     [[nodiscard]] Duration of(datasets::OpRange range) const;

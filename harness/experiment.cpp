@@ -111,8 +111,8 @@ std::vector<Part> judge_all(CaseResult& result, const Trial& trial, const std::v
 // attention.
 void time_work(LayerRow& row, PreparedLayer& golden, const Trial& trial, Work work,
                const std::vector<Part>& counted) {
-    const StepTimer timer(golden, work, trial.source, trial.selection.repetitions,
-                          trial.prepared.planned(work), counted);
+    const StepTimer timer(golden, work, trial.source, trial.selection.timing, trial.prepared.planned(work),
+                          counted);
     for (const OpRange step : steps_in(trial.candidate, work.ops)) {
         row.steps.push_back(timer.of(step));
     }

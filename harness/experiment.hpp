@@ -11,6 +11,7 @@
 #include "datasets/path.hpp"
 #include "harness/placement.hpp"
 #include "harness/run_record.hpp"
+#include "harness/stopwatch.hpp"
 
 namespace harness {
 
@@ -20,10 +21,10 @@ struct Selection {
     std::set<datasets::Op> ops;                          // judged rows; empty: all
     int head = -1;  // -1: all; a single head leaves out ops without heads
     std::vector<Input> inputs{Input::isolated, Input::chained};
-    int repetitions = 3;         // timed runs of the golden
-    std::uint64_t row_seed = 1;  // of the rows that certify the golden
-    bool predict_errors = true;  // level 2: errors in units of what the declared arithmetic predicts
-    bool probes = true;          // level 3, of every layer whose context is judged
+    StopRule timing{6, 10, 0.02, 30};  // of the golden's runs
+    std::uint64_t row_seed = 1;        // of the rows that certify the golden
+    bool predict_errors = true;        // level 2: errors in units of what the declared arithmetic predicts
+    bool probes = true;                // level 3, of every layer whose context is judged
 
     [[nodiscard]] bool judges(datasets::Op op) const { return ops.empty() || ops.contains(op); }
     [[nodiscard]] bool probed() const {

@@ -34,7 +34,7 @@ datasets::LayerCase hard_layer(std::int64_t context, std::uint64_t seed = datase
 }
 
 CaseResult run(const datasets::LayerCase& layer, datasets::Path& candidate, Selection selection = {}) {
-    selection.repetitions = 1;
+    selection.timing = {1, 1};
     reference::GoldenPath golden;
     return run_case(layer, golden, candidate, selection, "harness --compare", [](std::string_view) {});
 }

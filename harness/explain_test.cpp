@@ -59,7 +59,7 @@ struct Stand {
 
 CaseResult run(const datasets::LayerCase& layer, datasets::Path& candidate, Op op, Input input) {
     Selection selection;
-    selection.repetitions = 1;
+    selection.timing = {1, 1};
     selection.ops = {op};
     selection.inputs = {input};
     reference::GoldenPath golden;

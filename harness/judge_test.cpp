@@ -332,7 +332,7 @@ TEST(EmittedSource, GivesItsOwnWithinTheRangeAndTheUpstreamBefore) {
 CaseResult run_end_of(const Fixture& fixture, Planted planted = {}) {
     Selection selection;
     selection.placement = parse_placement("all");
-    selection.repetitions = 1;
+    selection.timing = {1, 1};
     DeclaredPath golden;
     DeclaredPath candidate(planted);
     return run_end(fixture.end_, "clip", fixture, golden, candidate, selection, "harness --npu all",

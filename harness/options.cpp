@@ -106,10 +106,15 @@ void add_compare(CLI::App& app, Raw& raw) {
         ->check(one_of("input", {"isolated", "chained", "both"}))
         ->type_name("KIND")
         ->capture_default_str();
-    app.add_option("--repeat", options.selection.repetitions, "Timed runs of the golden; the median counts")
+    app.add_option_function<int>(
+           "--repeat",
+           [&options](int runs) {
+               options.selection.timing = {runs, runs};
+           },
+           "Timed runs of the golden, of which the median counts (default: 6, and up to 10 until it is "
+           "known to 2%)")
         ->check(CLI::Range(1, 1000))
-        ->type_name("N")
-        ->capture_default_str();
+        ->type_name("N");
     app.add_flag("--no-probes{false}", options.selection.probes,
                  "Leave out the probes of the first layer, runs on operands whose result is known "
                  "(level 3 of the gate)");

@@ -51,7 +51,8 @@ TEST(Options, SelectsOpsHeadInputAndFiles) {
     EXPECT_EQ(options.design, "fused");
     EXPECT_EQ(options.json, "a.json");
     EXPECT_EQ(options.junit, "b.xml");
-    EXPECT_EQ(options.selection.repetitions, 7);
+    EXPECT_EQ(options.selection.timing.least, 7);
+    EXPECT_EQ(options.selection.timing.most, 7);
     EXPECT_EQ(options.common.threads, 2);
     EXPECT_TRUE(options.common.quiet);
     EXPECT_EQ(options.common.color, Color::never);

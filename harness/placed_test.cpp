@@ -37,7 +37,7 @@ CaseResult run(const datasets::LayerCase& layer, datasets::Path& candidate, cons
     Selection selection;
     selection.ops = std::move(ops);
     selection.placement = parse_placement(placement);
-    selection.repetitions = 1;
+    selection.timing = {1, 1};
     selection.inputs = std::move(inputs);
     reference::GoldenPath golden;
     return run_case(layer, golden, candidate, selection, "harness --compare", [](std::string_view) {});
@@ -148,7 +148,7 @@ TEST(PlacedEnd, PassesOnTheDevice) {
     reference::GoldenPath golden;
     Selection selection;
     selection.placement = parse_placement("all");
-    selection.repetitions = 1;
+    selection.timing = {1, 1};
     const CaseResult result =
         run_end(end, "clip", source, golden, candidate, selection, "harness", [](std::string_view) {});
     ASSERT_EQ(result.rows.size(), 2U);

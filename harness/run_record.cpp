@@ -196,7 +196,10 @@ Json to_json(const ClipRow& clip) {
         {"layers", clip.layers},
         {"cpu", to_json(clip.cpu)},
         {"npu", to_json(clip.npu)},
-        {"speedup", number(clip.speedup, "cpu/npu", speedup_kind(clip.cpu.processing, clip.npu.processing))}};
+        {"speedup", number(clip.speedup, "cpu/npu", speedup_kind(clip.cpu.processing, clip.npu.processing))},
+        {"speedup_interval", clip.speedup_low > 0
+                                 ? Json{{"low", clip.speedup_low}, {"high", clip.speedup_high}}
+                                 : Json(nullptr)}};
 }
 
 Json to_json(const Environment& e) {
@@ -352,7 +355,8 @@ std::string to_json(const RunRecord& record) {
                    {"rows", rows},
                    {"encoders", to_json(record.encoders)},
                    {"baseline", record.baseline ? to_json(*record.baseline) : Json(nullptr)},
-                   {"time_model", record.time_model ? to_json(*record.time_model) : Json(nullptr)}};
+                   {"time_model", record.time_model ? to_json(*record.time_model) : Json(nullptr)},
+                   {"cpu_timing", record.cpu_timing ? to_json(*record.cpu_timing) : Json(nullptr)}};
     // Names of files may hold bytes that are not UTF-8.
     return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

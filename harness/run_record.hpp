@@ -4,7 +4,7 @@
 // of the one before would misread the file, the minor where something is added: a reader takes every minor
 // version of its major; what an earlier one lacks comes back empty, what a later one adds is left unread.
 // Minor version 1 added placement and head, 2 the findings of judgements and the diagnosis of headlines, 3
-// the counts of misrounded stores.
+// the counts of misrounded stores, how the CPU was timed, and intervals of speedups.
 //
 // A duration carries its clock, a count comes from the device, a figure of the cost model is marked modelled;
 // a report prints these words as they are.
@@ -102,6 +102,8 @@ struct ClipRow {
     RealTime cpu;
     RealTime npu;
     double speedup = 0;
+    double speedup_low = 0;  // with the model's interval and that of the CPU's medians; 0: not known
+    double speedup_high = 0;
 };
 
 // Where the judged numbers come from, if not from a device of this program. What the runner says of itself is
@@ -141,6 +143,7 @@ struct RunRecord {
     std::vector<EncoderRow> encoders;  // of a run over whole encoders
     std::optional<PublishedBaseline> baseline;
     std::optional<TimeModelNotes> time_model;  // of a run with modelled times
+    std::optional<CpuTiming> cpu_timing;       // where layers were timed on this host
     Verdict verdict = Verdict::not_run;
     int exit_code = 0;
 };

@@ -139,6 +139,7 @@ RunRecord example_record() {
     record.emulation = "fast";
     record.cost_model = "modelled for hawk_point";
     record.speedup_label = "projected, cross-machine";
+    record.cpu_timing = CpuTiming{2, 6, 10, 0.015, {1.004, 1.12, 0.021}};
     record.rows.push_back(row(Op::query, Input::isolated, Verdict::passed, ""));
     record.rows.push_back(row(Op::scores, Input::chained, Verdict::covered, "covered by scores..context"));
     record.rows.push_back(row(Op::key, Input::isolated, Verdict::mistrusted, "the golden is not certified"));
@@ -176,7 +177,9 @@ RunRecord example_record() {
                             "attention, 1 of 6 layers",
                             {{0.066, Clock::host_wall, {}}, 0.0022, 454.5},
                             {{0.0234, Clock::modelled, {}}, 0.00078, 1282.0},
-                            2.82});
+                            2.82,
+                            2.2,
+                            3.6});
     record.verdict = Verdict::failed;
     record.exit_code = 1;
     return record;

@@ -40,5 +40,6 @@ Json to_json(const std::vector<ProbeRow>& rows);
 Json to_json(const LayerStatistics& statistics);
 Json to_json(const std::vector<TrustRow>& rows);
 Json to_json(const TimeModelNotes& notes);
+Json to_json(const CpuTiming& timing);
 
 }  // namespace harness

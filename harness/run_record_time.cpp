@@ -71,4 +71,17 @@ Json to_json(const TimeModelNotes& notes) {
             {"amdahl", amdahl_lines}};
 }
 
+Json to_json(const CpuTiming& timing) {
+    return {{"kind", "measured"},
+            {"warm_up_runs", 1},
+            {"task_placement", "by the system"},
+            {"layers", timing.layers},
+            {"fewest_samples", timing.fewest_samples},
+            {"most_samples", timing.most_samples},
+            {"median_half_width_95", finite(timing.half_width)},
+            {"odd_over_even", timing.control.odd_over_even},
+            {"second_over_first", timing.control.second_over_first},
+            {"noise_95", timing.control.noise}};
+}
+
 }  // namespace harness

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "datasets/op.hpp"
+#include "harness/stopwatch.hpp"
 
 namespace harness {
 
@@ -41,6 +42,15 @@ struct TimeModelNotes {
     std::vector<ModelledStep> steps;
     std::string whole;  // what the shares below are of
     std::vector<AmdahlLine> amdahl;
+};
+
+// How the CPU's times were taken, over all layers of a run, which are the same work.
+struct CpuTiming {
+    int layers = 0;
+    int fewest_samples = 0;  // of a layer, behind one run that warms up
+    int most_samples = 0;
+    double half_width = 0;  // of a 95% interval of a layer's median, relative; the widest; infinite below six
+    SampleControl control;  // of all samples in order
 };
 
 // "query", "scores..context"

@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "harness/stopwatch.hpp"
-
 namespace harness {
 namespace {
 
@@ -13,17 +11,17 @@ using datasets::Part;
 }  // namespace
 
 StepTimer::StepTimer(datasets::PreparedLayer& golden, datasets::Work work, const datasets::Source& source,
-                     int repetitions, std::vector<Part> modelled, std::vector<Part> counted)
+                     const StopRule& rule, std::vector<Part> modelled, std::vector<Part> counted)
     : modelled_(std::move(modelled)), counted_(std::move(counted)) {
     datasets::NullSink sink;
-    samples_ = repeat(repetitions, [&] {
-        golden_ = golden.compute(work, source, sink);
-        std::vector<double> seconds;
-        for (const Part& part : golden_) {
-            seconds.push_back(part.seconds);
-        }
-        return seconds;
-    });
+    samples_ = measure(rule, [&] {
+                   golden_ = golden.compute(work, source, sink);
+                   std::vector<double> seconds;
+                   for (const Part& part : golden_) {
+                       seconds.push_back(part.seconds);
+                   }
+                   return seconds;
+               }).samples;
 }
 
 StepTime StepTimer::of(OpRange range) const {

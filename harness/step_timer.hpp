@@ -5,16 +5,18 @@
 
 #include "datasets/path.hpp"
 #include "harness/run_record.hpp"
+#include "harness/stopwatch.hpp"
 
 namespace harness {
 
 // Times a whole range once and gives the share of any piece of it.
 class StepTimer {
 public:
-    // Runs the golden over `work` with a null sink, `repetitions` times after it has warmed up. `modelled`
-    // are the candidate's parts as planned, `counted` as its device counted them.
+    // Runs the golden over `work` with a null sink, by the rule, after it has warmed up. `modelled` are the
+    // candidate's parts as planned, `counted` as its device counted them.
     StepTimer(datasets::PreparedLayer& golden, datasets::Work work, const datasets::Source& source,
-              int repetitions, std::vector<datasets::Part> modelled, std::vector<datasets::Part> counted);
+              const StopRule& rule, std::vector<datasets::Part> modelled,
+              std::vector<datasets::Part> counted);
 
     // The smallest ops that both sides resolve, summed over the range. CPU: the median, and all samples.
     [[nodiscard]] StepTime of(datasets::OpRange range) const;

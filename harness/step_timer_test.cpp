@@ -39,7 +39,7 @@ public:
 
 TEST(StepTimer, WarmsUpOnceAndTimesEveryRunBehindIt) {
     SlowingLayer golden;
-    const StepTimer timer(golden, {{Op::fc1, Op::gelu}}, NoSource(), 3, {}, {});
+    const StepTimer timer(golden, {{Op::fc1, Op::gelu}}, NoSource(), {3, 3}, {}, {});
     EXPECT_EQ(golden.runs, 4) << "every run costs a whole pass over the range";
     const StepTime fc1 = timer.of({Op::fc1, Op::fc1});
     EXPECT_THAT(fc1.cpu.samples_seconds, testing::ElementsAre(2e-3, 3e-3, 4e-3));

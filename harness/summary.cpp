@@ -111,4 +111,35 @@ std::vector<ClipRow> sum_clips(const std::vector<LayerRow>& layers,
     return out;
 }
 
+std::optional<CpuTiming> sum_cpu_timing(const std::vector<LayerRow>& layers) {
+    CpuTiming out;
+    std::vector<double> all;
+    for (const LayerRow& layer : layers) {
+        if (!layer.total || layer.total->cpu.samples_seconds.empty()) {
+            continue;
+        }
+        const std::vector<double>& samples = layer.total->cpu.samples_seconds;
+        const int count = static_cast<int>(samples.size());
+        out.fewest_samples = out.layers == 0 ? count : std::min(out.fewest_samples, count);
+        out.most_samples = std::max(out.most_samples, count);
+        out.half_width = std::max(out.half_width, median_half_width(samples) / median(samples));
+        all.insert(all.end(), samples.begin(), samples.end());
+        ++out.layers;
+    }
+    if (out.layers == 0) {
+        return std::nullopt;
+    }
+    out.control = control_of(all);
+    return out;
+}
+
+void add_speedup_intervals(std::vector<ClipRow>& clips, double factor, double half_width) {
+    for (ClipRow& clip : clips) {
+        if (std::isfinite(half_width) && half_width < 1) {
+            clip.speedup_low = clip.speedup * (1 - half_width) / factor;
+            clip.speedup_high = clip.speedup * (1 + half_width) * factor;
+        }
+    }
+}
+
 }  // namespace harness

@@ -1,6 +1,7 @@
 // Rows of single layers summed up: per op over the layers, and per clip into real-time factors.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "harness/run_record.hpp"
@@ -12,5 +13,11 @@ std::vector<OpSummary> sum_ops(const std::vector<OpRow>& rows, const std::vector
 
 // Processing time and real-time factors of each clip whose layers were timed whole.
 std::vector<ClipRow> sum_clips(const std::vector<LayerRow>& layers, const datasets::RecordingInfo& recording);
+
+// Of the layers that were timed whole (all layers but the end: the same work); nothing where there is none.
+std::optional<CpuTiming> sum_cpu_timing(const std::vector<LayerRow>& layers);
+
+// What a speedup may be: `factor` either way of the modelled time, `half_width` of the CPU's, relative.
+void add_speedup_intervals(std::vector<ClipRow>& clips, double factor, double half_width);
 
 }  // namespace harness

@@ -81,6 +81,14 @@ TEST(TerminalReport, NeverCallsAModelledTimeMeasured) {
     EXPECT_THAT(text, HasSubstr("projected, cross-machine"));
 }
 
+TEST(TerminalReport, SaysHowTheCpuWasTimedAndThatItsClockDrifts) {
+    const std::string text = terminal_report(harness::example_record(), false);
+    EXPECT_THAT(text, HasSubstr("CPU timed 6 to 10 times a layer"));
+    EXPECT_THAT(text, HasSubstr("medians known within 1.5%"));
+    EXPECT_THAT(text, HasSubstr("odd over even runs 1.004, second half over first 1.120: BEYOND noise"));
+    EXPECT_THAT(text, HasSubstr("speedup 2.82x (2.20x .. 3.60x), projected"));
+}
+
 TEST(TerminalReport, HasALinePerLayerOfProbesAndFailuresInFull) {
     const std::string text = terminal_report(harness::example_record(), false);
     EXPECT_THAT(text, HasSubstr("clip             layer 0  ones failed, zero_keys 0.000\n"

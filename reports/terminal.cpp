@@ -221,6 +221,24 @@ std::string trust_table(const RunRecord& record, bool color) {
                        : "data: these layers cannot reveal\n" + out + "\n";
 }
 
+std::string cpu_timing_text(const harness::CpuTiming& timing) {
+    const harness::SampleControl& control = timing.control;
+    const std::string runs = timing.fewest_samples == timing.most_samples
+                                 ? fmt::format("{}", timing.most_samples)
+                                 : fmt::format("{} to {}", timing.fewest_samples, timing.most_samples);
+    const std::string known = std::isfinite(timing.half_width)
+                                  ? fmt::format("medians known within {:.1f}%", 100 * timing.half_width)
+                                  : std::string("too few for an interval of the median");
+    return fmt::format(
+        "  CPU timed {} times a layer behind a run that warms up, cores chosen by the system; {}\n"
+        "      A/A control: odd over even runs {:.3f}, second half over first {:.3f}: {}\n",
+        runs, known, control.odd_over_even, control.second_over_first,
+        control.within_noise()
+            ? fmt::format("within noise (1 +- {:.3f})", control.noise)
+            : fmt::format("BEYOND noise (1 +- {:.3f}): the clock drifts, or something else runs",
+                          control.noise));
+}
+
 std::string clip_table(const RunRecord& record) {
     std::string out;
     for (const harness::ClipRow& clip : record.clips) {
@@ -232,7 +250,14 @@ std::string clip_table(const RunRecord& record) {
         };
         line("CPU", clip.cpu);
         line("NPU", clip.npu);
-        out += fmt::format("  speedup {}, {}\n", ratio(clip.speedup), record.speedup_label);
+        const std::string interval =
+            clip.speedup_low > 0
+                ? fmt::format(" ({} .. {})", ratio(clip.speedup_low), ratio(clip.speedup_high))
+                : std::string();
+        out += fmt::format("  speedup {}{}, {}\n", ratio(clip.speedup), interval, record.speedup_label);
+    }
+    if (record.cpu_timing) {
+        out += cpu_timing_text(*record.cpu_timing);
     }
     return out.empty() ? out : out + "\n";
 }

@@ -14,13 +14,6 @@
 namespace harness {
 namespace {
 
-// Half the width of a 95% interval of the ratio of two medians of half the samples each, whose deviations
-// are normal: a median's error is 1.253 sigma / sqrt(n), sigma 1.4826 MAD.
-double control_half_width(const std::vector<double>& totals) {
-    const double sigma = 1.4826 * median_deviation(totals) / median(totals);
-    return 1.96 * 1.253 * sigma * std::sqrt(4 / double(totals.size()));
-}
-
 void print_baseline(const CpuBaseline& baseline) {
     fmt::print("{}, {} tasks placed by the system; {}\nattention of one layer, T = {}, {} heads\n",
                baseline.cpu, baseline.threads, baseline.blas, baseline.context, baseline.heads);
@@ -35,13 +28,12 @@ void print_baseline(const CpuBaseline& baseline) {
                median_deviation(totals) * 1e3, totals.size(),
                baseline.settled ? "median known to 1%"
                                 : "median not known to 1%: give it more --seconds, or a quieter machine");
-    const double width = control_half_width(totals);
-    const auto control = [&](const char* what, double ratio) {
+    const auto control = [noise = baseline.control.noise](const char* what, double ratio) {
         fmt::print("A/A control, {}: {:.4f}, {} what noise allows (1 +- {:.4f})\n", what, ratio,
-                   std::abs(ratio - 1) <= width ? "within" : "BEYOND", width);
+                   std::abs(ratio - 1) <= noise ? "within" : "BEYOND", noise);
     };
-    control("odd over even samples", baseline.odd_over_even);
-    control("second over first half (drift of the clock)", baseline.second_over_first);
+    control("odd over even samples", baseline.control.odd_over_even);
+    control("second over first half (drift of the clock)", baseline.control.second_over_first);
 }
 
 }  // namespace

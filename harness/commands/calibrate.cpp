@@ -146,7 +146,7 @@ private:
     // Probes are about kernels, which are the same for every layer: the first one takes them.
     void run(const CalibrationSource& source, npu_impl::NpuPath& candidate) {
         Selection selection;
-        selection.repetitions = 0;
+        selection.timing = {0, 0};
         const MeasuredAt at{source.part, source.recording.file(), std::string(candidate.name())};
         const auto within = [](std::string_view) { throw_if_interrupted(); };
         for (const datasets::ClipInfo& clip : source.recording.info().clips) {

@@ -126,6 +126,13 @@ ExitCode conclude(RunRecord& record, const CommonOptions& common, const std::str
                   const std::string& junit) {
     record.ops = sum_ops(record.rows, record.layers);
     record.clips = sum_clips(record.layers, record.recording);
+    if (!record.cpu_timing) {
+        record.cpu_timing = sum_cpu_timing(record.layers);
+    }
+    if (record.time_model && record.cpu_timing) {
+        add_speedup_intervals(record.clips, record.time_model->interval_factor,
+                              record.cpu_timing->half_width);
+    }
     record.verdict = overall_verdict(record);
     const ExitCode code = exit_code(record.verdict);
     record.exit_code = static_cast<int>(code);

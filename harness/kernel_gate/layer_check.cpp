@@ -108,7 +108,7 @@ void check_layer(const npu_impl::Design& design, std::string_view role, const st
     npu_impl::NpuPath candidate(device->device(), design);
     reference::GoldenPath golden;
     Selection selection;
-    selection.repetitions = 1;
+    selection.timing = {1, 1};
     try {
         const CaseResult result =
             run_case(layer, golden, candidate, selection, "",

@@ -50,7 +50,7 @@ CaseResult run_trial(const datasets::LayerCase& layer, const Ground& ground, con
     Selection selection;
     selection.inputs = trial.inputs;
     selection.ops = trial.judged;
-    selection.repetitions = 1;
+    selection.timing = {1, 1};
     selection.row_seed = trial.row_seed;
     const auto quiet = [](std::string_view) {};
     if (trial.place == datasets::end_ops) {
