@@ -21,8 +21,10 @@ bool inside(datasets::OpRange outer, datasets::OpRange inner) {
 }
 
 [[noreturn]] void garbled(const std::string& file, std::string_view object, std::string_view reason) {
-    throw datasets::ReadError(file, std::string(object),
-                              fmt::format("{}; make the file with harness bench-cpu --out FILE", reason));
+    throw datasets::ReadError(
+        file, std::string(object),
+        fmt::format("{}; make the file with harness bench-cpu --out FILE (of a whole encoder: encode --json)",
+                    reason));
 }
 
 template <typename Value>
@@ -56,6 +58,15 @@ CpuOpTime parse_op(const ordered_json& entry, const std::string& file) {
                 "must be finite numbers, none negative, at least one");
     }
     return out;
+}
+
+std::string text_of(const std::string& file) {
+    std::ifstream in(file, std::ios::binary);
+    std::ostringstream text;
+    if (!in || !(text << in.rdbuf())) {
+        throw datasets::ReadError(file, "", "cannot be read");
+    }
+    return text.str();
 }
 
 }  // namespace
@@ -177,12 +188,45 @@ CpuBaseline parse_cpu_baseline(const std::string& text, const std::string& file)
 }
 
 CpuBaseline read_cpu_baseline(const std::string& file) {
-    std::ifstream in(file, std::ios::binary);
-    std::ostringstream text;
-    if (!in || !(text << in.rdbuf())) {
-        throw datasets::ReadError(file, "", "cannot be read");
+    return parse_cpu_baseline(text_of(file), file);
+}
+
+EncoderCpu parse_encoder_cpu(const std::string& text, const std::string& file) {
+    const ordered_json top = ordered_json::parse(text, nullptr, false);
+    if (!top.is_object() || top.value("schema", ordered_json()) != "npu-attention-run") {
+        garbled(file, "schema", "is no run record");
     }
-    return parse_cpu_baseline(text.str(), file);
+    const auto encoders = field<ordered_json>(top, "encoders", file);
+    if (!encoders.is_array() || encoders.empty() || !encoders.front().is_object()) {
+        garbled(file, "encoders", "holds none");
+    }
+    const ordered_json& encoder = encoders.front();
+    const auto environment = field<ordered_json>(top, "environment", file);
+    EncoderCpu out;
+    out.file = file;
+    out.cpu = field<std::string>(environment, "cpu", file);
+    out.threads = field<int>(environment, "threads", file);
+    out.context = field<std::int64_t>(encoder, "context", file);
+    out.heads = field<int>(encoder, "heads", file);
+    out.layers = field<int>(encoder, "layers", file);
+    for (const ordered_json& entry : field<ordered_json>(encoder, "placements", file)) {
+        const auto placement = field<std::string>(entry, "placement", file);
+        double seconds = 0;
+        for (const char* part : {"mel", "cpu"}) {
+            const auto value = field<double>(field<ordered_json>(entry, part, file), "value", file);
+            if (!std::isfinite(value) || value < 0) {
+                garbled(file, fmt::format("{} of placement {}", part, placement),
+                        "must be finite, not negative");
+            }
+            seconds += value;
+        }
+        out.seconds[placement] = seconds;
+    }
+    return out;
+}
+
+EncoderCpu read_encoder_cpu(const std::string& file) {
+    return parse_encoder_cpu(text_of(file), file);
 }
 
 void use_cpu_baseline(RunRecord& record, const CpuBaseline& baseline, const std::string& file) {

@@ -6,6 +6,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -54,5 +56,21 @@ CpuBaseline parse_cpu_baseline(const std::string& text, const std::string& file)
 // Puts the baseline in the place of this host's CPU times, and says so. Throws datasets::ReadError where it
 // is of other dimensions, or lacks an op that was timed.
 void use_cpu_baseline(RunRecord& record, const CpuBaseline& baseline, const std::string& file);
+
+// What a whole encoder leaves on the CPU, measured by `harness encode --json`: for each placement, mel, the ops
+// that stay and what passes between the steps.
+struct EncoderCpu {
+    std::string file;
+    std::string cpu;
+    int threads = 0;
+    std::int64_t context = 0;
+    int heads = 0;
+    int layers = 0;
+    std::map<std::string, double, std::less<>> seconds;  // by placement; "cpu": nothing is on the NPU
+};
+
+// Of the first clip of a run.json. Throws datasets::ReadError.
+EncoderCpu read_encoder_cpu(const std::string& file);
+EncoderCpu parse_encoder_cpu(const std::string& text, const std::string& file);
 
 }  // namespace harness

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <random>
 
+#include "harness/run_record_example.hpp"
 #include "harness/summary.hpp"
 
 namespace harness {
@@ -135,6 +136,30 @@ TEST(CpuBaseline, ComesBackAsItWasWritten) {
     EXPECT_EQ(again.of({Op::scores, Op::context}).samples_seconds, (std::vector<double>{9, 3, 6}));
     EXPECT_DOUBLE_EQ(again.control.odd_over_even, 1 / 2.5);
     EXPECT_THROW(static_cast<void>(again.of({Op::context, Op::attention_residual})), std::invalid_argument);
+}
+
+TEST(EncoderCpu, IsWhatEachPlacementLeavesOnTheCpu) {
+    RunRecord record = example_encoder_record();
+    EncoderRow& row = record.encoders.front();
+    const EncoderCpu cpu = parse_encoder_cpu(to_json(record), "encode.json");
+    EXPECT_EQ(cpu.context, row.context);
+    EXPECT_EQ(cpu.layers, row.layers);
+    ASSERT_EQ(cpu.seconds.size(), row.placements.size());
+    for (const PlacementTime& placement : row.placements) {
+        EXPECT_DOUBLE_EQ(cpu.seconds.at(placement.placement), placement.mel.seconds + placement.cpu.seconds);
+    }
+    const auto refusal = [](const std::string& text) {
+        try {
+            parse_encoder_cpu(text, "encode.json");
+        } catch (const datasets::ReadError& error) {
+            return std::string(error.what());
+        }
+        return std::string();
+    };
+    EXPECT_THAT(refusal("{"), testing::HasSubstr("encode.json: schema"));
+    EXPECT_THAT(refusal(to_json(example_record())), testing::HasSubstr("encoders: holds none"));
+    row.placements.front().cpu.seconds = std::nan("");
+    EXPECT_THAT(refusal(to_json(record)), testing::HasSubstr("encode.json"));
 }
 
 TEST(CpuBaseline, NamesWhatIsWrong) {

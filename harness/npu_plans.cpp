@@ -78,6 +78,18 @@ PreparedPlans prepare(const std::string& design, const std::string& placement, s
     return out;
 }
 
+double cpu_left(const PlanQuestion& question, const std::string& placement) {
+    if (!question.cpu) {
+        return remaining_cpu(placement, question.context);
+    }
+    const auto found = question.cpu->seconds.find(placement);
+    if (found == question.cpu->seconds.end()) {
+        throw std::invalid_argument(
+            fmt::format("{} has no time of placement {}", question.cpu->file, placement));
+    }
+    return found->second;
+}
+
 PlannedWay plan_with(const PreparedPlans& prepared, const PlanQuestion& question, const WayToRun& way) {
     const CostModel model{question.spec, way.kernel, way.dispatch, way.contexts};
     PlannedWay out;
@@ -91,8 +103,7 @@ PlannedWay plan_with(const PreparedPlans& prepared, const PlanQuestion& question
             out.steps.push_back(step);
         }
     }
-    out.cpu_seconds =
-        question.scope == TimeScope::attention ? 0 : remaining_cpu(way.placement, question.context);
+    out.cpu_seconds = question.scope == TimeScope::attention ? 0 : cpu_left(question, way.placement);
     out.rtfx = audio_over(question, out.seconds());
     out.meets_target = out.rtfx >= question.target_rtfx;
     return out;
@@ -195,6 +206,7 @@ std::string what_would_have_to_change(const PlanQuestion& question, const Planne
 std::vector<RoadMapPhase> note_road_map(PlanQuestion question, const WayToRun& fastest) {
     question.scope = TimeScope::encoder;
     question.audio_seconds = note::audio;
+    question.cpu.reset();
     const auto phase = [&](std::string name, double claim, std::string taken_as, const WayToRun& way) {
         RoadMapPhase out{std::move(name), claim, std::move(taken_as), plan_way(question, way), 0};
         out.rtfx = out.way->rtfx;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "datasets/op.hpp"
+#include "harness/cpu_baseline.hpp"
 #include "npu_impl/cost_model.hpp"
 #include "npu_impl/layer_time.hpp"
 
@@ -21,6 +22,7 @@ struct PlanQuestion {
     double target_rtfx = 1.1;
     TimeScope scope = TimeScope::encoder;
     double audio_seconds = 30;
+    std::optional<EncoderCpu> cpu{};  // measured; none: the design note's, scaled (`remaining_cpu`)
 };
 
 inline constexpr int planned_heads = 8;  // of Whisper base
@@ -37,7 +39,7 @@ struct WayToRun {
     bool operator==(const WayToRun&) const = default;
 };
 
-// What it gives. CPU seconds are the design note's, scaled (`remaining_cpu`); those of scope attention are 0.
+// What it gives. CPU seconds are the question's; those of scope attention are 0.
 struct PlannedWay {
     WayToRun way;
     std::vector<npu_impl::StepCost> steps;  // of one layer, and of the encoder's end where the NPU has it
@@ -49,7 +51,8 @@ struct PlannedWay {
     [[nodiscard]] double seconds() const { return npu.total() + cpu_seconds; }
 };
 
-// Throws std::invalid_argument for a design, placement or kernel that does not exist.
+// Throws std::invalid_argument for a design, placement or kernel that does not exist, or of which the measured
+// CPU has no time.
 PlannedWay plan_way(const PlanQuestion& question, const WayToRun& way);
 
 // What happens in one layer of a way, its ranges one after the other.
@@ -79,7 +82,7 @@ struct RoadMapPhase {
     double rtfx = 0;
 };
 
-// Of the note's own clip, 5 s in a window of 30 s, at the question's context and device. `fastest`: the way
+// Of the note's own clip, 5 s in a window of 30 s, at the question's context and device, on the note's CPU. `fastest`: the way
 // that the end of the map is held to.
 std::vector<RoadMapPhase> note_road_map(PlanQuestion question, const WayToRun& fastest);
 

@@ -94,6 +94,23 @@ TEST(NpuPlans, SaysWhatPhysicsForbids) {
     EXPECT_THAT(what_would_have_to_change(question, way), HasSubstr("the CPU's part alone"));
 }
 
+TEST(NpuPlans, TakesAMeasuredCpuInThePlaceOfTheNotes) {
+    PlanQuestion question = question_of(1500);
+    const WayToRun way{"fused", "attention", Dispatch::run_lists, Contexts::shared, "chess"};
+    const PlannedWay noted = plan_way(question, way);
+    EXPECT_EQ(noted.cpu_seconds, remaining_cpu("attention", 1500));
+    question.cpu = EncoderCpu{"encode.json", "some CPU", 2, 1500, 8, 6, {{"attention", 0.25}}};
+    const PlannedWay measured = plan_way(question, way);
+    EXPECT_EQ(measured.cpu_seconds, 0.25);
+    EXPECT_EQ(measured.npu.total(), noted.npu.total());
+    EXPECT_DOUBLE_EQ(measured.rtfx, question.audio_seconds / (measured.npu.total() + 0.25));
+    EXPECT_THROW(plan_way(question, {"fused", "all", Dispatch::run_lists, Contexts::shared, "chess"}),
+                 std::invalid_argument);
+    EXPECT_DOUBLE_EQ(note_road_map(question, way).front().rtfx,
+                     note_road_map(question_of(1500), way).front().rtfx)
+        << "its claims are of its own laptop";
+}
+
 TEST(NpuPlans, FollowsTheNotesRoadMap) {
     const std::vector<RoadMapPhase> phases =
         note_road_map(question_of(3001), {"fused", "all", Dispatch::run_lists, Contexts::shared, "chess"});

@@ -162,6 +162,7 @@ struct NpuPlanOptions {
     double target_rtfx = 1.1;
     std::string scope = "encoder";  // or attention
     double audio_seconds = 30;      // of speech in the window of 30 s
+    std::string cpu_baseline;       // run.json of `encode`; empty: the design note's CPU
     int rows = 20;                  // of the table; 0: all
     bool accuracy = false;
     std::optional<npu_impl::GemmTiling> tile;  // none: the tuner's

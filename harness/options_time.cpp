@@ -93,7 +93,11 @@ TimeModelCommands::TimeModelCommands(CLI::App& app, CommonOptions& common)
         "Ranks every design, placement and way to launch by the modelled time of Whisper base; nothing "
         "runs.\n"
         "What stays on the CPU takes what the design note published for its laptop, scaled to T by the "
-        "work.");
+        "work,\nor what `harness encode --json FILE` measured on yours: --cpu-baseline FILE.");
+    state.plan
+        ->add_option("--cpu-baseline", plan.cpu_baseline,
+                     "Times of what stays on the CPU from this run.json of `harness encode`")
+        ->type_name("FILE");
     state.plan->add_option("--context", plan.context, "Rows T of the encoder")
         ->check(CLI::Range(1, 65536))
         ->type_name("T")

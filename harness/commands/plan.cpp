@@ -41,7 +41,10 @@ void print_question(const PlanQuestion& question, double interval) {
         question.scope == TimeScope::encoder ? "encoder" : "attention alone", question.audio_seconds,
         question.audio_seconds / question.target_rtfx * 1e3);
     if (question.scope == TimeScope::encoder) {
-        fmt::print("CPU: what the design note published for its laptop, by T; NPU as said in each row\n");
+        fmt::print("CPU: {}; NPU as said in each row\n",
+                   question.cpu ? fmt::format("measured, {} tasks of {} ({})", question.cpu->threads,
+                                              question.cpu->cpu, question.cpu->file)
+                                : std::string("what the design note published for its laptop, by T"));
     }
     fmt::print(
         "90% interval of an NPU time: a factor of {:.2f} either way where it is one of products; norms, "
@@ -260,16 +263,32 @@ void print_accuracy(const PlanQuestion& question, bool quiet) {
     }
 }
 
+// Plans are of Whisper base.
+EncoderCpu encoder_cpu(const std::string& file, std::int64_t context) {
+    EncoderCpu cpu = read_encoder_cpu(file);
+    if (cpu.context != context || cpu.heads != planned_heads || cpu.layers != planned_layers) {
+        throw datasets::ReadError(
+            file, "encoders",
+            fmt::format("is of T = {}, {} heads and {} layers; the plan is of T = {}, {} and {}", cpu.context,
+                        cpu.heads, cpu.layers, context, planned_heads, planned_layers));
+    }
+    return cpu;
+}
+
 }  // namespace
 
 ExitCode run(const NpuPlanOptions& options, const std::string&) {
-    refuse_shared_files({options.device_spec}, {options.timelines.trace, options.timelines.gantt});
+    refuse_shared_files({options.device_spec, options.cpu_baseline},
+                        {options.timelines.trace, options.timelines.gantt});
     PlanQuestion question;
     question.context = options.context;
     question.spec = npu_impl::device_spec(options.device_spec);
     question.target_rtfx = options.target_rtfx;
     question.scope = options.scope == "attention" ? TimeScope::attention : TimeScope::encoder;
     question.audio_seconds = options.audio_seconds;
+    if (!options.cpu_baseline.empty()) {
+        question.cpu = encoder_cpu(options.cpu_baseline, options.context);
+    }
     if (options.tile) {
         print_tile(question, *options.tile);
         return ExitCode::passed;
