@@ -57,8 +57,8 @@ CpuBaseline parse_cpu_baseline(const std::string& text, const std::string& file)
 // is of other dimensions, or lacks an op that was timed.
 void use_cpu_baseline(RunRecord& record, const CpuBaseline& baseline, const std::string& file);
 
-// What a whole encoder leaves on the CPU, measured by `harness encode --json`: for each placement, mel, the ops
-// that stay and what passes between the steps.
+// What a whole encoder leaves on the CPU, measured by `harness encode --json`: for each placement, mel, the
+// ops that stay and what passes between the steps.
 struct EncoderCpu {
     std::string file;
     std::string cpu;

@@ -51,8 +51,8 @@ struct PlannedWay {
     [[nodiscard]] double seconds() const { return npu.total() + cpu_seconds; }
 };
 
-// Throws std::invalid_argument for a design, placement or kernel that does not exist, or of which the measured
-// CPU has no time.
+// Throws std::invalid_argument for a design, placement or kernel that does not exist, or of which the
+// measured CPU has no time.
 PlannedWay plan_way(const PlanQuestion& question, const WayToRun& way);
 
 // What happens in one layer of a way, its ranges one after the other.
@@ -82,8 +82,8 @@ struct RoadMapPhase {
     double rtfx = 0;
 };
 
-// Of the note's own clip, 5 s in a window of 30 s, at the question's context and device, on the note's CPU. `fastest`: the way
-// that the end of the map is held to.
+// Of the note's own clip, 5 s in a window of 30 s, at the question's context and device, on the note's CPU.
+// `fastest`: the way that the end of the map is held to.
 std::vector<RoadMapPhase> note_road_map(PlanQuestion question, const WayToRun& fastest);
 
 }  // namespace harness
