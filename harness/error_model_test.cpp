@@ -39,6 +39,8 @@ struct Layer {
                    datasets::Profile profile = datasets::Profile::hard)
         : one(layer_of({profile, seed, shape, 1})), golden(one) {}
 
+    explicit Layer(datasets::LayerCase made) : one(std::move(made)), golden(one) {}
+
     static datasets::LayerCase layer_of(const datasets::SyntheticModel& model) {
         datasets::LayerCase out;
         out.shape = model.shape;
@@ -184,6 +186,26 @@ TEST(ErrorModel, KnowsTheClosedFormsOfProductsOfNormalNumbers) {
         EXPECT_NEAR(stored.total(op, Input::isolated).relative_error / eta, std::sqrt(3.0), 0.04);
         EXPECT_NEAR(wide.total(op, Input::isolated).relative_error / eta, std::sqrt(2.0), 0.04);
         EXPECT_EQ(stored.total(op, Input::isolated).relative_mean, 0);
+    }
+}
+
+// The gain of a massive channel may round by half a spacing of bf16, or a whole one, in every row alike: that is
+// no undeclared gain.
+TEST(ErrorModel, KnowsWhatTheRoundedGainOfAMassiveChannelCosts) {
+    const std::string floor = "gemm_array_floor,softmax_rows_floor,gelu_tiles_floor,norm_rows_floor";
+    for (const auto& [design, gain] : {std::pair{std::string("unfused"), 0x1.00FEp5F},
+                                       {std::string("unfused"), 0x1.007Fp5F},
+                                       {floor, 0x1.00FEp5F},
+                                       {floor, 0x1.0001p5F}}) {
+        datasets::LayerCase massive = Layer::layer_of({datasets::Profile::benign, 3, {250, 8}, 1});
+        massive.weights.attention_norm.gain[7] = gain;
+        const Layer layer(massive);
+        const OpRange norm{Op::attention_norm, Op::attention_norm};
+        const auto statistics = judged(layer, design, norm, Input::isolated);
+        const OpStatistics& s = statistics.at(Op::attention_norm);
+        ASSERT_TRUE(s.z) << design;
+        EXPECT_LT(std::abs(s.z->gain), 5e-4) << design << " " << gain;
+        EXPECT_NEAR(s.z->rms, 1, 0.15) << design << " " << gain;
     }
 }
 

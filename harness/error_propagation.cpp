@@ -4,6 +4,7 @@
 #include <tbb/task_arena.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numbers>
 
@@ -36,6 +37,12 @@ bool directed(const Arithmetic& a) {
            (a.tile_sum == datasets::TileSum::rounded && a.tile_store == DType::bf16);
 }
 
+bool rounds_norm_weights(const Declared& declared, datasets::OpRange range) {
+    return std::ranges::any_of(std::array{Op::attention_norm, Op::mlp_norm, Op::encoder}, [&](Op op) {
+        return range.contains(op) && declared.of(op).store == DType::bf16;
+    });
+}
+
 // What all rows of a product share: the rounded weights on the mean row of its input, and the bias.
 std::vector<float> shared_variance(std::span<const float> mean_row, const Factor& weight,
                                    std::span<const float> bias) {
@@ -61,7 +68,7 @@ ErrorPropagation::ErrorPropagation(const datasets::LayerCase* layer, const datas
       declared_(std::move(declared)),
       range_(range),
       only_head_(only_head),
-      biased_(std::ranges::any_of(declared_.arithmetic, directed)) {}
+      biased_(std::ranges::any_of(declared_.arithmetic, directed) || rounds_norm_weights(declared_, range)) {}
 
 std::int64_t ErrorPropagation::columns_of(Op op) const {
     return datasets::has_heads(op) ? shape_.width() : datasets::row_width(op, shape_);
@@ -190,7 +197,12 @@ void ErrorPropagation::fill(Op op, Input input, Whole& slot) {
         case Op::encoder:
             return in_blocks(op, slot, [&](Rows rows, std::span<const float> values) {
                 Moments out = op == Op::gelu ? activation(input, rows) : normed(op, rows);
-                add_store(values, declared_.of(op).store, declared_.of(op).store_rounding, out);
+                // What is stored is the golden and the known part of the error.
+                std::vector<float> due(values.begin(), values.end());
+                for (std::size_t i = 0; i < out.mean.size(); ++i) {
+                    due[i] += out.mean[i];
+                }
+                add_store(due, declared_.of(op).store, declared_.of(op).store_rounding, out);
                 return out;
             });
         default:
@@ -281,10 +293,10 @@ Moments ErrorPropagation::activation(Input input, Rows rows) {
     return out;
 }
 
-// Gain and bias reach the core in the dtype of the store.
+// Gain and bias reach the core in the dtype of the store. What their rounding costs is the same in every row: a
+// channel that holds much of the energy would turn it into a gain of the whole, so it is no chance, but known.
 Moments ErrorPropagation::normed(Op op, Rows rows) const {
-    Arithmetic weights = declared_.of(op);
-    weights.operand = weights.store;
+    const Arithmetic& weights = declared_.of(op);
     const std::int64_t width = shape_.width();
     std::vector<float> x(index(rows.count * width));
     golden_.rows(datasets::info(op).inputs.front(), rows, x);
@@ -305,12 +317,10 @@ Moments ErrorPropagation::normed(Op op, Rows rows) const {
             const auto n = static_cast<float>((double{values[c]} - mean) * inverse);
             const float gain = norm(op).gain[c];
             const float bias = norm(op).bias[c];
-            const RoundingError of_gain = operand_error(gain, weights.operand, weights.operand_rounding);
-            const RoundingError of_bias = operand_error(bias, weights.operand, weights.operand_rounding);
-            out.variance[i] = n * n * (of_gain.variance + fp32_function * gain * gain) + of_bias.variance +
-                              fp32_function * bias * bias;
+            out.variance[i] = fp32_function * (n * n * gain * gain + bias * bias);
             if (biased_) {
-                out.mean[i] = n * of_gain.mean + of_bias.mean;
+                out.mean[i] = n * known_error(gain, weights.store, weights.operand_rounding).mean +
+                              known_error(bias, weights.store, weights.operand_rounding).mean;
             }
         }
     }

@@ -52,4 +52,8 @@ RoundingError operand_error(float value, datasets::DType type, datasets::Roundin
     return representable ? RoundingError{} : store_error(value, type, rounding);
 }
 
+RoundingError known_error(float value, datasets::DType type, datasets::Rounding rounding) {
+    return {type == datasets::DType::f32 ? 0 : datasets::round_to_bf16(value, rounding) - value, 0};
+}
+
 }  // namespace harness

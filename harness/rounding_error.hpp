@@ -24,6 +24,9 @@ RoundingError store_error(float value, datasets::DType type, datasets::Rounding 
 // What a value that is known exactly errs by: nothing where the format holds it.
 RoundingError operand_error(float value, datasets::DType type, datasets::Rounding rounding);
 
+// The same where the rounding itself counts as known, all mean: of the few values that a whole tensor shares.
+RoundingError known_error(float value, datasets::DType type, datasets::Rounding rounding);
+
 // The store of a running sum that was a stored value before `change` came: `sum` is what it became. A change
 // below the spacing is swallowed, or costs a whole spacing, by its sign: an error that is known, all mean.
 RoundingError running_store_error(float sum, float change, datasets::DType type, datasets::Rounding rounding);

@@ -74,6 +74,10 @@ TEST(RoundingError, HasTheRelativeSizeOfTheClosedForm) {
 
 TEST(RoundingError, IsNothingWhereNothingIsRounded) {
     for (const Rounding rounding : roundings) {
+        const float cut = datasets::round_to_bf16(1.2345F, rounding) - 1.2345F;
+        EXPECT_EQ(known_error(1.2345F, DType::bf16, rounding).mean, cut);
+        EXPECT_EQ(known_error(1.2345F, DType::bf16, rounding).variance, 0);
+        EXPECT_EQ(known_error(1.2345F, DType::f32, rounding).mean, 0);
         for (const float value : {0.0F, 1.0F, -1.5F, 0x1.FEp20F}) {
             const RoundingError error = operand_error(value, DType::bf16, rounding);
             EXPECT_EQ(error.mean, 0);
