@@ -189,8 +189,8 @@ TEST(ErrorModel, KnowsTheClosedFormsOfProductsOfNormalNumbers) {
     }
 }
 
-// The gain of a massive channel may round by half a spacing of bf16, or a whole one, in every row alike: that is
-// no undeclared gain.
+// The gain of a massive channel may round by half a spacing of bf16, or a whole one, in every row alike: that
+// is no undeclared gain.
 TEST(ErrorModel, KnowsWhatTheRoundedGainOfAMassiveChannelCosts) {
     const std::string floor = "gemm_array_floor,softmax_rows_floor,gelu_tiles_floor,norm_rows_floor";
     for (const auto& [design, gain] : {std::pair{std::string("unfused"), 0x1.00FEp5F},

@@ -293,8 +293,9 @@ Moments ErrorPropagation::activation(Input input, Rows rows) {
     return out;
 }
 
-// Gain and bias reach the core in the dtype of the store. What their rounding costs is the same in every row: a
-// channel that holds much of the energy would turn it into a gain of the whole, so it is no chance, but known.
+// Gain and bias reach the core in the dtype of the store. What their rounding costs is the same in every row:
+// a channel that holds much of the energy would turn it into a gain of the whole, so it is no chance, but
+// known.
 Moments ErrorPropagation::normed(Op op, Rows rows) const {
     const Arithmetic& weights = declared_.of(op);
     const std::int64_t width = shape_.width();

@@ -89,7 +89,7 @@ private:
     Declared declared_;
     datasets::OpRange range_;
     int only_head_;
-    bool biased_;                                                 // some rounding is directed or known: means are kept
+    bool biased_;  // some rounding is directed or known: means are kept
     std::array<std::array<Whole, datasets::op_count>, 2> whole_;  // by input
     std::array<Operands, 2> operands_;
 };
