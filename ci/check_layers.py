@@ -5,6 +5,7 @@
     check_layers.py --self-test    plants forbidden includes in a temporary tree and expects each to be found
 """
 
+import os
 import pathlib
 import re
 import sys
@@ -40,7 +41,12 @@ HOMES = [
     (
         "XRT",
         ["xrt.h", "xrt/*", "experimental/xrt*", "ert.h", "xclbin.h"],
-        ["npu_impl/xrt_device.cpp", "npu_impl/xrt_session.*", "npu_impl/xrt_emulation/*"],
+        [
+            "npu_impl/xrt_device.cpp",
+            "npu_impl/xrt_session.*",
+            "npu_impl/xrt_submission.*",
+            "npu_impl/xrt_emulation/*",
+        ],
     ),
     (
         "JSON",
@@ -56,6 +62,7 @@ HOMES = [
             "npu_impl/artefacts.cpp",
             "npu_impl/device_spec.cpp",
             "npu_impl/manifest.cpp",
+            "npu_impl/npu_identity.cpp",
             "reports/*",
         ],
     ),
@@ -88,13 +95,13 @@ def is_roof(path):
 
 def sources(root):
     """Every C++ file below root, without build and hidden folders, as a path relative to root."""
-    for path in sorted(root.rglob("*")):
-        relative = path.relative_to(root)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if hidden or relative.parts[0] == "build" or not path.is_file():
-            continue
-        if path.name.endswith(SUFFIXES):
-            yield relative.as_posix()
+    for folder, folders, names in os.walk(root):
+        relative = pathlib.Path(folder).relative_to(root)
+        at_root = not relative.parts
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and not (at_root and f == "build"))
+        for name in sorted(names):
+            if name.endswith(SUFFIXES) and not name.startswith("."):
+                yield (relative / name).as_posix()
 
 
 def project_fault(file, target):

@@ -6,6 +6,7 @@
 """
 
 import ast
+import os
 import pathlib
 import re
 import sys
@@ -49,12 +50,14 @@ ACCESS_OR_SPACE = re.compile(r"(\s|\b(public|protected|private)\s*:(?!:))*")
 
 
 def files(root):
-    for path in sorted(root.rglob("*")):
-        relative = path.relative_to(root)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if not hidden and relative.parts[0] != "build" and path.is_file():
-            if path.name.endswith(CPP_SUFFIXES + SCRIPT_SUFFIXES + BUILD_SUFFIXES):
-                yield relative.as_posix()
+    """What is checked, without hidden folders and build: trees of whole systems may be mounted there."""
+    for folder, folders, names in os.walk(root):
+        relative = pathlib.Path(folder).relative_to(root)
+        at_root = not relative.parts
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and not (at_root and f == "build"))
+        for name in sorted(names):
+            if name.endswith(CPP_SUFFIXES + SCRIPT_SUFFIXES + BUILD_SUFFIXES) and not name.startswith("."):
+                yield (relative / name).as_posix()
 
 
 def bare_cpp(text):
