@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Builds the array designs of kernels/array into xclbins, and files each with `harness artefact add` under the
+# identity of the launches that it serves. Not run on silicon yet.
+#   kernels/build_xclbins.sh --artefacts DIR --peano DIR [--harness FILE] [--context T] [--heads H]
+# DIR of the artefacts: where they go. DIR of Peano: its compiler for the cores (bin/clang++). T and H: the
+# shape of the layer (default 1500 and 8). The program: build/release/bin/harness, or the one on the PATH, by
+# default. mlir-aie must be importable by python3, and aiecc.py on the PATH.
+# Exit codes: 0 all built; 2 usage; 3 no toolchain; else that of the step that failed.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$here")
+
+die() {
+    echo "kernels/build_xclbins.sh: ${*:2}" >&2
+    exit "$1"
+}
+
+artefacts='' peano='' context=1500 heads=8
+harness=$root/build/release/bin/harness
+[ -x "$harness" ] || harness=harness
+while [ $# -gt 0 ]; do
+    case "$1" in
+    --artefacts | --peano | --harness | --context | --heads)
+        [ $# -ge 2 ] || die 2 "$1 takes a value"
+        declare "${1#--}=$2"
+        shift 2
+        ;;
+    *) die 2 "$1: unknown; see the head of this file" ;;
+    esac
+done
+[ -n "$artefacts" ] || die 2 "--artefacts DIR is missing: where the artefacts go"
+[ -n "$peano" ] || die 2 "--peano DIR is missing: Peano's compiler, github.com/Xilinx/llvm-aie/releases"
+command -v "$harness" >/dev/null || die 3 "no program harness: build it, or name it with --harness FILE"
+if ! mlir_aie=$(python3 -c 'import aie.iron, aie.utils.config as c; print(c.root_path())' 2>/dev/null); then
+    die 3 "no mlir-aie: pip install mlir_aie from github.com/Xilinx/mlir-aie/releases, run its env_setup.sh"
+fi
+command -v aiecc.py >/dev/null || die 3 "no aiecc.py: it comes with mlir-aie; run its env_setup.sh"
+[ -x "$peano/bin/clang++" ] || die 3 "$peano: no bin/clang++: github.com/Xilinx/llvm-aie/releases"
+
+build=$(mktemp -d)
+trap 'rm -rf "$build"' EXIT
+
+# FILE.cc...: an archive of them, as the design NAME links it.
+archive() {
+    local name=$1 objects=() source
+    shift
+    for source in "$@"; do
+        local object
+        object=$build/$name.$(basename "$source").o
+        "$peano/bin/clang++" -O2 -std=c++20 --target=aie2-none-unknown-elf -DNDEBUG -I "$mlir_aie/include" \
+            -I "$root" -I "$here/aie2" -I "$mlir_aie/aie_runtime_lib/AIE2" -c "$source" -o "$object"
+        objects+=("$object")
+    done
+    "$peano/bin/llvm-ar" rcs "$build/$name.a" "${objects[@]}"
+}
+archive tile_product "$here/aie2/matmul.cc" "$here/aie2/store.cc"
+archive row_softmax "$here/array/row_softmax.cc" "$mlir_aie/aie_runtime_lib/AIE2/lut_based_ops.cpp"
+
+designs() {
+    PYTHONPATH="$here/array" python3 "$here/array/designs.py" --context "$context" --heads "$heads" "$@"
+}
+designs --list >"$build/list"
+while read -r program design buffers cores; do
+    name=$design-${program:0:12}
+    designs --program "$program" >"$build/$name.mlir"
+    (cd "$build" && aiecc.py --aie-generate-xclbin --no-compile-host --xclbin-name="$name.xclbin" \
+        --no-xchesscc --no-xbridge --peano "$peano" --aie-generate-npu-insts \
+        --npu-insts-name="$name.bin" "$name.mlir")
+    case "$design" in
+    tile_product) words=(--tile 64x64x64 --operand bf16 --store f32 --rounding none) ;;
+    row_softmax) words=(--tile "64x$context" --operand f32 --store bf16 --rounding nearest_even) ;;
+    esac
+    "$harness" artefact add --artefacts "$artefacts" --name "$name" --xclbin "$build/$name.xclbin" \
+        --instructions "$build/$name.bin" "${words[@]}" --cores "$cores" --buffers "$buffers" \
+        --program "$program" --limit "not run on silicon yet"
+done <"$build/list"
+"$harness" artefact plan --design tile64 --context "$context" --heads "$heads" --artefacts "$artefacts"
