@@ -15,6 +15,8 @@ std::string_view name(Clock clock) {
             return "host_share";
         case Clock::device_wall:
             return "host_wall (device launch)";
+        case Clock::emulation_wall:
+            return "host_wall (emulated launch)";
         case Clock::modelled:
             return "modelled";
     }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "datasets/arithmetic.hpp"
+#include "datasets/clock.hpp"
 #include "datasets/layer_case.hpp"
 #include "datasets/op.hpp"
 
@@ -75,17 +76,6 @@ public:
     void accept(Op, Rows, const TensorView&) override {}
 };
 
-// Where a duration comes from. A number carries this to the last line printed.
-enum class Clock : std::uint8_t {
-    none,         // no time: the emulated device has no clock
-    host_wall,    // measured wall time of this host
-    host_share,   // measured: share of a block's wall time by summed task time
-    device_wall,  // measured around a device launch
-    modelled,     // computed by the cost model
-};
-
-std::string_view name(Clock clock);
-
 // What one step cost. Launches, tiles and bytes are counted by the device (0 on a path without one).
 struct Part {
     OpRange ops{};
@@ -94,6 +84,7 @@ struct Part {
     std::int64_t bytes = 0;
     double seconds = 0;
     Clock clock = Clock::none;
+    DeviceTime device{};  // what `seconds` are made of, where a device with a clock measured them
 };
 
 // Where an element was made.

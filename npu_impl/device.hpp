@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "datasets/arithmetic.hpp"
+#include "datasets/clock.hpp"
 #include "kernels/tile_kernels.hpp"
 
 namespace npu_impl {
@@ -152,6 +153,14 @@ struct Counters {
     bool operator==(const Counters&) const = default;
 };
 
+// Who computes, as the runtime tells: asked anew, since a power mode can change at any time.
+struct NpuIdentity {
+    std::string name;               // "NPU Strix", or empty: it has none
+    bool hardware = false;          // its name is one that AMD's driver gives; without one it is an emulation
+    std::string power_mode;         // "performance", or "unknown"
+    int most_launches_at_once = 1;  // in one list of launches; 1: the runtime has no lists
+};
+
 // Not thread-safe. Every function throws DeviceError.
 class Device {
 public:
@@ -184,6 +193,13 @@ public:
 
     // Since the device was opened.
     [[nodiscard]] virtual Counters counters() const = 0;
+
+    // What its calls took since it was opened, by which clock. A device that only emulates has none.
+    [[nodiscard]] virtual datasets::Clock clock() const { return datasets::Clock::none; }
+    [[nodiscard]] virtual datasets::DeviceTime time() const { return {}; }
+
+    // Nothing for a device of this program alone.
+    [[nodiscard]] virtual std::optional<NpuIdentity> npu() const { return std::nullopt; }
 };
 
 }  // namespace npu_impl

@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "npu_impl/packing.hpp"
+#include "npu_impl/part_booking.hpp"
 
 namespace npu_impl {
 namespace {
@@ -88,9 +89,9 @@ public:
           sink_(sink),
           moves_(plan_moves(plan, ops)),
           parts_(moves_.size()),
-          observed_(sink.looks() &&
-                    std::ranges::any_of(datasets::ops_in(ops),
-                                        [&](const auto& info) { return sink.wants(info.op); })) {}
+          observed_(sink.looks() && std::ranges::any_of(datasets::ops_in(ops), [&](const auto& info) {
+                        return sink.wants(info.op);
+                    })) {}
 
     std::vector<datasets::Part> run() {
         for (std::size_t i = 0; i < moves_.size(); ++i) {
@@ -113,16 +114,9 @@ public:
     }
 
 private:
-    // Books what the device counts while `work` runs to a part.
     template <typename Work>
     void counted(std::size_t part, Work work) {
-        const Counters before = device_.counters();
-        work();
-        const Counters after = device_.counters();
-        parts_[part].launches += after.launches - before.launches;
-        parts_[part].tiles += after.tiles - before.tiles;
-        parts_[part].bytes += after.bytes_to_device - before.bytes_to_device;
-        parts_[part].bytes += after.bytes_from_device - before.bytes_from_device;
+        book(device_, parts_[part], work);
     }
 
     void project(std::size_t part) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <deque>
 #include <map>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "npu_impl/emulated_core.hpp"
 #include "npu_impl/launch_program.hpp"
 #include "npu_impl/xrt_session.hpp"
+#include "npu_impl/xrt_submission.hpp"
 
 namespace npu_impl {
 namespace {
@@ -21,25 +23,8 @@ namespace {
 // so all scalars have the width that the kernel declares.
 constexpr std::uint64_t run_transactions = 3;
 
-// Commands in flight per context: the depth of the driver's queue.
+// Submissions in flight per context: the depth of the driver's queue.
 constexpr std::size_t most_in_flight = 4;
-
-std::string_view state_name(ert_cmd_state state) {
-    switch (state) {
-        case ERT_CMD_STATE_COMPLETED:
-            return "COMPLETED";
-        case ERT_CMD_STATE_ERROR:
-            return "ERROR";
-        case ERT_CMD_STATE_ABORT:
-            return "ABORT";
-        case ERT_CMD_STATE_TIMEOUT:
-            return "TIMEOUT";
-        case ERT_CMD_STATE_NORESPONSE:
-            return "NORESPONSE";
-        default:
-            return "unfinished";
-    }
-}
 
 struct Memory {
     xrt::bo bo;
@@ -48,37 +33,26 @@ struct Memory {
     int in_flight = 0;
 };
 
-// A launch that was started. It keeps alive what the device may still write.
-struct Flight {
-    xrt::run run;
-    XrtContext* context = nullptr;
-    std::string what;
-    std::int64_t tiles = 0;
-    std::vector<Buffer> buffers;
-    std::vector<xrt::bo> memory;
+// Adds the time until its end to `seconds`.
+class Timed {
+public:
+    explicit Timed(double& seconds) : seconds_(seconds) {}
+    ~Timed() { seconds_ += std::chrono::duration<double>(Clock::now() - begin_).count(); }
+    Timed(const Timed&) = delete;
+    Timed& operator=(const Timed&) = delete;
+
+private:
+    using Clock = std::chrono::steady_clock;
+    double& seconds_;
+    Clock::time_point begin_ = Clock::now();
 };
 
-// Whether the command has ended, in whatever state; a wait then makes XRT take note.
-bool has_ended(const Flight& flight) {
-    if (flight.run.state() < ERT_CMD_STATE_COMPLETED) {
-        return false;
-    }
-    (void)flight.run.wait(std::chrono::milliseconds(1));
-    return true;
-}
-
-// Keeps launches of lost contexts until their commands have ended, for longer than any device: XRT ends the
-// process when a run is destroyed before.
-void set_aside(std::deque<Flight>& launches) {
-    static std::vector<Flight>& unfinished = *new std::vector<Flight>;
-    std::erase_if(unfinished, has_ended);
-    for (Flight& launch : launches) {
-        if (!has_ended(launch)) {
-            unfinished.push_back(std::move(launch));
-        }
-    }
-    launches.clear();
-}
+// A launch as planned, and what the NPU needs for it.
+struct Prepared {
+    const Launch* launch = nullptr;
+    BoundLaunch bound;
+    const Artefact* artefact = nullptr;
+};
 
 class XrtDevice final : public Device {
 public:
@@ -95,6 +69,7 @@ public:
             throw DeviceError(
                 fmt::format("device xrt: {}: no artefact in it serves any launch", settings.artefacts));
         }
+        is_hardware_ = session_.identity().hardware;
         for (const Artefact& artefact : artefacts_) {
             cores_ = std::max(cores_, artefact.cores);
         }
@@ -151,6 +126,7 @@ public:
         }
         const bool sent = direction == Direction::to_device;
         asking_xrt(fmt::format("sync of buffer {}", buffer.id), [&] {
+            const Timed timed(sent ? time_.to_device_seconds : time_.from_device_seconds);
             memory.bo.sync(sent ? XCL_BO_SYNC_BO_TO_DEVICE : XCL_BO_SYNC_BO_FROM_DEVICE,
                            static_cast<std::size_t>(bytes), static_cast<std::size_t>(offset));
         });
@@ -158,16 +134,26 @@ public:
     }
 
     void submit(std::span<const Launch> launches) override {
-        std::vector<BoundLaunch> bound;
-        std::vector<const Artefact*> artefacts;
+        std::vector<Prepared> prepared;
         for (const Launch& launch : launches) {
             require_inside(launch);
-            bound.push_back(bind_program(launch));
-            artefacts.push_back(&artefact_of(launch, bound.back().program));
+            BoundLaunch bound = bind_program(launch);
+            const Artefact& artefact = artefact_of(launch, bound.program);
+            prepared.push_back({&launch, std::move(bound), &artefact});
         }
-        for (std::size_t i = 0; i < launches.size(); ++i) {
-            start(launches[i], bound[i], *artefacts[i]);
+        const double waited = time_.wait_seconds;
+        {
+            const Timed timed(time_.submit_seconds);
+            for (auto first = prepared.begin(); first != prepared.end();) {
+                const auto last = std::min(first + most_launches_at_once, prepared.end());
+                const auto end = std::find_if(first, last, [&](const Prepared& other) {
+                    return other.artefact->xclbin_sha256 != first->artefact->xclbin_sha256;
+                });
+                start({first, end});
+                first = end;
+            }
         }
+        time_.submit_seconds -= time_.wait_seconds - waited;
     }
 
     void wait() override {
@@ -177,6 +163,12 @@ public:
     }
 
     [[nodiscard]] Counters counters() const override { return counters_; }
+
+    [[nodiscard]] datasets::Clock clock() const override {
+        return is_hardware_ ? datasets::Clock::device_wall : datasets::Clock::emulation_wall;
+    }
+    [[nodiscard]] datasets::DeviceTime time() const override { return time_; }
+    [[nodiscard]] std::optional<NpuIdentity> npu() const override { return session_.identity(); }
 
 private:
     Memory& memory_of(Buffer buffer) {
@@ -236,92 +228,114 @@ private:
             .first->second;
     }
 
-    void start(const Launch& launch, const BoundLaunch& bound, const Artefact& artefact) {
-        if (artefact.arguments.buffers.size() < bound.arguments.size()) {
-            throw DeviceError(fmt::format("device xrt: artefact {}: the launch has {} buffers, {} are mapped",
-                                          artefact.name, bound.arguments.size(),
-                                          artefact.arguments.buffers.size()));
-        }
-        if (session_.is_full_for(artefact)) {
+    // Launches of one xclbin, as one submission.
+    void start(std::span<const Prepared> prepared) {
+        const Artefact& first = *prepared.front().artefact;
+        if (session_.is_full_for(first)) {
             wait();
         }
-        XrtContext& context = session_.context(artefact);
-        if (!in_flight_.empty() && in_flight_.back().context != &context) {
+        XrtContext& context = session_.context(first);
+        if (!in_flight_.empty() && &in_flight_.back().context() != &context) {
             wait();  // contexts run side by side; launches do not
         }
         while (in_flight_.size() >= most_in_flight) {
             finish_first();
         }
-        const XrtContext::Instructions& instructions = session_.instructions(context, artefact);
-        Flight flight{{},
-                      &context,
-                      fmt::format("design {}: kernel {}: launch {} of the device (artefact {})",
-                                  launch.design, launch.kernel, started_, artefact.name),
-                      0,
-                      launch.buffers,
-                      {}};
-        for (const Job& job : launch.jobs) {
-            flight.tiles += output_tiles(job);
+        std::vector<XrtLaunch> launches;
+        for (const Prepared& one : prepared) {
+            launches.push_back(with_arguments(context, one));
         }
-        xrt::kernel& kernel = session_.kernel(context, artefact);
-        asking_xrt(flight.what, [&] {
-            const KernelArguments& arguments = artefact.arguments;
-            flight.run = xrt::run(kernel);
-            flight.run.set_arg(arguments.opcode, run_transactions);
-            flight.run.set_arg(arguments.instructions, instructions.words);
-            flight.run.set_arg(arguments.instruction_words, instructions.count);
-            for (std::size_t i = 0; i < bound.arguments.size(); ++i) {
-                flight.memory.push_back(window(bound.arguments[i]));
-                flight.run.set_arg(arguments.buffers[i], flight.memory.back());
+        in_flight_.emplace_back(context, std::move(launches));
+        for (const XrtLaunch& launch : in_flight_.back().launches()) {
+            for (const Buffer buffer : launch.buffers) {
+                ++memory_of(buffer).in_flight;
             }
-            flight.run.start();
-        });
-        ++started_;
-        for (const Buffer buffer : flight.buffers) {
-            ++memory_of(buffer).in_flight;
         }
-        in_flight_.push_back(std::move(flight));
+        ++time_.submissions;
+        time_.switches += last_xclbin_ == first.xclbin_sha256 ? 0 : 1;
+        last_xclbin_ = first.xclbin_sha256;
     }
 
-    void land(const Flight& flight) {
-        for (const Buffer buffer : flight.buffers) {
-            --memory_of(buffer).in_flight;
+    XrtLaunch with_arguments(XrtContext& context, const Prepared& prepared) {
+        const Artefact& artefact = *prepared.artefact;
+        const BoundLaunch& bound = prepared.bound;
+        const KernelArguments& arguments = artefact.arguments;
+        if (arguments.buffers.size() < bound.arguments.size()) {
+            throw DeviceError(fmt::format("device xrt: artefact {}: the launch has {} buffers, {} are mapped",
+                                          artefact.name, bound.arguments.size(), arguments.buffers.size()));
+        }
+        const XrtContext::Instructions& instructions = session_.instructions(context, artefact);
+        XrtLaunch out;
+        out.what = fmt::format("design {}: kernel {}: launch {} of the device (artefact {})",
+                               prepared.launch->design, prepared.launch->kernel, started_++, artefact.name);
+        out.buffers = prepared.launch->buffers;
+        for (const Job& job : prepared.launch->jobs) {
+            out.tiles += output_tiles(job);
+        }
+        xrt::kernel& kernel = session_.kernel(context, artefact);
+        asking_xrt(out.what, [&] {
+            out.run = xrt::run(kernel);
+            out.run.set_arg(arguments.opcode, run_transactions);
+            out.run.set_arg(arguments.instructions, instructions.words);
+            out.run.set_arg(arguments.instruction_words, instructions.count);
+            for (std::size_t i = 0; i < bound.arguments.size(); ++i) {
+                out.memory.push_back(window(bound.arguments[i]));
+                out.run.set_arg(arguments.buffers[i], out.memory.back());
+            }
+        });
+        return out;
+    }
+
+    void land(const XrtSubmission& submission) {
+        for (const XrtLaunch& launch : submission.launches()) {
+            for (const Buffer buffer : launch.buffers) {
+                --memory_of(buffer).in_flight;
+            }
         }
     }
 
     void finish_first() {
-        ert_cmd_state state = ERT_CMD_STATE_ERROR;
-        try {
-            state = asking_xrt(in_flight_.front().what,
-                               [&] { return in_flight_.front().run.wait(settings_.time_limit); });
-        } catch (const DeviceError&) {
-            lose_context();
-            throw;
+        XrtSubmission::Ending ending;
+        {
+            const Timed timed(time_.wait_seconds);
+            ending = in_flight_.front().wait(settings_.time_limit);
         }
-        if (state != ERT_CMD_STATE_COMPLETED) {
-            const Flight& first = in_flight_.front();
-            const bool limit = state == ERT_CMD_STATE_TIMEOUT && first.run.state() < ERT_CMD_STATE_COMPLETED;
-            const std::string message =
-                limit ? fmt::format("{}: it did not end within {} ms; --timeout-ms sets the limit",
-                                    first.what, settings_.time_limit.count())
-                      : fmt::format("{}: it ended as {}, not as COMPLETED", first.what, state_name(state));
-            lose_context();
-            throw DeviceError(message);
+        const std::vector<XrtLaunch>& launches = in_flight_.front().launches();
+        for (std::size_t i = 0; i < ending.completed; ++i) {
+            ++counters_.launches;
+            counters_.tiles += launches[i].tiles;
         }
-        const Flight flight = std::move(in_flight_.front());
+        if (!ending.fault.empty()) {
+            if (ending.ended) {
+                let_others_end();
+            }
+            const std::string warnings = take_warnings();
+            lose_context();
+            throw DeviceError(warnings.empty() ? ending.fault : ending.fault + "; XRT warns: " + warnings);
+        }
+        const std::string what = launches.front().what;
+        land(in_flight_.front());
         in_flight_.pop_front();
-        land(flight);
-        ++counters_.launches;
-        counters_.tiles += flight.tiles;
-        session_.refuse_warnings(flight.what);
+        session_.refuse_warnings(what);
     }
 
-    // Of the launches in flight, which all run in one: nothing that is queued behind a failed launch can be
-    // trusted to end.
+    // What is queued behind a failed launch mostly ends as well, and until then takes the place of what comes
+    // next. How it ends says nothing any more.
+    void let_others_end() {
+        const auto deadline = std::chrono::steady_clock::now() + settings_.time_limit;
+        for (auto next = in_flight_.begin() + 1; next != in_flight_.end(); ++next) {
+            const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+                deadline - std::chrono::steady_clock::now());
+            (void)next->wait(std::max(left, std::chrono::milliseconds(1)));
+        }
+    }
+
+    // Of the submissions in flight, which all run in one: nothing that is queued behind a failed launch can
+    // be trusted to end.
     void lose_context() {
-        const XrtContext& lost = *in_flight_.front().context;
-        for (const Flight& flight : in_flight_) {
-            land(flight);
+        const XrtContext& lost = in_flight_.front().context();
+        for (const XrtSubmission& submission : in_flight_) {
+            land(submission);
         }
         set_aside(in_flight_);
         session_.lose(lost);
@@ -333,8 +347,11 @@ private:
     std::map<LaunchProgram, const Artefact*> served_;
     XrtSession session_;
     std::vector<Memory> memories_;  // by id; released ones are empty
-    std::deque<Flight> in_flight_;
+    std::deque<XrtSubmission> in_flight_;
     Counters counters_;
+    datasets::DeviceTime time_;
+    bool is_hardware_ = false;
+    std::string last_xclbin_;  // of the submission before, by SHA-256
     std::int64_t started_ = 0;
     int cores_ = 1;
 };

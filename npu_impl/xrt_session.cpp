@@ -11,6 +11,7 @@
 #include <sstream>
 #include <vector>
 
+#include "npu_impl/npu_identity.hpp"
 #include "npu_impl/xrt_messages.hpp"
 
 namespace npu_impl {
@@ -110,6 +111,24 @@ XrtSession::XrtSession(unsigned index, std::string folder) : folder_(std::move(f
             fmt::format("device xrt: its messages cannot be collected: {}", one_line(error.what())));
     }
     device_ = asking_xrt(fmt::format("XRT cannot open NPU {}", index), [&] { return xrt::device(index); });
+}
+
+NpuIdentity XrtSession::identity() const {
+    const auto told = [](auto ask) {
+        try {
+            return ask();
+        } catch (const std::exception&) {
+            return std::string();  // XRT knows no answer: a device may have none
+        }
+    };
+    NpuIdentity identity;
+    identity.name = told([&] { return device_.get_info<xrt::info::device::name>(); });
+    identity.hardware = is_hardware_name(identity.name);
+    identity.power_mode =
+        power_mode_in(told([&] { return device_.get_info<xrt::info::device::platform>(); }));
+    identity.most_launches_at_once = static_cast<int>(most_launches_at_once);
+    (void)take_warnings();  // of queries without an answer
+    return identity;
 }
 
 bool XrtSession::is_full_for(const Artefact& artefact) const {

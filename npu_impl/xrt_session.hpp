@@ -1,5 +1,5 @@
 // XRT at work for one device: its NPU, the contexts of the xclbins on it, their kernels and instructions.
-// With xrt_device.cpp the only home of XRT's headers.
+// With xrt_device.cpp and xrt_submission.* the home of XRT's headers.
 #pragma once
 
 #include <fmt/format.h>
@@ -8,6 +8,9 @@
 #include <xrt/xrt_kernel.h>
 #ifdef HARNESS_XRT_CONTEXT
 #include <xrt/xrt_hw_context.h>
+#endif
+#ifdef HARNESS_XRT_RUN_LIST
+#include <xrt/experimental/xrt_kernel.h>
 #endif
 #if __has_include(<xrt/experimental/xrt_xclbin.h>)
 #include <xrt/experimental/xrt_xclbin.h>
@@ -28,6 +31,14 @@
 #include "npu_impl/device.hpp"
 
 namespace npu_impl {
+
+// Launches of one submission. Of a list: the runs that XRT chains to one command of the driver (submit_size
+// of its runlist_impl, core/common/api/xrt_kernel.cpp); a longer list would be several.
+#ifdef HARNESS_XRT_RUN_LIST
+inline constexpr std::size_t most_launches_at_once = 24;
+#else
+inline constexpr std::size_t most_launches_at_once = 1;
+#endif
 
 // On one line, without space at its end.
 std::string one_line(std::string text);
@@ -64,6 +75,13 @@ public:
     // Loaded to the device when first asked for.
     Instructions& instructions(const Artefact& artefact, const std::string& folder);
 
+#ifdef HARNESS_XRT_RUN_LIST
+    // An empty one, for runs of this context's kernels.
+    [[nodiscard]] xrt::runlist new_list() const {
+        return xrt::runlist(hardware_);
+    }
+#endif
+
 private:
     // Members die in the reverse order: kernels before the context that they run in.
     xrt::device& device_;
@@ -84,6 +102,9 @@ public:
     XrtSession(unsigned index, std::string folder);
 
     [[nodiscard]] xrt::device& device() { return device_; }
+
+    // As XRT tells; what it does not tell is empty or unknown.
+    [[nodiscard]] NpuIdentity identity() const;
 
     // Whether a context has to be closed before that of the artefact can be opened.
     [[nodiscard]] bool is_full_for(const Artefact& artefact) const;

@@ -1,6 +1,7 @@
 # Finds XRT, AMD's runtime for its NPUs, and says what of it is there. Gives the target `xrt_runtime` where it
-# was found, and by trial compilations HARNESS_XRT_CONTEXT: whether it has hardware contexts, and
-# HARNESS_XRT_EMULATION: which file of npu_impl/xrt_emulation joins the NPU of the tests to it, or nothing.
+# was found, and by trial compilations HARNESS_XRT_CONTEXT: whether it has hardware contexts,
+# HARNESS_XRT_RUN_LIST: whether it has lists of runs, and HARNESS_XRT_EMULATION: which file of
+# npu_impl/xrt_emulation joins the NPU of the tests to it, or nothing.
 #
 # XRT since 2.19 has a CMake package. What Debian 12 ships (2.13) has none, and its pkg-config file names
 # folders that do not exist: headers and library are looked for. libxrt_core, the driver's side, is never
@@ -8,6 +9,7 @@
 set(NPU_XRT AUTO CACHE STRING "Build the device xrt: ON, OFF, or AUTO: where XRT is found")
 set_property(CACHE NPU_XRT PROPERTY STRINGS AUTO ON OFF)
 set(HARNESS_XRT_CONTEXT FALSE)
+set(HARNESS_XRT_RUN_LIST FALSE)
 set(HARNESS_XRT_EMULATION "")
 if(NPU_XRT STREQUAL "OFF")
     message(STATUS "XRT: not asked for (NPU_XRT=OFF); device xrt says so when opened")
@@ -52,6 +54,15 @@ int main() {
     xrt::hw_context context(device, device.register_xclbin(xclbin));
     xrt::run run(xrt::kernel(context, std::string()));
 }" HARNESS_XRT_HAS_CONTEXT)
+check_cxx_source_compiles("
+#include <xrt/xrt_hw_context.h>
+#include <xrt/experimental/xrt_kernel.h>
+int main() {
+    xrt::runlist list{xrt::hw_context()};
+    list.add(xrt::run());
+    list.execute();
+    return list.wait(std::chrono::milliseconds(1)) == std::cv_status::timeout ? int(list.state()) : 0;
+}" HARNESS_XRT_HAS_RUN_LIST)
 # The versions whose inside npu_impl/xrt_emulation knows.
 check_cxx_source_compiles("
 #include <version.h>
@@ -67,6 +78,7 @@ check_cxx_source_compiles("
 int main() {}" HARNESS_XRT_CONTEXT_FLOW_KNOWN)
 unset(CMAKE_REQUIRED_LIBRARIES)
 set(HARNESS_XRT_CONTEXT ${HARNESS_XRT_HAS_CONTEXT})
+set(HARNESS_XRT_RUN_LIST ${HARNESS_XRT_HAS_RUN_LIST})
 if(HARNESS_XRT_LOAD_FLOW_KNOWN)
     set(HARNESS_XRT_EMULATION load_flow_system.cpp)
 elseif(HARNESS_XRT_CONTEXT_FLOW_KNOWN)
@@ -74,6 +86,11 @@ elseif(HARNESS_XRT_CONTEXT_FLOW_KNOWN)
 endif()
 if(HARNESS_XRT_CONTEXT)
     set(xrt_flow "hardware contexts")
+    if(HARNESS_XRT_RUN_LIST)
+        string(APPEND xrt_flow ", run lists")
+    else()
+        string(APPEND xrt_flow ", no run lists")
+    endif()
 else()
     set(xrt_flow "load_xclbin, no hardware contexts: too old for an NPU's driver")
 endif()

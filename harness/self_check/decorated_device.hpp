@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,9 @@ public:
     void submit(std::span<const npu_impl::Launch> launches) override { inner_.submit(launches); }
     void wait() override { inner_.wait(); }
     [[nodiscard]] npu_impl::Counters counters() const override { return inner_.counters(); }
+    [[nodiscard]] datasets::Clock clock() const override { return inner_.clock(); }
+    [[nodiscard]] datasets::DeviceTime time() const override { return inner_.time(); }
+    [[nodiscard]] std::optional<npu_impl::NpuIdentity> npu() const override { return inner_.npu(); }
 
 private:
     npu_impl::Device& inner_;

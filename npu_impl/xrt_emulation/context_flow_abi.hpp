@@ -13,6 +13,7 @@
 #include <xrt/xrt_hw_context.h>
 #include <xrt/xrt_uuid.h>
 
+#include <any>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -26,6 +27,8 @@ static_assert(XRT_VERSION_CODE == XRT_VERSION(2, 25), "this is the inside of XRT
 
 namespace xrt_core {
 
+class device;
+
 #define XRT_UNUSED_ENTRY(number)                                              \
     virtual void unused_##number() {                                          \
         throw std::logic_error("an entry that XRT does not call for an NPU"); \
@@ -33,8 +36,30 @@ namespace xrt_core {
 
 namespace query {
 
-enum class key_type : int {};
-struct request;
+// Numbers of the questions that this device answers: their places in the list of query_requests.h.
+enum class key_type : int { device_class = 12, rom_vbnv = 16, total_cols = 76, performance_mode = 240 };
+
+// An answer is looked up by key, then got. Arguments, and whatever is put, are refused.
+struct request {
+    enum class modifier { subdev, entry };
+
+    virtual ~request() = default;
+    virtual std::any get(const device*) const = 0;
+    virtual std::any get(const device*, const std::any&) const { refuse(); }
+    virtual std::any get(const device*, const std::any&, const std::any&) const { refuse(); }
+    virtual std::any get(const device*, modifier, const std::string&) const { refuse(); }
+    virtual std::any get(const device*, const std::any&, const std::any&, const std::any&) const { refuse(); }
+    virtual void put(const device*, const std::any&) const { refuse(); }
+    virtual void put(const device*, const std::any&, const std::any&) const { refuse(); }
+
+private:
+    [[noreturn]] static void refuse() { throw std::runtime_error("a question with arguments"); }
+};
+
+// The type of the answer to `device_class`.
+struct device_class {
+    enum class type { alveo, ryzen };
+};
 
 // Thrown for whatever this device has no answer to; XRT's callers expect it.
 class exception : public std::runtime_error {

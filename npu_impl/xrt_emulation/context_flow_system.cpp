@@ -1,76 +1,29 @@
 // Joins EmulatedNpu to XRT 2.25: devices, hardware contexts, their queues, buffers. Linked into a program, or
 // loaded before it, its one object registers itself as the system that XRT finds its devices in; XRT then
 // looks for no driver.
-#include <xrt/detail/ert.h>
-#include <xrt/detail/xrt_mem.h>
-
+#include <any>
 #include <atomic>
-#include <cerrno>
 #include <chrono>
-#include <condition_variable>
 #include <map>
-#include <mutex>
-#include <system_error>
 #include <vector>
 
-#include "npu_impl/xrt_emulation/context_flow_abi.hpp"
-#include "npu_impl/xrt_emulation/emulated_npu.hpp"
+#include "npu_impl/xrt_emulation/flow_system.hpp"
 
 namespace npu_impl::xrt_emulation {
 namespace {
 
-[[noreturn]] void refuse(const char* what) {
-    throw std::system_error(ENOTSUP, std::generic_category(), std::string(what) + ": not on an NPU");
-}
-
-MemoryKind kind_of(std::uint64_t flags) {
-    if ((flags & XCL_BO_FLAGS_EXECBUF) != 0) {
-        return MemoryKind::command;
-    }
-    if ((flags & XCL_BO_FLAGS_CACHEABLE) != 0) {
-        return MemoryKind::instructions;
-    }
-    if ((flags & XCL_BO_FLAGS_HOST_ONLY) != 0) {
-        return MemoryKind::data;
-    }
-    throw std::system_error(EINVAL, std::generic_category(),
-                            "an NPU has buffers that are host-only, and cacheable ones for instructions");
-}
-
-ert_cmd_state state_of(Outcome outcome) {
-    switch (outcome) {
-        case Outcome::completed:
-            return ERT_CMD_STATE_COMPLETED;
-        case Outcome::aborted:
-            return ERT_CMD_STATE_ABORT;
-        case Outcome::timed_out:
-            return ERT_CMD_STATE_TIMEOUT;
-        default:
-            return ERT_CMD_STATE_ERROR;
-    }
-}
-
-// Of all queues: somebody's command has ended.
-struct Completion {
-    std::mutex mutex;
-    std::condition_variable arrived;
-
-    // Never destroyed, like the NPU.
-    static Completion& instance() {
-        static Completion& completion = *new Completion;
-        return completion;
-    }
-};
-
-void end_command(unsigned command, Outcome outcome) {
-    Completion& completion = Completion::instance();
+// Of a list of runs the command says how it ended and which run failed; the states of its runs stay as they
+// were (XRT: they are to be ignored).
+void end_command(unsigned command, Outcome outcome, std::size_t failed) {
+    Completions& completions = Completions::instance();
     {
-        const std::scoped_lock lock(completion.mutex);
-        auto* packet = reinterpret_cast<ert_packet*>(EmulatedNpu::instance().host(command));
-        const std::uint32_t header = (packet->header & ~0xFU) | static_cast<std::uint32_t>(state_of(outcome));
-        __atomic_store_n(&packet->header, header, __ATOMIC_RELEASE);
+        const std::scoped_lock lock(completions.mutex);
+        if (ert_packet* packet = packet_of(command); packet->opcode == ERT_CMD_CHAIN) {
+            get_ert_cmd_chain_data(packet)->error_index = static_cast<std::uint32_t>(failed);
+        }
+        set_state(command, outcome);
     }
-    completion.arrived.notify_all();
+    completions.arrived.notify_all();
 }
 
 class NpuBuffer final : public xrt_core::buffer_handle {
@@ -99,39 +52,52 @@ private:
     std::uint64_t flags_;
 };
 
+// The number of a context's one unit, among as many as a packet's first mask tells apart.
+std::uint32_t unit_of(EmulatedNpu::Slot slot) {
+    return slot % 32;
+}
+
 class NpuQueue final : public xrt_core::hwqueue_handle {
 public:
     explicit NpuQueue(EmulatedNpu::Slot slot) : slot_(slot) {}
 
-    // The register map of a kernel lies behind the masks of its units.
     void submit_command(xrt_core::buffer_handle* command) override {
-        const auto* packet = reinterpret_cast<const ert_start_kernel_cmd*>(packet_of(command));
-        if (packet->opcode != ERT_START_CU) {
-            refuse("a command other than the start of a kernel");
+        const unsigned handle = command->get_xcl_handle();
+        std::vector<EmulatedNpu::Registers> runs;
+        if (ert_packet* packet = packet_of(handle); packet->opcode == ERT_CMD_CHAIN) {
+            const ert_cmd_chain_data* list = get_ert_cmd_chain_data(packet);
+            for (std::uint32_t i = 0; i < list->command_count; ++i) {
+                runs.push_back(own_registers(static_cast<unsigned>(list->data[i])));
+            }
+        } else {
+            runs.push_back(own_registers(handle));
         }
-        const std::size_t masks = 1U + packet->extra_cu_masks;
-        EmulatedNpu::instance().submit(slot_, command->get_xcl_handle(),
-                                       {packet->data + packet->extra_cu_masks, packet->count - masks},
-                                       end_command);
+        EmulatedNpu::instance().submit(slot_, handle, runs, end_command);
     }
     int poll_command(xrt_core::buffer_handle* command) const override { return has_ended(command) ? 1 : 0; }
     int wait_command(xrt_core::buffer_handle* command, std::uint32_t timeout_ms) const override {
-        Completion& completion = Completion::instance();
-        std::unique_lock lock(completion.mutex);
+        Completions& completions = Completions::instance();
+        std::unique_lock lock(completions.mutex);
         const auto ended = [&] { return has_ended(command); };
         if (timeout_ms == 0) {
-            completion.arrived.wait(lock, ended);
+            completions.arrived.wait(lock, ended);
             return 1;
         }
-        return completion.arrived.wait_for(lock, std::chrono::milliseconds(timeout_ms), ended) ? 1 : 0;
+        return completions.arrived.wait_for(lock, std::chrono::milliseconds(timeout_ms), ended) ? 1 : 0;
     }
 
 private:
-    static ert_packet* packet_of(const xrt_core::buffer_handle* command) {
-        return reinterpret_cast<ert_packet*>(EmulatedNpu::instance().host(command->get_xcl_handle()));
+    // Of a run whose kernel is of this queue's context: its unit is the context's own.
+    [[nodiscard]] EmulatedNpu::Registers own_registers(unsigned run) const {
+        const auto* packet = reinterpret_cast<const ert_start_kernel_cmd*>(packet_of(run));
+        if (packet->cu_mask != 1U << unit_of(slot_)) {
+            EmulatedNpu::instance().report_violation("a run of a kernel of another context");
+        }
+        return registers_of(run);
     }
     static bool has_ended(const xrt_core::buffer_handle* command) {
-        const std::uint32_t header = __atomic_load_n(&packet_of(command)->header, __ATOMIC_ACQUIRE);
+        const std::uint32_t header =
+            __atomic_load_n(&packet_of(command->get_xcl_handle())->header, __ATOMIC_ACQUIRE);
         return (header & 0xFU) >= static_cast<std::uint32_t>(ERT_CMD_STATE_COMPLETED);
     }
 
@@ -151,17 +117,27 @@ public:
     std::uint32_t get_slotidx() const override { return slot_; }
     xrt_core::hwqueue_handle* get_hw_queue() override { return &queue_; }
     std::unique_ptr<xrt_core::buffer_handle> alloc_bo(void*, std::size_t, std::uint64_t) override {
-        refuse("a buffer in the program's memory");
+        refuse_entry("a buffer in the program's memory");
     }
     std::unique_ptr<xrt_core::buffer_handle> alloc_bo(std::size_t bytes, std::uint64_t flags) override {
         return allocate(bytes, flags);
     }
-    xrt_core::cuidx_type open_cu_context(const std::string&) override { return {0}; }
+    xrt_core::cuidx_type open_cu_context(const std::string&) override { return {unit_of(slot_)}; }
     void close_cu_context(xrt_core::cuidx_type) override {}
 
 private:
     EmulatedNpu::Slot slot_;
     NpuQueue queue_;
+};
+
+template <typename Value>
+class Answer final : public xrt_core::query::request {
+public:
+    explicit Answer(Value value) : value_(std::move(value)) {}
+    std::any get(const xrt_core::device*) const override { return value_; }
+
+private:
+    Value value_;
 };
 
 class NpuDevice final : public xrt_core::device {
@@ -178,7 +154,7 @@ public:
         return allocate(bytes, flags);
     }
     std::unique_ptr<xrt_core::buffer_handle> alloc_bo(void*, std::size_t, std::uint64_t) override {
-        refuse("a buffer in the program's memory");
+        refuse_entry("a buffer in the program's memory");
     }
     void register_xclbin(const xrt::xclbin& xclbin) const override {
         const axlf* top = xclbin.get_axlf();
@@ -195,6 +171,23 @@ public:
 
 private:
     const xrt_core::query::request& lookup_query(xrt_core::query::key_type key) const override {
+        using Key = xrt_core::query::key_type;
+        constexpr std::uint32_t balanced = 2;
+        // Never destroyed: XRT's static objects ask until the very end.
+        static const auto& kind = *new Answer(xrt_core::query::device_class::type::ryzen);
+        static const auto& name = *new Answer(std::string(EmulatedNpu::name));
+        static const auto& columns = *new Answer(std::uint32_t{4});
+        static const auto& mode = *new Answer(balanced);
+        switch (key) {
+            case Key::device_class:
+                return kind;
+            case Key::rom_vbnv:
+                return name;
+            case Key::total_cols:
+                return columns;
+            case Key::performance_mode:
+                return mode;
+        }
         throw xrt_core::query::no_such_key(key);
     }
 
@@ -203,30 +196,7 @@ private:
     mutable std::map<std::string, std::vector<std::byte>> registered_;  // by uuid
 };
 
-class NpuSystem final : public xrt_core::system {
-public:
-    NpuSystem() { EmulatedNpu::instance(); }
-    ~NpuSystem() { EmulatedNpu::instance().stop(); }
-
-    std::pair<unsigned, unsigned> get_total_devices(bool) const override {
-        const unsigned count = EmulatedNpu::instance().present() ? 1 : 0;
-        return {count, count};
-    }
-    std::shared_ptr<xrt_core::device> get_userpf_device(unsigned id) const override {
-        if (id != 0 || !EmulatedNpu::instance().present()) {
-            throw std::system_error(ENODEV, std::generic_category(), "there is no such NPU");
-        }
-        return xrt_core::get_userpf_device(&EmulatedNpu::instance(), id);
-    }
-    std::shared_ptr<xrt_core::device> get_userpf_device(void* handle, unsigned id) const override {
-        // Never destroyed: XRT's static objects use it until the very end.
-        static auto& device = *new std::shared_ptr<xrt_core::device>(new NpuDevice(handle, id));
-        return device;
-    }
-    std::shared_ptr<xrt_core::device> get_mgmtpf_device(unsigned) const override { refuse("management"); }
-};
-
-const NpuSystem the_system;
+const NpuSystem<NpuDevice> the_system;
 
 }  // namespace
 }  // namespace npu_impl::xrt_emulation

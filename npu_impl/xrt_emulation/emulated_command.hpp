@@ -1,5 +1,5 @@
-// A command of an emulated NPU: what its firmware makes of the registers that a kernel is started with, and
-// what the array then does.
+// A run of a kernel on an emulated NPU: what its firmware makes of the registers that the kernel is started
+// with, and what the array then does.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +15,8 @@
 namespace npu_impl::xrt_emulation {
 
 struct Command {
-    unsigned handle = 0;
     LaunchProgram program;         // of the xclbin that was loaded, and of the instructions
     std::vector<Place> arguments;  // of the program, in order
-    EmulatedNpu::Done done = nullptr;
     std::optional<Fault> fault;
     bool understood = false;
 };

@@ -36,8 +36,16 @@ struct LoadedXclbin {
 };
 
 struct Queued {
-    Command command;
+    unsigned handle = 0;
+    std::vector<Command> runs;
+    EmulatedNpu::Done done = nullptr;
     std::shared_ptr<LoadedXclbin> from;  // null where none is loaded
+};
+
+// How a command ended, and the first of its runs that did not complete.
+struct Ended {
+    Outcome outcome = Outcome::completed;
+    std::size_t failed = 0;
 };
 
 }  // namespace
@@ -51,10 +59,10 @@ struct EmulatedNpu::State {
     int open_contexts = 0;
     std::deque<Queued> queue;
     std::size_t in_flight = 0;
-    std::vector<std::pair<unsigned, Done>> unended;  // commands that never ended
+    std::vector<Queued> unended;  // commands that never ended
     std::thread thread;
     bool stopping = false;
-    std::map<std::int64_t, Fault> faults;  // by number of the command
+    std::map<std::int64_t, Fault> faults;  // by number of the run
     int failing_allocation = 0;
     int refused_context = 0;
     std::chrono::milliseconds most_delay{0};
@@ -65,6 +73,8 @@ struct EmulatedNpu::State {
     CommandRunner runner;  // the thread's own
 
     void transfer(unsigned handle, std::size_t offset, std::size_t bytes, bool to_device);
+    Command understood(const Queued& queued, Registers registers);
+    Ended run(const Queued& queued, std::string& wrong);
     void serve();
 };
 
@@ -81,6 +91,44 @@ void EmulatedNpu::State::transfer(unsigned handle, std::size_t offset, std::size
     std::memcpy((to_device ? found.device : found.host).get() + offset, from, bytes);
 }
 
+// Without the lock: the runner is the thread's own.
+Ended EmulatedNpu::State::run(const Queued& queued, std::string& wrong) {
+    for (std::size_t i = 0; i < queued.runs.size(); ++i) {
+        Outcome outcome = Outcome::error;
+        try {
+            outcome = runner.run(queued.runs[i]);
+        } catch (const std::exception& error) {
+            wrong += fmt::format("command {}: {}\n", queued.handle, error.what());
+        }
+        if (outcome != Outcome::completed) {
+            return {outcome, i};
+        }
+    }
+    return {Outcome::completed, queued.runs.size()};
+}
+
+// A run as its firmware reads it, whose buffers are then in use.
+Command EmulatedNpu::State::understood(const Queued& queued, Registers registers) {
+    Command run;
+    try {
+        if (queued.from == nullptr) {
+            refuse(ENOEXEC, "no xclbin is loaded");
+        }
+        understand(run, queued.from->xclbin, memory, registers);
+    } catch (const std::exception& error) {
+        violations += fmt::format("command {}: {}\n", queued.handle, error.what());
+        run.arguments.clear();
+    }
+    for (const Place& place : run.arguments) {
+        ++place.block->in_use;
+    }
+    if (const auto planned = faults.find(++statistics.runs); planned != faults.end()) {
+        run.fault = planned->second;
+        faults.erase(planned);
+    }
+    return run;
+}
+
 void EmulatedNpu::State::serve() {
     std::unique_lock lock(mutex);
     for (;;) {
@@ -89,35 +137,34 @@ void EmulatedNpu::State::serve() {
             return;
         }
         Queued queued = std::move(queue.front());
-        const Command& command = queued.command;
         queue.pop_front();
         const std::chrono::milliseconds delay{
             most_delay.count() == 0 ? 0 : static_cast<std::int64_t>(random()) % (most_delay.count() + 1)};
         const bool forced = queued.from != nullptr && queued.from->wedged;
-        Outcome outcome = forced ? queued.from->ending : Outcome::error;
+        Ended ended{forced ? queued.from->ending : Outcome::error, 0};
         lock.unlock();
         std::this_thread::sleep_for(delay);
         std::string wrong;
-        try {
-            outcome = forced ? outcome : runner.run(command);
-        } catch (const std::exception& error) {
-            wrong = fmt::format("command {}: {}\n", command.handle, error.what());
-        }
+        ended = forced ? ended : run(queued, wrong);
         lock.lock();
         violations += wrong;
-        if (queued.from != nullptr && (command.fault == Fault::context_lost || outcome == Outcome::never)) {
+        const bool lost =
+            ended.failed < queued.runs.size() && queued.runs[ended.failed].fault == Fault::context_lost;
+        if (queued.from != nullptr && (lost || ended.outcome == Outcome::never)) {
             queued.from->wedged = true;
-            queued.from->ending = outcome;
+            queued.from->ending = ended.outcome;
         }
-        for (const Place& place : command.arguments) {
-            --place.block->in_use;
+        for (const Command& command : queued.runs) {
+            for (const Place& place : command.arguments) {
+                --place.block->in_use;
+            }
         }
         --in_flight;
-        if (outcome == Outcome::never) {
-            unended.emplace_back(command.handle, command.done);
+        if (ended.outcome == Outcome::never) {
+            unended.push_back({queued.handle, {}, queued.done, nullptr});
         } else {
             lock.unlock();
-            command.done(command.handle, outcome);
+            queued.done(queued.handle, ended.outcome, ended.failed);
             lock.lock();
         }
     }
@@ -206,33 +253,22 @@ void EmulatedNpu::close_context(Slot slot) {
     --state_->open_contexts;
 }
 
-void EmulatedNpu::submit(Slot slot, unsigned command, std::span<const std::uint32_t> registers, Done done) {
+void EmulatedNpu::submit(Slot slot, unsigned command, std::span<const Registers> list, Done done) {
     const std::scoped_lock lock(state_->mutex);
     State& state = *state_;
     if (state.in_flight == commands) {
         refuse(EBUSY, "four commands are in flight");
     }
+    if (list.empty() || list.size() > runs) {
+        refuse(EINVAL, fmt::format("a list of {} runs", list.size()));
+    }
     const auto from = state.slots.find(slot);
-    Queued queued{{}, from == state.slots.end() ? nullptr : from->second};
-    queued.command.handle = command;
-    queued.command.done = done;
-    try {
-        if (queued.from == nullptr) {
-            refuse(ENOEXEC, "no xclbin is loaded");
-        }
-        understand(queued.command, queued.from->xclbin, state.memory, registers);
-    } catch (const std::exception& error) {
-        state.violations += fmt::format("command {}: {}\n", command, error.what());
-        queued.command.arguments.clear();
-    }
-    for (const Place& place : queued.command.arguments) {
-        ++place.block->in_use;
-    }
-    if (const auto planned = state.faults.find(++state.statistics.commands); planned != state.faults.end()) {
-        queued.command.fault = planned->second;
-        state.faults.erase(planned);
+    Queued queued{command, {}, done, from == state.slots.end() ? nullptr : from->second};
+    for (const Registers& registers : list) {
+        queued.runs.push_back(state.understood(queued, registers));
     }
     ++state.in_flight;
+    ++state.statistics.commands;
     state.statistics.most_in_flight =
         std::max(state.statistics.most_in_flight, static_cast<std::int64_t>(state.in_flight));
     state.queue.push_back(std::move(queued));
@@ -240,6 +276,11 @@ void EmulatedNpu::submit(Slot slot, unsigned command, std::span<const std::uint3
         state.thread = std::thread([&state] { state.serve(); });
     }
     state.work.notify_one();
+}
+
+void EmulatedNpu::report_violation(const std::string& line) {
+    const std::scoped_lock lock(state_->mutex);
+    state_->violations += line + "\n";
 }
 
 void EmulatedNpu::stop() {
@@ -255,7 +296,7 @@ void EmulatedNpu::stop() {
 
 void EmulatedNpu::plan(Fault fault, int nth) {
     const std::scoped_lock lock(state_->mutex);
-    state_->faults[state_->statistics.commands + nth] = fault;
+    state_->faults[state_->statistics.runs + nth] = fault;
 }
 
 void EmulatedNpu::fail_allocation(int nth) {
@@ -279,7 +320,7 @@ void EmulatedNpu::remove() {
 }
 
 void EmulatedNpu::heal() {
-    std::vector<std::pair<unsigned, Done>> unended;
+    std::vector<Queued> unended;
     {
         const std::scoped_lock lock(state_->mutex);
         state_->faults.clear();
@@ -289,8 +330,8 @@ void EmulatedNpu::heal() {
         state_->present = true;
         unended = std::exchange(state_->unended, {});
     }
-    for (const auto& [command, done] : unended) {
-        done(command, Outcome::aborted);
+    for (const Queued& command : unended) {
+        command.done(command.handle, Outcome::aborted, 0);
     }
 }
 

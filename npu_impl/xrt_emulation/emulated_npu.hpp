@@ -8,7 +8,8 @@
 // emulation.
 //
 // Limits, of the driver of Ryzen AI (xdna-driver: shim/buffer.cpp, amdxdna_ctx.h): buffers are host-only,
-// instructions cacheable; 6 contexts; 4 commands in flight.
+// instructions cacheable; 6 contexts; 4 commands in flight. Of XRT (its runlist_impl): a command is one run
+// of a kernel, or a list of up to 24.
 #pragma once
 
 #include <chrono>
@@ -25,7 +26,7 @@ enum class MemoryKind : std::uint8_t { command, instructions, data };
 // How a command ends.
 enum class Outcome : std::uint8_t { completed, error, aborted, timed_out, never };
 
-// What can go wrong with a command.
+// What can go wrong with a run.
 enum class Fault : std::uint8_t {
     never_ends,       // nor does any other of its xclbin, until that is loaded anew
     error,            // ends as ERROR
@@ -38,8 +39,9 @@ enum class Fault : std::uint8_t {
 };
 
 struct NpuStatistics {
-    std::int64_t buffers = 0;  // alive, commands aside
-    std::int64_t commands = 0;
+    std::int64_t buffers = 0;   // alive, commands aside
+    std::int64_t commands = 0;  // single runs, and lists of them
+    std::int64_t runs = 0;
     std::int64_t most_in_flight = 0;
     std::int64_t contexts_opened = 0;
     std::int64_t loads = 0;  // of xclbins
@@ -50,6 +52,10 @@ class EmulatedNpu {
 public:
     static constexpr int contexts = 6;
     static constexpr std::size_t commands = 4;
+    static constexpr std::size_t runs = 24;  // of one command
+
+    // What it calls itself: no name of hardware.
+    static constexpr const char* name = "emulated NPU";
 
     // The one NPU of this process. Never destroyed: XRT's static objects hold on to it until the very end.
     static EmulatedNpu& instance();
@@ -74,15 +80,20 @@ public:
     void open_context();
     void close_context(Slot slot = loaded);
 
-    // Queues the command, as the registers say that its kernel gets. A thread of the device runs it and then
-    // calls `done`; never for Outcome::never.
-    using Done = void (*)(unsigned command, Outcome outcome);
-    void submit(Slot slot, unsigned command, std::span<const std::uint32_t> registers, Done done);
+    // Queues the command: runs of kernels, each with the registers that its kernel gets, in order. A thread
+    // of the device runs it and then calls `done`, with the index of the first run that did not complete;
+    // never for Outcome::never. Behind a run that fails none of its command is run.
+    using Registers = std::span<const std::uint32_t>;
+    using Done = void (*)(unsigned command, Outcome outcome, std::size_t failed);
+    void submit(Slot slot, unsigned command, std::span<const Registers> runs, Done done);
+
+    // A line for take_violations, from what joins it to XRT.
+    void report_violation(const std::string& line);
 
     // Ends the device's thread. Nothing runs after that.
     void stop();
 
-    // Faults, each once: of the n-th command from now, of the n-th allocation, of the n-th context; 1 is the
+    // Faults, each once: of the n-th run from now, of the n-th allocation, of the n-th context; 1 is the
     // next. `heal` takes all back, and ends as ABORT what never ended, as a driver's watchdog does.
     void plan(Fault fault, int nth);
     void fail_allocation(int nth);

@@ -25,8 +25,13 @@ std::atomic<Outcome>& last_outcome() {
     static std::atomic<Outcome> outcome = Outcome::never;
     return outcome;
 }
-void note(unsigned, Outcome outcome) {
+std::atomic<std::size_t>& last_failed() {
+    static std::atomic<std::size_t> index = 0;
+    return index;
+}
+void note(unsigned, Outcome outcome, std::size_t failed) {
     last_outcome() = outcome;
+    last_failed() = failed;
     ++ended();
 }
 
@@ -70,10 +75,16 @@ protected:
         std::memcpy(reinterpret_cast<std::byte*>(registers_.data()) + offset, &value, sizeof value);
     }
 
+    // As a list of so many equal runs.
+    void submit(std::size_t runs) {
+        npu_.submit(EmulatedNpu::loaded, command_, std::vector<EmulatedNpu::Registers>(runs, registers_),
+                    note);
+    }
+
     // How the command ends, and what the NPU has to say about it.
-    std::pair<Outcome, std::string> run() {
+    std::pair<Outcome, std::string> run(std::size_t runs = 1) {
         const int before = ended();
-        npu_.submit(EmulatedNpu::loaded, command_, registers_, note);
+        submit(runs);
         while (ended() == before) {
             std::this_thread::yield();
         }
@@ -153,7 +164,7 @@ TEST_F(EmulatedNpuTest, HasTheLimitsOfADriver) {
     std::size_t queued = 0;
     try {
         for (; queued < 6; ++queued) {
-            npu_.submit(EmulatedNpu::loaded, command_, registers_, note);
+            submit(1);
         }
     } catch (const std::system_error&) {
         EXPECT_GE(queued, EmulatedNpu::commands);
@@ -165,10 +176,35 @@ TEST_F(EmulatedNpuTest, HasTheLimitsOfADriver) {
     npu_.heal();
 }
 
+TEST_F(EmulatedNpuTest, RunsAListAsOneCommand) {
+    const NpuStatistics before = npu_.statistics();
+    EXPECT_EQ(run(EmulatedNpu::runs), std::pair(Outcome::completed, std::string()));
+    EXPECT_EQ(npu_.statistics().commands - before.commands, 1);
+    EXPECT_EQ(npu_.statistics().runs - before.runs, std::int64_t{EmulatedNpu::runs});
+    EXPECT_THROW(submit(EmulatedNpu::runs + 1), std::system_error);
+    EXPECT_THROW(submit(0), std::system_error);
+}
+
+// Behind a run that fails nothing of the list is run: the output keeps what it held.
+TEST_F(EmulatedNpuTest, AListEndsAtTheRunThatFails) {
+    EXPECT_EQ(run(), std::pair(Outcome::completed, std::string()));
+    npu_.fetch(arguments_[2], 0, 8192);
+    const std::vector<std::byte> result(npu_.host(arguments_[2]), npu_.host(arguments_[2]) + 8192);
+    std::fill_n(npu_.host(arguments_[2]), 8192, std::byte{0});
+    npu_.send(arguments_[2], 0, 8192);
+    for (const int nth : {1, 2, 5}) {
+        npu_.plan(Fault::error, nth);
+        EXPECT_EQ(run(5), std::pair(Outcome::error, std::string()));
+        EXPECT_EQ(last_failed(), static_cast<std::size_t>(nth - 1));
+        npu_.fetch(arguments_[2], 0, 8192);
+        EXPECT_EQ(std::equal(result.begin(), result.end(), npu_.host(arguments_[2])), nth > 1);
+    }
+}
+
 TEST_F(EmulatedNpuTest, SeesTransfersAndReleasesOfBuffersInUse) {
     npu_.delay_randomly(std::chrono::milliseconds(500));
     const int before = ended();
-    npu_.submit(EmulatedNpu::loaded, command_, registers_, note);
+    submit(1);
     npu_.fetch(arguments_[2], 0, 16);
     EXPECT_THAT(npu_.take_violations(), HasSubstr("in use"));
     while (ended() == before) {

@@ -1,66 +1,15 @@
 // Joins EmulatedNpu to XRT 2.13. Linked into a program, or loaded as XRT's driver, its one object registers
 // itself as the system that XRT finds its devices in; XRT then looks for no driver.
-#include <array>
-#include <cerrno>
 #include <chrono>
 #include <map>
-#include <mutex>
-#include <system_error>
 
-#include "npu_impl/xrt_emulation/emulated_npu.hpp"
-#include "npu_impl/xrt_emulation/load_flow_abi.hpp"
+#include "npu_impl/xrt_emulation/flow_system.hpp"
 
 namespace npu_impl::xrt_emulation {
 namespace {
 
-[[noreturn]] void refuse(const char* what) {
-    throw std::system_error(ENOTSUP, std::generic_category(), std::string(what) + ": not on an NPU");
-}
-
-MemoryKind kind_of(unsigned flags) {
-    if ((flags & XCL_BO_FLAGS_EXECBUF) != 0) {
-        return MemoryKind::command;
-    }
-    if ((flags & XCL_BO_FLAGS_CACHEABLE) != 0) {
-        return MemoryKind::instructions;
-    }
-    if ((flags & XCL_BO_FLAGS_HOST_ONLY) != 0) {
-        return MemoryKind::data;
-    }
-    throw std::system_error(EINVAL, std::generic_category(),
-                            "an NPU has buffers that are host-only, and cacheable ones for instructions");
-}
-
-// Commands that ended since anybody waited.
-struct Completions {
-    std::mutex mutex;
-    std::condition_variable arrived;
-    std::uint64_t count = 0;
-
-    // Never destroyed, like the NPU.
-    static Completions& instance() {
-        static Completions& completions = *new Completions;
-        return completions;
-    }
-};
-
-ert_cmd_state state_of(Outcome outcome) {
-    switch (outcome) {
-        case Outcome::completed:
-            return ERT_CMD_STATE_COMPLETED;
-        case Outcome::aborted:
-            return ERT_CMD_STATE_ABORT;
-        case Outcome::timed_out:
-            return ERT_CMD_STATE_TIMEOUT;
-        default:
-            return ERT_CMD_STATE_ERROR;
-    }
-}
-
-void end_command(unsigned command, Outcome outcome) {
-    auto* packet = reinterpret_cast<ert_packet*>(EmulatedNpu::instance().host(command));
-    const std::uint32_t header = (packet->header & ~0xFU) | static_cast<std::uint32_t>(state_of(outcome));
-    __atomic_store_n(&packet->header, header, __ATOMIC_RELEASE);
+void end_command(unsigned command, Outcome outcome, std::size_t) {
+    set_state(command, outcome);
     Completions& completions = Completions::instance();
     {
         const std::scoped_lock lock(completions.mutex);
@@ -86,7 +35,9 @@ public:
         flags_[npu_.allocate(bytes, kind_of(flags))] = flags;
         return flags_.rbegin()->first;
     }
-    xclBufferHandle alloc_bo(void*, size_t, unsigned) override { refuse("a buffer in the program's memory"); }
+    xclBufferHandle alloc_bo(void*, size_t, unsigned) override {
+        refuse_entry("a buffer in the program's memory");
+    }
     void free_bo(xclBufferHandle buffer) override {
         flags_.erase(buffer);
         npu_.release(buffer);
@@ -107,15 +58,9 @@ public:
         properties->paddr = npu_.address(buffer);
     }
 
-    // The register map of a kernel lies behind the masks of its units.
     void exec_buf(xclBufferHandle command) override {
-        const auto* packet = reinterpret_cast<const ert_start_kernel_cmd*>(npu_.host(command));
-        if (packet->opcode != ERT_START_CU) {
-            refuse("a command other than the start of a kernel");
-        }
-        const std::size_t masks = 1U + packet->extra_cu_masks;
-        npu_.submit(EmulatedNpu::loaded, command,
-                    {packet->data + packet->extra_cu_masks, packet->count - masks}, end_command);
+        const EmulatedNpu::Registers registers = registers_of(command);
+        npu_.submit(EmulatedNpu::loaded, command, {&registers, 1}, end_command);
     }
     int exec_wait(int timeout_ms) const override {
         Completions& completions = Completions::instance();
@@ -133,32 +78,34 @@ public:
         register_axlf(xclbin);
     }
 
-    xclBufferExportHandle export_bo(xclBufferHandle) const override { refuse("export"); }
-    xclBufferHandle import_bo(xclBufferExportHandle) override { refuse("import"); }
-    xclBufferHandle import_bo(pid_t, xclBufferExportHandle) override { refuse("import"); }
+    xclBufferExportHandle export_bo(xclBufferHandle) const override { refuse_entry("export"); }
+    xclBufferHandle import_bo(xclBufferExportHandle) override { refuse_entry("import"); }
+    xclBufferHandle import_bo(pid_t, xclBufferExportHandle) override { refuse_entry("import"); }
     void close_export_handle(xclBufferExportHandle) override {}
-    void copy_bo(xclBufferHandle, xclBufferHandle, size_t, size_t, size_t) override { refuse("a copy"); }
-    void reg_read(std::uint32_t, std::uint32_t, std::uint32_t*) const override { refuse("a register"); }
-    void reg_write(std::uint32_t, std::uint32_t, std::uint32_t) override { refuse("a register"); }
-    void xread(xclAddressSpace, std::uint64_t, void*, size_t) const override { refuse("a raw read"); }
-    void xwrite(xclAddressSpace, std::uint64_t, const void*, size_t) override { refuse("a raw write"); }
-    void unmgd_pread(void*, size_t, std::uint64_t) override { refuse("a raw read"); }
-    void unmgd_pwrite(const void*, size_t, std::uint64_t) override { refuse("a raw write"); }
+    void copy_bo(xclBufferHandle, xclBufferHandle, size_t, size_t, size_t) override {
+        refuse_entry("a copy");
+    }
+    void reg_read(std::uint32_t, std::uint32_t, std::uint32_t*) const override { refuse_entry("a register"); }
+    void reg_write(std::uint32_t, std::uint32_t, std::uint32_t) override { refuse_entry("a register"); }
+    void xread(xclAddressSpace, std::uint64_t, void*, size_t) const override { refuse_entry("a raw read"); }
+    void xwrite(xclAddressSpace, std::uint64_t, const void*, size_t) override { refuse_entry("a raw write"); }
+    void unmgd_pread(void*, size_t, std::uint64_t) override { refuse_entry("a raw read"); }
+    void unmgd_pwrite(const void*, size_t, std::uint64_t) override { refuse_entry("a raw write"); }
     void reclock(const std::uint16_t*) override {}
     void p2p_enable(bool) override {}
     void p2p_disable(bool) override {}
     void set_cma(bool, std::uint64_t) override {}
     void update_scheduler_status() override {}
     void user_reset(xclResetKind) override {}
-    int open_ip_interrupt_notify(unsigned) override { refuse("an interrupt"); }
-    void close_ip_interrupt_notify(int) override { refuse("an interrupt"); }
-    void enable_ip_interrupt(int) override { refuse("an interrupt"); }
-    void disable_ip_interrupt(int) override { refuse("an interrupt"); }
-    void wait_ip_interrupt(int) override { refuse("an interrupt"); }
-    std::cv_status wait_ip_interrupt(int, std::int32_t) override { refuse("an interrupt"); }
+    int open_ip_interrupt_notify(unsigned) override { refuse_entry("an interrupt"); }
+    void close_ip_interrupt_notify(int) override { refuse_entry("an interrupt"); }
+    void enable_ip_interrupt(int) override { refuse_entry("an interrupt"); }
+    void disable_ip_interrupt(int) override { refuse_entry("an interrupt"); }
+    void wait_ip_interrupt(int) override { refuse_entry("an interrupt"); }
+    std::cv_status wait_ip_interrupt(int, std::int32_t) override { refuse_entry("an interrupt"); }
 #define XRT_REFUSE_GRAPH_ENTRY(number)     \
     void graph_entry_##number() override { \
-        refuse("a graph");                 \
+        refuse_entry("a graph");           \
     }
     XRT_GRAPH_ENTRIES(XRT_REFUSE_GRAPH_ENTRY)
 #undef XRT_REFUSE_GRAPH_ENTRY
@@ -167,10 +114,10 @@ public:
     void write(std::uint64_t, const void*, std::uint64_t) const override {}
     void reset(xrt_core::query::reset_type&) const override {}
     void xclmgmt_load_xclbin(const char*) const override {
-        refuse("a management xclbin");
+        refuse_entry("a management xclbin");
     }
     int open(const std::string&, int) const override {
-        refuse("a subdevice");
+        refuse_entry("a subdevice");
     }
     void close(int) const override {}
 
@@ -184,30 +131,7 @@ private:
     std::map<unsigned, unsigned> flags_;  // by buffer
 };
 
-class NpuSystem final : public xrt_core::system {
-public:
-    NpuSystem() { EmulatedNpu::instance(); }
-    ~NpuSystem() { EmulatedNpu::instance().stop(); }
-
-    std::pair<unsigned, unsigned> get_total_devices(bool) const override {
-        const unsigned count = EmulatedNpu::instance().present() ? 1 : 0;
-        return {count, count};
-    }
-    std::shared_ptr<xrt_core::device> get_userpf_device(unsigned id) const override {
-        if (id != 0 || !EmulatedNpu::instance().present()) {
-            throw std::system_error(ENODEV, std::generic_category(), "there is no such NPU");
-        }
-        return xrt_core::get_userpf_device(&EmulatedNpu::instance(), id);
-    }
-    std::shared_ptr<xrt_core::device> get_userpf_device(void* handle, unsigned id) const override {
-        // Never destroyed: XRT's static objects use it until the very end.
-        static auto& device = *new std::shared_ptr<xrt_core::device>(new NpuDevice(handle, id));
-        return device;
-    }
-    std::shared_ptr<xrt_core::device> get_mgmtpf_device(unsigned) const override { refuse("management"); }
-};
-
-const NpuSystem the_system;
+const NpuSystem<NpuDevice> the_system;
 
 }  // namespace
 }  // namespace npu_impl::xrt_emulation
