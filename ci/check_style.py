@@ -27,11 +27,13 @@ ENVIRONMENT_READERS = {
 
 CPP_SUFFIXES = (".cpp", ".hpp", ".h", ".cc", ".inc", ".cpp.in", ".hpp.in")
 SCRIPT_SUFFIXES = (".py", ".sh")
+PAGE_SUFFIXES = (".ts", ".tsx", ".css", ".html")
 BUILD_SUFFIXES = ("CMakeLists.txt", ".cmake", "CMakePresets.json")
 
 # Split, so that this file does not find itself.
 LEFT_OVER = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
 ENVIRONMENT = re.compile(r"\b(secure_)?get" r"env\b")
+UNTYPED = re.compile(r"[:<,]\s*any\b|\bas any\b")
 UNPORTABLE_FLAG = re.compile(r"-ffast" r"-math|-O" r"fast|-m(arch|tune|cpu)=" r"native|-funsafe" r"-math\S*")
 
 COMMENT_OR_LITERAL = re.compile(
@@ -49,6 +51,9 @@ SCOPE = re.compile(
 ACCESS_OR_SPACE = re.compile(r"(\s|\b(public|protected|private)\s*:(?!:))*")
 
 
+SUFFIXES = CPP_SUFFIXES + SCRIPT_SUFFIXES + PAGE_SUFFIXES + BUILD_SUFFIXES
+
+
 def files(root):
     """What is checked, without hidden folders and build: trees of whole systems may be mounted there."""
     for folder, folders, names in os.walk(root):
@@ -56,7 +61,7 @@ def files(root):
         at_root = not relative.parts
         folders[:] = sorted(f for f in folders if not f.startswith(".") and not (at_root and f == "build"))
         for name in sorted(names):
-            if name.endswith(CPP_SUFFIXES + SCRIPT_SUFFIXES + BUILD_SUFFIXES) and not name.startswith("."):
+            if name.endswith(SUFFIXES) and not name.startswith("."):
                 yield (relative / name).as_posix()
 
 
@@ -137,6 +142,8 @@ def line_breaches(file, text):
         code = bare[number - 1] if number <= len(bare) else ""
         if ENVIRONMENT.search(code) and file.replace("_test.", ".") not in ENVIRONMENT_READERS:
             yield number, f"reads the environment; only these may: {', '.join(ENVIRONMENT_READERS)}"
+        if file.endswith((".ts", ".tsx")) and UNTYPED.search(line.split("//")[0]):
+            yield number, f"untyped: {UNTYPED.search(line)[0]}"
         if file.endswith(BUILD_SUFFIXES):
             flag = UNPORTABLE_FLAG.search(line.split("#")[0])
             if flag:
@@ -208,6 +215,11 @@ PLANTED = [
     ("CMakeLists.txt", "add_compile_options(-fno-fast" "-math) # not -ffast" "-math\n", None),
     ("CMakePresets.json", '{"CMAKE_CXX_FLAGS": "-march=' 'native"}\n', 1),
     ("ci/cmake/a.cmake", "set(flags -O" "fast)\n", 1),
+    ("reports/page/a.ts", "x" * 111 + "\n", 1),
+    ("reports/page/a.tsx", "const a = b as a" "ny;\n", 1),
+    ("reports/page/a.ts", "function f(a: a" "ny): void {}\n", 1),
+    ("reports/page/a.ts", "// if a" "ny: one, many\nconst company: number = 1;\n", None),
+    ("reports/page/a.css", "/* TO" "DO */\n", 1),
     ("build/a.cpp", "// TO" "DO\n", None),
 ]
 

@@ -1,0 +1,333 @@
+// The page as people meet it: page_test.js HARNESS CHROMIUM FOLDER, where FOLDER holds compare.json (a run of
+// `harness --compare`), encode.json (of `harness encode`) and example.json (of the tests of run_record).
+import assert from "node:assert/strict";
+import { readFileSync, statSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import type { Browser, Page } from "playwright-core";
+import { views } from "../data/location.ts";
+import type { Run } from "../data/run.ts";
+import { close, launch, open } from "./browser.ts";
+import { carried, reportOf, withData } from "./files.ts";
+import type { Report } from "./files.ts";
+import { largeRun, yearOfNights } from "./large_run.ts";
+import { numberFaults, shownNumbers } from "./numbers.ts";
+
+const [harness = "", program = "", folder = ""] = process.argv.slice(2);
+const stand = { harness, folder };
+const largestPage = 3 * 1024 * 1024;
+const slowestFirstView = 10_000; // ms; 2 s is what people get, and machines of CI are noisy
+
+let browser: Browser;
+const reports = new Map<string, Report>();
+
+function report(name: string): Report {
+  const known = reports.get(name) ?? reportOf(stand, `${name}.json`);
+  reports.set(name, known);
+  return known;
+}
+
+before(async () => {
+  browser = await launch(program);
+});
+
+after(async () => {
+  await browser.close();
+});
+
+const sidewaysScroll = (page: Page): Promise<number> =>
+  page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+
+test("the page carries run.json byte for byte", () => {
+  for (const name of ["compare", "encode", "example"]) {
+    const text = readFileSync(join(folder, `${name}.json`), "utf8");
+    assert.equal(carried(report(name).file, "run"), text);
+  }
+});
+
+test("every view opens, and its numbers are those of run.json", async () => {
+  const least: Record<string, number> = { compare: 450, encode: 150, example: 100 };
+  for (const name of ["compare", "encode", "example"]) {
+    const { file, json } = report(name);
+    const opened = await open(browser, file);
+    let numbers = 0;
+    for (const view of views) {
+      await opened.page.click(`nav a[href="#${view}"]`);
+      await opened.page.waitForSelector(`#view-${view}`);
+      const shown = await shownNumbers(opened.page);
+      assert.deepEqual(numberFaults(json, shown), [], `${name}: ${view}`);
+      assert.ok(((await opened.page.textContent("main")) ?? "").length > 40, `${name}: ${view} is empty`);
+      numbers += shown.length;
+    }
+    assert.ok(numbers > (least[name] ?? 0), `${name}: ${numbers} numbers`);
+    await close(opened);
+  }
+});
+
+test("a planted wrong number is found", async () => {
+  const { file, json } = report("compare");
+  const opened = await open(browser, file, "#accuracy");
+  const plant = (change: string): Promise<void> =>
+    opened.page.$eval(
+      'data[data-path="rows.3.statistics.rho.value"]',
+      (element, text) => {
+        if (text === "value") {
+          element.setAttribute("value", "0.5");
+        } else {
+          element.textContent = `${Number(element.textContent) * 1.02}`.slice(0, 6);
+        }
+      },
+      change,
+    );
+  assert.deepEqual(numberFaults(json, await shownNumbers(opened.page)), []);
+  await plant("text");
+  assert.equal(numberFaults(json, await shownNumbers(opened.page)).length, 1);
+  await plant("value");
+  assert.equal(numberFaults(json, await shownNumbers(opened.page)).length, 1);
+  await close(opened);
+});
+
+test("the verdict, its exit code and the kind of every time are words", async () => {
+  const { file, json } = report("compare");
+  const run = json as Run;
+  const opened = await open(browser, file);
+  const headline = (await opened.page.textContent(".verdict-line")) ?? "";
+  assert.ok(headline.includes(run.verdict) && headline.includes(`exit code ${run.exit_code}`), headline);
+  await opened.page.click('nav a[href="#time"]');
+  for (const time of await opened.page.$$eval(".time", (all) => all.map((one) => one.textContent ?? ""))) {
+    assert.match(time, /^[\d.]+(measured|modelled)$/);
+  }
+  const steps = run.time_model?.steps.length ?? 0;
+  const hatched = await opened.page.locator('#timeline path[fill^="url("]').count();
+  assert.ok(steps > 0 && hatched >= 3 * steps, `${hatched} hatched bars of ${steps} modelled steps`);
+  await close(opened);
+});
+
+test("failed rows come first and say where, why and how to see it again", async () => {
+  const { file } = report("example");
+  const opened = await open(browser, file, "#failures");
+  const texts = await opened.page.$$eval("#view-failures article", (all) =>
+    all.map((one) => one.textContent ?? ""),
+  );
+  const failed = texts.find((text) => text.includes("12 of 64000 elements outside their bound"));
+  assert.ok(failed !== undefined);
+  for (const part of ["head swapped", "tile 17", "core 5", "launch 2", "--head 3 --input chained"]) {
+    assert.ok(failed.includes(part), `${part} is not in: ${failed}`);
+  }
+  assert.ok(texts.some((text) => text.includes("probe ones")));
+  const tiles = await opened.page.$$eval(".map", (maps) =>
+    maps.map((map) => [...map.querySelectorAll("rect")].map((tile) => tile.textContent?.trim())),
+  );
+  assert.equal(tiles.length, 2);
+  assert.ok(tiles[0]?.includes("tile (1, 0): not finite"), tiles[0]?.join());
+  await close(opened);
+});
+
+test("sorting goes by size both ways and back, and the address keeps it", async () => {
+  const { file } = report("compare");
+  const opened = await open(browser, file, "#accuracy?input=isolated");
+  const { page } = opened;
+  const heading = page.locator("#table-rows th", { hasText: "ρ" });
+  const column = (): Promise<number[]> =>
+    page.$$eval('#table-rows data[data-path$="statistics.rho.value"]', (all) =>
+      all.map((one) => Number(one.getAttribute("value"))),
+    );
+  const order = await column();
+  await heading.locator("button").click();
+  assert.equal(await heading.getAttribute("aria-sort"), "descending");
+  assert.deepEqual(
+    await column(),
+    [...order].sort((a, b) => b - a),
+  );
+  await heading.locator("button").click();
+  assert.equal(await heading.getAttribute("aria-sort"), "ascending");
+  assert.deepEqual(
+    await column(),
+    [...order].sort((a, b) => a - b),
+  );
+  const again = await open(browser, file, new URL(page.url()).hash);
+  assert.equal(
+    await again.page.locator("#table-rows th", { hasText: "ρ" }).getAttribute("aria-sort"),
+    "ascending",
+  );
+  await close(again);
+  await heading.locator("button").click();
+  assert.deepEqual(await column(), order);
+  await close(opened);
+});
+
+test("filters narrow the rows, and a link brings them back", async () => {
+  const { file, json } = report("compare");
+  const { rows } = json as Run;
+  const opened = await open(browser, file, "#accuracy");
+  const { page } = opened;
+  const count = (): Promise<number> => page.locator("#table-rows tbody tr").count();
+  assert.equal(await count(), rows.length);
+  await page.selectOption('select[name="op"]', "context");
+  const ofContext = rows.filter((row) => row.op === "context");
+  assert.equal(await count(), ofContext.length);
+  await page.selectOption('select[name="layer"]', "1");
+  assert.equal(await count(), ofContext.filter((row) => row.layer === 1).length);
+  const again = await open(browser, file, new URL(page.url()).hash);
+  assert.equal(await again.page.locator("#table-rows tbody tr").count(), await count());
+  await close(again);
+  await page.fill('input[name="text"]', "no row says this");
+  assert.match((await page.textContent("#table-rows tbody")) ?? "", /no row fits/);
+  await close(opened);
+});
+
+test("the keyboard reaches everything: links, matrix, details", async () => {
+  const { file } = report("compare");
+  const opened = await open(browser, file, "#accuracy");
+  const { page } = opened;
+  await page.keyboard.press("Tab");
+  assert.equal(
+    await page.evaluate(() => document.activeElement?.textContent?.trim()),
+    "Skip to the content",
+  );
+  await page.locator('.matrix [tabindex="0"]').focus();
+  const focused = (): Promise<string | null> =>
+    page.evaluate(() => document.activeElement?.getAttribute("data-at") ?? null);
+  for (const [key, at] of [
+    ["ArrowRight", "0,1"],
+    ["ArrowDown", "1,1"],
+    ["End", "1,6"],
+    ["ArrowRight", "1,6"],
+    ["ArrowUp", "0,6"],
+    ["Home", "0,0"],
+  ] as const) {
+    await page.keyboard.press(key);
+    assert.equal(await focused(), at, key);
+  }
+  assert.equal(await page.locator('.matrix [tabindex="0"]').count(), 1);
+  const outline = await page.evaluate(
+    () => getComputedStyle(document.activeElement as Element).outlineStyle,
+  );
+  assert.notEqual(outline, "none");
+  await page.keyboard.press("Enter");
+  assert.match((await page.textContent(".details h3")) ?? "", /layer 0 · query/);
+  await close(opened);
+});
+
+test("light and dark differ, follow the system, and can be switched", async () => {
+  const { file } = report("compare");
+  const ground = (page: Page): Promise<string> =>
+    page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const light = await open(browser, file, "#time");
+  const dark = await open(browser, file, "#time", { scheme: "dark" });
+  const [bright, dim] = [await ground(light.page), await ground(dark.page)];
+  assert.notEqual(bright, dim);
+  await light.page.check('input[value="dark"]', { force: true });
+  assert.equal(await ground(light.page), dim);
+  await dark.page.check('input[value="light"]', { force: true });
+  assert.equal(await ground(dark.page), bright);
+  await close(light);
+  await close(dark);
+});
+
+test("a phone shows every view without sideways scroll", async () => {
+  for (const name of ["compare", "encode", "example"]) {
+    const opened = await open(browser, report(name).file, "", { width: 360, height: 740 });
+    for (const view of views) {
+      await opened.page.evaluate(
+        (hash) => (location.hash = hash),
+        view === "accuracy" ? "accuracy?row=0" : view,
+      );
+      await opened.page.waitForSelector(`#view-${view}`);
+      assert.equal(await sidewaysScroll(opened.page), 0, `${name}: ${view}`);
+    }
+    await close(opened);
+  }
+});
+
+test("axe finds no serious violation, in light and dark", async () => {
+  const axe = createRequire(import.meta.url).resolve("axe-core");
+  for (const [name, scheme] of [
+    ["compare", "light"],
+    ["example", "dark"],
+    ["encode", "light"],
+  ] as const) {
+    const opened = await open(browser, report(name).file, "", { scheme });
+    await opened.page.addScriptTag({ path: axe });
+    for (const view of views) {
+      await opened.page.evaluate(
+        (hash) => (location.hash = hash),
+        view === "accuracy" ? "accuracy?row=0" : view,
+      );
+      await opened.page.waitForSelector(`#view-${view}`);
+      const serious = await opened.page.evaluate(async () => {
+        const { axe: checker } = window as unknown as { axe: typeof import("axe-core") };
+        const { violations } = await checker.run(document, { resultTypes: ["violations"] });
+        return violations
+          .filter((one) => one.impact === "serious" || one.impact === "critical")
+          .map((one) => `${one.id}: ${one.nodes.map((node) => node.html.slice(0, 200)).join(" | ")}`);
+      });
+      assert.deepEqual(serious, [], `${name}: ${view}, ${scheme}`);
+    }
+    opened.complaints.splice(0); // of the script that was added
+    await close(opened);
+  }
+});
+
+test("every chart has its data as a table", async () => {
+  const opened = await open(browser, report("compare").file, "#time");
+  const { page } = opened;
+  const charts = await page.locator("figure.chart").count();
+  assert.ok(charts >= 3);
+  for (let at = 0; at < charts; ++at) {
+    const chart = page.locator("figure.chart").nth(at);
+    assert.ok((await chart.locator("svg path").count()) > 0, `chart ${at} draws nothing`);
+    await chart.locator("summary").click();
+    await chart.locator("tbody tr").first().waitFor();
+    assert.ok((await chart.locator("tbody tr").count()) >= 5, `chart ${at}`);
+  }
+  await close(opened);
+});
+
+test("printing shows every view", async () => {
+  const opened = await open(browser, report("compare").file, "", { scheme: "dark" });
+  await opened.page.evaluate(() => window.dispatchEvent(new Event("beforeprint")));
+  assert.equal(await opened.page.locator(".view").count(), views.length);
+  assert.equal(
+    await opened.page.evaluate(() => getComputedStyle(document.documentElement).colorScheme),
+    "light",
+  );
+  await opened.page.evaluate(() => window.dispatchEvent(new Event("afterprint")));
+  assert.equal(await opened.page.locator(".view").count(), 1);
+  await close(opened);
+});
+
+test("without a history the trend says how to get one", async () => {
+  const opened = await open(browser, report("compare").file, "#trend");
+  assert.match((await opened.page.textContent("main")) ?? "", /harness history add/);
+  await close(opened);
+});
+
+test("a large run with a year of nights opens at once and stays small", async () => {
+  const { file, json } = report("compare");
+  const run = largeRun(json as Run);
+  const large = withData(stand, file, "large.html", { run, trends: yearOfNights() });
+  const size = statSync(large).size;
+  assert.ok(size <= largestPage, `${size} bytes`);
+  for (const view of ["summary", "accuracy", "trend", "failures"]) {
+    const begin = performance.now();
+    const opened = await open(browser, large, `#${view}`);
+    await opened.page.waitForSelector(`#view-${view} *`);
+    const took = performance.now() - begin;
+    console.log(`# ${view} of a large run: ${Math.round(took)} ms, ${size} bytes`);
+    assert.ok(took < slowestFirstView, `${view}: ${took} ms`);
+    assert.deepEqual(numberFaults(run, await shownNumbers(opened.page)), []);
+    await close(opened);
+  }
+});
+
+test("a page that cannot be read says so", async () => {
+  const { file } = report("compare");
+  const broken = withData(stand, file, "broken.html", { run: "no run" });
+  const page = await (await browser.newContext()).newPage();
+  await page.goto(`file://${broken}`);
+  await page.waitForFunction(() => (document.getElementById("page")?.textContent ?? "") !== "");
+  assert.match((await page.textContent("#page")) ?? "", /cannot be (read|drawn)/);
+  await page.context().close();
+});

@@ -1,0 +1,77 @@
+// The verdict in one line, what it was run on, and the switch of the theme.
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import { themeChanged } from "../charts/draw.ts";
+import { instant } from "../data/figures.ts";
+import type { Run } from "../data/run.ts";
+import { counts, exitMeaning, signOf, wordOf } from "../data/verdicts.ts";
+import { useShared } from "./context.ts";
+
+/** "84 rows: 84 passed" */
+function tally(run: Run): string {
+  const judged = [...run.rows, ...run.encoders.map((encoder) => encoder.candidate)];
+  const noun = run.rows.length > 0 ? "rows" : judged.length === 1 ? "encoder" : "encoders";
+  const parts = counts(judged).map(([verdict, count]) => `${count} ${wordOf(verdict)}`);
+  return `${judged.length} ${noun}: ${parts.join(", ")}`;
+}
+
+export function Headline(): JSX.Element {
+  const { run } = useShared();
+  const { identities } = run;
+  return (
+    <header class={`headline-bar verdict-${run.verdict}`}>
+      <div class="headline-text">
+        <p class="verdict-line" role="status">
+          <span class="verdict-sign" aria-hidden="true">
+            {signOf(run.verdict)}
+          </span>
+          <strong>{wordOf(run.verdict)}</strong>
+          <span>
+            {tally(run)} · exit code{" "}
+            <data value={String(run.exit_code)} data-path="exit_code" data-scale="1">
+              {run.exit_code}
+            </data>{" "}
+            ({exitMeaning(run.exit_code)})
+          </span>
+        </p>
+        <p class="muted origin">
+          {identities.recording["model_id"]}, T = {identities.recording["context"]} · design{" "}
+          {identities.design} on {identities.device}
+          {identities.emulation === identities.device ? "" : `, ${identities.emulation} emulation`} ·{" "}
+          {instant(run.created_utc)} · commit {run.environment["commit"]}
+        </p>
+      </div>
+      <ThemeSwitch />
+    </header>
+  );
+}
+
+const themes = ["system", "light", "dark"] as const;
+type Theme = (typeof themes)[number];
+
+// The system's theme until it is switched; not kept, for a page from disk may have no storage.
+function ThemeSwitch(): JSX.Element {
+  const [theme, setTheme] = useState<Theme>("system");
+  const change = (next: Theme): void => {
+    document.documentElement.dataset["theme"] = next;
+    setTheme(next);
+    window.dispatchEvent(new Event(themeChanged));
+  };
+  return (
+    <fieldset class="theme">
+      <legend class="unseen">Theme</legend>
+      {themes.map((one) => (
+        <label key={one} class={one === theme ? "on" : ""}>
+          <input
+            type="radio"
+            name="theme"
+            value={one}
+            checked={one === theme}
+            onChange={() => change(one)}
+          />
+          {one}
+        </label>
+      ))}
+    </fieldset>
+  );
+}

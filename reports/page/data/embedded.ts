@@ -1,0 +1,14 @@
+// What the page carries: gzip of JSON in base64, put there by reports/html.cpp.
+
+/** The value of an element's text; null where the element holds nothing. */
+export async function embedded<T>(identity: string): Promise<T | null> {
+  const text = document.getElementById(identity)?.textContent?.trim() ?? "";
+  return text === "" ? null : (JSON.parse(await unpacked(text)) as T);
+}
+
+/** `base64`: of gzip of UTF-8. Throws for anything else. */
+export async function unpacked(base64: string): Promise<string> {
+  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).text();
+}

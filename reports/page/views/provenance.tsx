@@ -1,0 +1,273 @@
+// Where the numbers are from: environment, identities, certificates, probes, the gate's limits.
+import type { ComponentChildren, JSX } from "preact";
+import { Command } from "../components/copy_button.tsx";
+import { useShared } from "../components/context.ts";
+import { FigureValue } from "../components/number.tsx";
+import { Table } from "../components/table.tsx";
+import { VerdictBadge } from "../components/verdict.tsx";
+import { instant } from "../data/figures.ts";
+import type { Certificate, Probe, Run } from "../data/run.ts";
+import { pieceName } from "../data/run.ts";
+
+export function Provenance(): JSX.Element {
+  const { run } = useShared();
+  const { candidate, recording } = run.identities;
+  const { identities } = run;
+  return (
+    <>
+      <section class="card">
+        <h2>This run</h2>
+        <Command text={run.command} label="the command of this run" />
+        <div class="columns">
+          <Pairs
+            title="Paths"
+            pairs={{
+              created: instant(run.created_utc),
+              design: identities.design,
+              placement: identities.placement ?? "attention",
+              device: identities.device,
+              emulation: identities.emulation,
+              "time model": identities.cost_model,
+              speedup: run.speedup_label,
+              "seed of certified rows": identities.row_seed,
+              schema: `${run.schema} ${run.schema_version.join(".")}`,
+            }}
+          />
+          <Pairs title="Recording" pairs={recording} />
+          <Pairs title="Environment" pairs={run.environment} />
+          {candidate && (
+            <Pairs
+              title="Candidate"
+              pairs={{
+                file: candidate.file,
+                runner: candidate.runner,
+                input: candidate.input,
+                device: candidate.device,
+              }}
+            />
+          )}
+        </div>
+        <button type="button" onClick={() => download(run)}>
+          Save run.json
+        </button>
+      </section>
+      <CertificateTable run={run} />
+      <ProbeTable run={run} />
+      <TrustTable run={run} />
+      <GateTable run={run} />
+    </>
+  );
+}
+
+function download(run: Run): void {
+  const url = URL.createObjectURL(
+    new Blob([`${JSON.stringify(run, null, 2)}\n`], { type: "application/json" }),
+  );
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = "run.json";
+  link.click();
+  URL.revokeObjectURL(url);
+}
+
+function Pairs({ title, pairs }: { title: string; pairs: Record<string, string | number> }): JSX.Element {
+  const filled = Object.entries(pairs).filter(([, value]) => value !== "");
+  const shown = (name: string, value: string | number): ComponentChildren =>
+    name.includes("sha256") || name === "flags" || name === "file" ? (
+      <code class="long">{value}</code>
+    ) : (
+      value
+    );
+  return (
+    <section>
+      <h3>{title}</h3>
+      <dl class="pairs">
+        {filled.map(([name, value]) => (
+          <div key={name}>
+            <dt>{name.replaceAll("_", " ")}</dt>
+            <dd>{shown(name, value)}</dd>
+          </div>
+        ))}
+      </dl>
+    </section>
+  );
+}
+
+interface CertificateLine {
+  piece: string;
+  path: string;
+  certificate: Certificate;
+}
+
+function certificates(run: Run): CertificateLine[] {
+  return [
+    ...run.layers.map((layer, index) => ({
+      piece: `${layer.clip}, ${pieceName(layer.layer)}`,
+      path: `layers.${index}.certificate`,
+      certificate: layer.certificate,
+    })),
+    ...run.encoders.flatMap((encoder, index) =>
+      Object.entries(encoder.certificates).map(([stage, certificate]) => ({
+        piece: `${encoder.clip}, ${stage}`,
+        path: `encoders.${index}.certificates.${stage}`,
+        certificate,
+      })),
+    ),
+  ];
+}
+
+function CertificateTable({ run }: { run: Run }): JSX.Element {
+  const lines = certificates(run);
+  const ops = [...new Set(lines.flatMap((line) => Object.keys(line.certificate.golden_against_oracle)))];
+  return (
+    <Table
+      name="certificates"
+      caption="The golden’s certificate: largest relative error against the fp64 oracle, op by op, measured"
+      items={lines}
+      identify={(line) => line.path}
+      columns={[
+        { name: "piece", title: "piece", cell: (line) => line.piece },
+        {
+          name: "certified",
+          title: "certified",
+          cell: (line) => (line.certificate.certified ? "✓ yes" : `✗ no: ${line.certificate.fault}`),
+        },
+        ...ops.map((op) => ({
+          name: op,
+          title: op,
+          numeric: true,
+          cell: (line: CertificateLine) => (
+            <FigureValue
+              figure={line.certificate.golden_against_oracle[op]}
+              path={`${line.path}.golden_against_oracle.${op}`}
+              format="significant"
+            />
+          ),
+          key: (line: CertificateLine) => line.certificate.golden_against_oracle[op]?.value,
+        })),
+      ]}
+    />
+  );
+}
+
+function ProbeTable({ run }: { run: Run }): JSX.Element | null {
+  const lines: { probe: Probe; path: string; where: string }[] = [
+    ...run.layers.flatMap((layer, at) =>
+      layer.probes.map((probe, index) => ({
+        probe,
+        path: `layers.${at}.probes.${index}`,
+        where: `${layer.clip}, ${pieceName(layer.layer)}`,
+      })),
+    ),
+    ...run.ragged_probes.map((probe, index) => ({
+      probe,
+      path: `ragged_probes.${index}`,
+      where: "small model",
+    })),
+  ];
+  if (lines.length === 0) {
+    return null;
+  }
+  return (
+    <Table
+      name="probes"
+      caption="Probes (level 3): operands whose result is known"
+      items={lines}
+      identify={(line) => line.path}
+      columns={[
+        {
+          name: "probe",
+          title: "probe",
+          cell: ({ probe }) => <span title={probe.proves}>{probe.probe.replaceAll("_", " ")}</span>,
+          key: ({ probe }) => probe.probe,
+        },
+        { name: "where", title: "on", cell: (line) => line.where, key: (line) => line.where },
+        {
+          name: "context",
+          title: "T",
+          numeric: true,
+          cell: ({ probe }) => probe.context,
+          key: ({ probe }) => probe.context,
+        },
+        {
+          name: "verdict",
+          title: "verdict",
+          cell: ({ probe }) => <VerdictBadge verdict={probe.verdict} />,
+          key: ({ probe }) => probe.verdict,
+        },
+        {
+          name: "rho",
+          title: "deviation / bound",
+          numeric: true,
+          cell: (line) => (
+            <FigureValue figure={line.probe.rho} path={`${line.path}.rho`} format="errorRatio" />
+          ),
+          key: ({ probe }) => probe.rho.value,
+        },
+        {
+          name: "reason",
+          title: "reason",
+          cell: ({ probe }) => <span class="reason">{probe.reason}</span>,
+        },
+      ]}
+    />
+  );
+}
+
+function TrustTable({ run }: { run: Run }): JSX.Element | null {
+  if (run.data_trust.length === 0) {
+    return null;
+  }
+  return (
+    <Table
+      name="trust"
+      caption="Classes of faults, and whether the data of this run could reveal them"
+      items={run.data_trust}
+      identify={(trust) => trust.fault_class}
+      columns={[
+        { name: "class", title: "class", cell: (trust) => trust.fault_class.replaceAll("_", " ") },
+        {
+          name: "verdict",
+          title: "verdict",
+          cell: (trust) => <VerdictBadge verdict={trust.verdict} />,
+          key: (trust) => trust.verdict,
+        },
+        { name: "where", title: "where", cell: (trust) => trust.where },
+        { name: "reason", title: "reason", cell: (trust) => <span class="reason">{trust.reason}</span> },
+      ]}
+    />
+  );
+}
+
+function GateTable({ run }: { run: Run }): JSX.Element {
+  return (
+    <Table
+      name="gate"
+      caption="The gate: every limit"
+      items={run.gate}
+      identify={(limit) => limit.quantity}
+      columns={[
+        {
+          name: "quantity",
+          title: "quantity",
+          cell: (limit) => limit.quantity,
+          key: (limit) => limit.quantity,
+        },
+        { name: "level", title: "level", cell: (limit) => limit.level, key: (limit) => limit.level },
+        { name: "formula", title: "limit", cell: (limit) => <span class="reason">{limit.formula}</span> },
+        {
+          name: "gated",
+          title: "gated",
+          cell: (limit) => (limit.gated ? "yes" : "reported only"),
+          key: (limit) => String(limit.gated),
+        },
+        {
+          name: "provisional",
+          title: "provisional",
+          cell: (limit) => (limit.provisional === "" ? "" : limit.provisional),
+          key: (limit) => limit.provisional,
+        },
+      ]}
+    />
+  );
+}

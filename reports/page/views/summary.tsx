@@ -1,0 +1,157 @@
+// What came out, what it rests on, and the figures of every op at a glance.
+import type { JSX } from "preact";
+import { Command } from "../components/copy_button.tsx";
+import { useShared, useVisit } from "../components/context.ts";
+import { KeyFigures } from "../components/key_figures.tsx";
+import { FigureValue } from "../components/number.tsx";
+import { OpTable } from "../components/op_table.tsx";
+import { RealTimeTable } from "../components/real_time_table.tsx";
+import { Table } from "../components/table.tsx";
+import { VerdictBadge } from "../components/verdict.tsx";
+import { troubled } from "../data/rows.ts";
+import type { LayerEntry } from "../data/run.ts";
+import { pieceName } from "../data/run.ts";
+import { foundations, isTrouble } from "../data/verdicts.ts";
+
+export function Summary(): JSX.Element {
+  const { run } = useShared();
+  return (
+    <>
+      <KeyFigures />
+      <Troubles />
+      <section class="card" aria-labelledby="rests">
+        <h2 id="rests">What the verdict rests on</h2>
+        <ul class="clauses">
+          {foundations(run).map((clause) => (
+            <li key={clause}>{clause}</li>
+          ))}
+          {run.identities.candidate && (
+            <li>not checked: {run.identities.candidate.not_checked.join("; ")}</li>
+          )}
+        </ul>
+        <p class="muted">{run.identities.recording["provenance"]}</p>
+        <Command text={run.command} label="the command of this run" />
+      </section>
+      {run.ops.length > 0 && <OpTable />}
+      {run.layers.length > 0 && <LayerTable />}
+      <RealTimeTable />
+    </>
+  );
+}
+
+function Troubles(): JSX.Element | null {
+  const { run } = useShared();
+  const visit = useVisit();
+  const rows = troubled(run.rows);
+  if (rows.length === 0) {
+    return null;
+  }
+  const shown = 5;
+  return (
+    <section class="card edge-failed" aria-labelledby="troubles">
+      <h2 id="troubles">Rows to look at: {rows.length}</h2>
+      <ul class="troubles">
+        {rows.slice(0, shown).map(({ row, index }) => (
+          <li key={index}>
+            <button type="button" class="link" onClick={() => visit("failures", { row: String(index) })}>
+              {pieceName(row.layer)} {row.op} ({row.input})
+            </button>{" "}
+            <VerdictBadge verdict={row.verdict} /> {row.reason}
+          </li>
+        ))}
+      </ul>
+      {rows.length > shown && (
+        <button type="button" onClick={() => visit("failures", {})}>
+          All {rows.length} rows
+        </button>
+      )}
+    </section>
+  );
+}
+
+const layerPath = (layers: readonly LayerEntry[], layer: LayerEntry): string =>
+  `layers.${layers.indexOf(layer)}`;
+
+function LayerTable(): JSX.Element {
+  const { run } = useShared();
+  const path = (layer: LayerEntry): string => layerPath(run.layers, layer);
+  return (
+    <Table
+      name="layers"
+      caption="Layers: the chained output of the attention against the golden"
+      items={run.layers}
+      identify={path}
+      columns={[
+        {
+          name: "layer",
+          title: "layer",
+          cell: (one) => pieceName(one.layer),
+          key: (one) => (one.layer < 0 ? 1e6 : one.layer),
+        },
+        { name: "clip", title: "clip", cell: (one) => one.clip, key: (one) => one.clip },
+        {
+          name: "headline",
+          title: "headline",
+          cell: (one) => (
+            <>
+              <VerdictBadge verdict={one.headline.verdict} />
+              {isTrouble(one.headline.verdict) && <span class="reason"> {one.headline.reason}</span>}
+            </>
+          ),
+          key: (one) => one.headline.verdict,
+        },
+        {
+          name: "match",
+          title: "match %",
+          numeric: true,
+          cell: (one) => (
+            <FigureValue figure={one.output?.match} path={`${path(one)}.output.match`} format="percent" />
+          ),
+          key: (one) => one.output?.match.value,
+        },
+        {
+          name: "worst_row",
+          title: "worst row",
+          numeric: true,
+          cell: (one) => (
+            <FigureValue
+              figure={one.output?.worst_row.error}
+              path={`${path(one)}.output.worst_row.error`}
+              format="significant"
+            />
+          ),
+          key: (one) => one.output?.worst_row.error.value,
+        },
+        {
+          name: "worst_tile",
+          title: "worst tile",
+          numeric: true,
+          cell: (one) => (
+            <FigureValue
+              figure={one.output?.worst_tile.error}
+              path={`${path(one)}.output.worst_tile.error`}
+              format="significant"
+            />
+          ),
+          key: (one) => one.output?.worst_tile.error.value,
+        },
+        {
+          name: "certificate",
+          title: "golden",
+          cell: (one) =>
+            one.certificate.certified ? "certified" : `not certified: ${one.certificate.fault}`,
+        },
+        {
+          name: "repeats",
+          title: "A, B, A",
+          cell: (one) =>
+            one.repeatability.verdict === "not_run" ? (
+              <span class="muted">not compared</span>
+            ) : (
+              <VerdictBadge verdict={one.repeatability.verdict} />
+            ),
+        },
+      ]}
+    />
+  );
+}
