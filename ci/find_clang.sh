@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the scripts of this folder. Prints the name of clang++: the newest counts, whatever its
 # package is called; "clang++" where there is none.
 find_clang() {

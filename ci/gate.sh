@@ -1,0 +1,229 @@
+#!/usr/bin/env bash
+# The gate before a kernel or the NPU's path changes: what differs from BASE decides what is run. Prints
+# Markdown for a pull request, the verdict first; progress goes to standard error.
+#   ci/gate.sh [--out FOLDER] [--build-base FOLDER] [--build-head FOLDER] [--device NAME] [--artefacts FOLDER]
+#              [--annotations] [--reduced] [BASE]
+# BASE: a commit (default: where this branch left the default branch). What is judged is the working tree.
+# --build-base, --build-head: build trees that are there already. --device, --artefacts: as the harness's.
+# --annotations: besides, a line for each failed step as GitHub shows it. --reduced: small data, for tests.
+# Exit codes are the harness's: 0 passed or nothing to judge, 1 accuracy, 2 usage, 3 could not run, 4 costs
+# more, 5 unstable; the first of 2 3 5 1 4 that occurs.
+# shellcheck disable=SC2317 # functions are called by step
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=ci/steps.sh
+source ci/steps.sh
+
+usage() {
+    echo "ci/gate.sh: $1; see the top of ci/gate.sh" >&2
+    exit 2
+}
+
+out=build/gate
+build_base=
+build_head=
+base=
+annotations=no
+reduced=no
+device=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --out | --build-base | --build-head | --device | --artefacts)
+            [ $# -ge 2 ] || usage "$1 needs a value"
+            case $1 in
+                --out) out=$2 ;;
+                --build-base) build_base=$2 ;;
+                --build-head) build_head=$2 ;;
+                *) device+=("$1" "$2") ;;
+            esac
+            shift
+            ;;
+        --annotations) annotations=yes ;;
+        --reduced) reduced=yes ;;
+        -*) usage "unknown option $1" ;;
+        *)
+            [ -z "$base" ] || usage "more than one BASE"
+            base=$1
+            ;;
+    esac
+    shift
+done
+
+# Where this branch left the default branch.
+default_base() {
+    local branch
+    for branch in refs/remotes/origin/HEAD refs/remotes/origin/main refs/heads/main refs/heads/master; do
+        if git rev-parse --quiet --verify "$branch" >/dev/null; then
+            git merge-base HEAD "$branch"
+            return
+        fi
+    done
+    return 1
+}
+
+if [ -z "$base" ]; then
+    base=$(default_base) || usage "no default branch is here: name BASE"
+fi
+base=$(git rev-parse --quiet --verify "$base^{commit}") || usage "BASE is no commit of this repository"
+
+mapfile -t changed < <(git diff --name-only "$base" -- && git ls-files --others --exclude-standard)
+
+# What of the change can reach a result or a cost. Tests and words cannot.
+relevant=()
+kernels=()
+all_kernels=no
+for file in "${changed[@]}"; do
+    case $file in
+        *_test.* | *_bench.cpp | *.md | *.py) continue ;;
+        kernels/aie2/*.cc) [ -f "$file" ] && kernels+=("$file") ;;
+        kernels/aie2/*.h | kernels/host/*) all_kernels=yes ;;
+        kernels/* | npu_impl/* | harness/* | datasets/* | reference/* | CMakeLists.txt | ci/cmake/*) ;;
+        *) continue ;;
+    esac
+    relevant+=("$file")
+done
+if [ $all_kernels = yes ]; then
+    kernels=(kernels/aie2/*.cc)
+fi
+
+short=$(git rev-parse --short "$base")
+if [ ${#relevant[@]} -eq 0 ]; then
+    echo "**passed**: nothing between $short and the working tree can change a result or a cost of the NPU's"
+    echo "path (${#changed[@]} files differ)."
+    exit 0
+fi
+
+rm -rf "$out"
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+# shellcheck disable=SC2034 # steps.sh reads it
+log_folder=$out
+exec 3>&1 1>&2 # steps speak to standard error, the Markdown is standard output
+
+launcher=()
+if command -v ccache >/dev/null; then
+    launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_C_COMPILER_LAUNCHER=ccache)
+fi
+
+# build SOURCE TREE: the release of a source folder.
+build() {
+    cmake -S "$1" -B "$2" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF -DHARNESS_BENCHMARKS=OFF \
+        "${launcher[@]}" && cmake --build "$2" --target harness
+}
+
+build_of_base() {
+    local source=$PWD/build/gate-base/source
+    git worktree prune
+    if [ -d "$source" ]; then
+        git -C "$source" checkout --quiet --detach "$base"
+    else
+        git worktree add --quiet --detach "$source" "$base"
+    fi && build "$source" build/gate-base/build
+}
+
+if [ -z "$build_head" ]; then
+    build_head=build/gate-head
+    step "build of the head" "" build . "$build_head"
+fi
+if [ -z "$build_base" ]; then
+    build_base=build/gate-base/build
+    step "build of the base" "" build_of_base
+fi
+head=$build_head/bin/harness
+old=$build_base/bin/harness
+
+# The functions that a kernel file gives the harness.
+roles_of() {
+    sed -n '/^extern "C" {/,$s/^void \([a-z0-9_]*\)(.*/\1/p' "$1"
+}
+
+for kernel in "${kernels[@]}"; do
+    for role in $(roles_of "$kernel"); do
+        step "kernel $role" "" "$head" gate --kernel "$kernel" --as "$role" --include kernels/aie2
+    done
+done
+
+# compare NAME ARGUMENTS...: accuracy of the head.
+compare() {
+    local name=$1
+    shift
+    step "accuracy, $name" "$out/${name//[^a-zA-Z0-9]/-}.json" "$head" --compare "$@" "${device[@]}" \
+        --json "$out/${name//[^a-zA-Z0-9]/-}.json" --junit "$out/${name//[^a-zA-Z0-9]/-}.xml"
+}
+
+costs_context=1500
+if [ $reduced = yes ]; then
+    costs_context=65
+    compare "unfused, small" --context 65 --layer 0 --op query,scores,context,output --repeat 1
+else
+    compare "unfused, small, exact" --context 250 --layer 0-1 --emulation exact --repeat 1
+    compare "unfused" --layer all
+    compare "fused" --layer all --design fused --no-probes
+fi
+
+# Whether a layer passes is the accuracy step's word; what the base fails is not this change's.
+run_for_costs() {
+    local code=0
+    "$@" || code=$?
+    [ "$code" -ne 1 ] || code=0
+    return "$code"
+}
+
+# Costs are modelled and counted, the same for every layer and on every run.
+for design in unfused fused; do
+    for side in base head; do
+        program=$head
+        [ $side = head ] || program=$old
+        file=$out/costs-$design-$side.json
+        step "costs, $design, $side" "$file" run_for_costs "$program" --compare --layer 0 --no-probes \
+            --context $costs_context --design "$design" --repeat 1 --input chained --quiet --json "$file"
+    done
+    file=$out/costs-$design
+    step "costs, $design" "$file.md" \
+        python3 ci/compare_costs.py "$file-base.json" "$file-head.json" "$file.md"
+done
+
+if "$head" --help | grep -q '^  regress '; then
+    step "regressions" "$out/regressions.md" "$head" regress "$out/costs-unfused-head.json" \
+        --baseline "$out/costs-unfused-base.json" --markdown "$out/regressions.md"
+fi
+if "$head" --help | grep -q '^  report ' && [ -f "$out/unfused.json" ]; then
+    step "page" "$out/report.html" "$head" report "$out/unfused.json" --html "$out/report.html"
+fi
+
+code=$(worst_code)
+summary() {
+    echo "**$(verdict_of "$code")**: the working tree against $short, ${#relevant[@]} files that matter"
+    echo
+    step_table "$out"
+    for design in unfused fused; do
+        echo
+        echo "Costs of a layer, T = $costs_context, $design (modelled and counted, never measured):"
+        echo
+        cat "$out/costs-$design.md" 2>/dev/null || echo "not known"
+    done
+    [ ! -f "$out/regressions.md" ] || { echo && cat "$out/regressions.md"; }
+    local i
+    for i in "${!step_names[@]}"; do
+        if [ "${step_codes[i]}" -ne 0 ]; then
+            echo
+            echo "<details><summary>${step_names[i]}: $(verdict_of "${step_codes[i]}")</summary>"
+            echo
+            echo '```'
+            tail -n 40 "$out/$(printf '%02d' $((i + 1)))-${step_names[i]//[^a-zA-Z0-9]/-}.log"
+            echo '```'
+            echo "</details>"
+        fi
+    done
+    echo
+    echo "<details><summary>Files that matter</summary>"
+    echo
+    printf -- '- %s\n' "${relevant[@]}"
+    echo "</details>"
+}
+summary >"$out/gate.md"
+cat "$out/gate.md" >&3
+if [ $annotations = yes ]; then
+    annotate_steps >&3
+fi
+exit "$code"

@@ -1,0 +1,173 @@
+#!/usr/bin/env bash
+# What runs every night: every design on the default recordings of T = 1500 and 3001 and on those that are
+# given, the whole self-check, the micro-benchmarks, the history. Leaves files, and an exit code.
+#   ci/nightly.sh [--out FOLDER] [--build FOLDER] [--history FILE] [--recording FILE]... [--device NAME]
+#                 [--artefacts FOLDER] [--annotations] [--reduced]
+# --out: where the files go (default: build/nightly/<time>). --build: a build tree that is there already.
+# --history: a database that `harness history add` keeps. --device, --artefacts: as the harness's.
+# --annotations: besides, a line for each failed step as GitHub shows it. --reduced: small data, for tests.
+# A step that fails does not stop the others. Exit codes are the harness's: 0 passed, 1 accuracy, 2 usage,
+# 3 could not run, 4 slower, 5 unstable; the first of 2 3 5 1 4 that occurs.
+# shellcheck disable=SC2317 # functions are called by step
+set -euo pipefail
+called_from=$PWD
+cd "$(dirname "$0")/.."
+# shellcheck source=ci/steps.sh
+source ci/steps.sh
+
+usage() {
+    echo "ci/nightly.sh: $1; see the top of ci/nightly.sh" >&2
+    exit 2
+}
+
+# A file as the caller named it.
+absolute() {
+    case $1 in
+        /*) echo "$1" ;;
+        *) echo "$called_from/$1" ;;
+    esac
+}
+
+begun=$(date -u +%Y-%m-%dT%H-%M-%SZ)
+out=build/nightly/$begun
+build=
+history=
+recordings=()
+device=()
+annotations=no
+reduced=no
+while [ $# -gt 0 ]; do
+    case $1 in
+        --out | --build | --history | --recording | --device | --artefacts)
+            [ $# -ge 2 ] || usage "$1 needs a value"
+            case $1 in
+                --out) out=$(absolute "$2") ;;
+                --build) build=$(absolute "$2") ;;
+                --history) history=$(absolute "$2") ;;
+                --recording) recordings+=("$(absolute "$2")") ;;
+                --device) device+=("$1" "$2") ;;
+                --artefacts) device+=("$1" "$(absolute "$2")") ;;
+            esac
+            shift
+            ;;
+        --annotations) annotations=yes ;;
+        --reduced) reduced=yes ;;
+        *) usage "unknown argument $1" ;;
+    esac
+    shift
+done
+
+# One nightly at a time in a folder, and one that builds in this source tree.
+take_lock() {
+    exec {lock}>>"$1" || exit 3
+    if ! flock --nonblock "$lock"; then
+        echo "ci/nightly.sh: another nightly holds $1: wait for it, or name another --out and a --build" >&2
+        exit 3
+    fi
+}
+
+mkdir -p "$out" || exit 3
+out=$(cd "$out" && pwd)
+take_lock "$out/lock"
+# shellcheck disable=SC2034 # steps.sh reads it
+log_folder=$out
+
+if [ -z "$build" ]; then
+    build=build/release
+    mkdir -p build
+    take_lock build/nightly.lock
+    make_release() {
+        bash ci/install.sh && cmake --preset release && cmake --build --preset release
+    }
+    step build "" make_release
+fi
+harness=$build/bin/harness
+bench=$build/bin/bench
+
+has_command() {
+    "$harness" --help 2>/dev/null | grep -q "^  $1 "
+}
+
+# compare NAME ARGUMENTS...: one design on one recording.
+runs=()
+compare() {
+    local name=$1
+    local file=$out/${name//[^a-zA-Z0-9]/-}
+    shift
+    step "$name" "$file.json" "$harness" --compare "$@" "${device[@]}" --json "$file.json" --junit "$file.xml"
+    [ ! -f "$file.json" ] || runs+=("$file.json")
+}
+
+# designs CLASSES: the designs of the manifest for these classes of ops, e.g. gemm|softmax.
+designs() {
+    "$harness" list --designs | sed -n -E "s/^  ([a-z0-9_]+) \(($1)\):.*/\1/p"
+}
+
+if [ $reduced = yes ]; then
+    compare "unfused T=65" --context 65 --layer 0-1 --op query,scores,context,output --repeat 1
+    compare "fused T=65" --context 65 --layer 0-1 --op query,context,output --repeat 1 --design fused
+    step "self-check" "$out/self-check.json" "$harness" self-check --fault scale_missing --context 65 \
+        --json "$out/self-check.json"
+else
+    mapfile -t of_attention < <(designs 'gemm|softmax|attention')
+    mapfile -t of_layer < <(designs 'gelu|norm')
+    [ ${#of_layer[@]} -gt 0 ] || add_step "list of designs" 3 0 "$harness"
+    for design in "${of_attention[@]}"; do
+        compare "$design T=1500" --design "$design"
+        compare "$design T=3001" --design "$design" --context 3001
+        for i in "${!recordings[@]}"; do
+            compare "$design recording $((i + 1)) ${recordings[i]##*/}" --design "$design" \
+                --dataset "${recordings[i]}"
+        done
+    done
+    # Norms and MLP are in no generated data: a small encoder with random weights has them.
+    step "recording of an encoder" "$out/encoder.h5" "$harness" record --random-weights tiny \
+        --synthetic-speech 5 --mlp --out "$out/encoder.h5"
+    for design in "${of_layer[@]}"; do
+        compare "$design whole encoder" --design "$design" --npu all --dataset "$out/encoder.h5"
+    done
+    step "self-check" "$out/self-check.json" "$harness" self-check --full --json "$out/self-check.json"
+fi
+
+bench_options=(--benchmark_out="$out/bench.json" --benchmark_out_format=json)
+if [ $reduced = yes ]; then
+    bench_options+=(--benchmark_filter='^kernels/(fma_peak|finish)$' --benchmark_min_time=0.01)
+fi
+step bench "$out/bench.json" "$bench" "${bench_options[@]}"
+
+# add_to_history: all runs of tonight, in their order.
+add_to_history() {
+    local run worst=0 code
+    for run in "${runs[@]}"; do
+        code=0
+        "$harness" history add "$run" --history "$history" || code=$?
+        [ "$code" -eq 0 ] || worst=$code
+    done
+    return "$worst"
+}
+if [ -n "$history" ]; then
+    if has_command history; then
+        step history "$history" add_to_history
+    else
+        echo "this build has no harness history" >"$out/history.log"
+        add_step history 3 0 "$out/history.log"
+    fi
+fi
+if has_command report && [ ${#runs[@]} -gt 0 ]; then
+    for run in "${runs[@]}"; do
+        step "page of $(basename "$run" .json)" "${run%.json}.html" "$harness" report "$run" \
+            --html "${run%.json}.html"
+    done
+fi
+
+code=$(worst_code)
+{
+    echo "**$(verdict_of "$code")**: nightly of $begun, $(git describe --always --dirty || echo unknown)"
+    echo
+    step_table "$out"
+} >"$out/summary.md"
+cat "$out/summary.md"
+if [ $annotations = yes ]; then
+    annotate_steps
+fi
+exit "$code"

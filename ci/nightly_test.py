@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""ci/nightly.sh in its reduced form: files and an exit code, whatever fails, and never two in one folder.
+
+    nightly_test.py BUILD_TREE
+"""
+import fcntl
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
+
+# A harness that does nothing, and says by its exit code what it was asked for.
+PRETENDER = """#!/usr/bin/env bash
+case "$*" in
+    --help) echo '  history  keeps'; echo '  report   writes' ;;
+    *"--design fused"*) echo "a row failed"; exit 1 ;;
+    self-check*) echo "killed" >&2; kill -9 $$ ;;
+    "history add"*) echo "$*" >>HISTORY ;;
+    *) echo fine ;;
+esac
+while [ $# -gt 1 ]; do [ "$1" = --json ] && echo '{}' >"$2"; shift; done
+"""
+
+
+class Nightly(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.out = pathlib.Path(self.folder.name) / "out"
+
+    def nightly(self, *words, expect):
+        done = subprocess.run(["bash", ROOT / "ci/nightly.sh", "--out", self.out, *words], text=True,
+                              cwd=self.folder.name, capture_output=True, timeout=600, check=False)
+        self.assertEqual(done.returncode, expect, done.stdout + done.stderr)
+        return done
+
+    def rows(self):
+        """(step, verdict, file) of the summary."""
+        text = (self.out / "summary.md").read_text()
+        return re.findall(r"(?m)^\| ([^|]*) \| ([^|]*) \| \d+ s \| \[[^]]*\]\((.*)\) \|$", text)
+
+    def pretender(self):
+        build = pathlib.Path(self.folder.name) / "tree"
+        (build / "bin").mkdir(parents=True)
+        harness = build / "bin/harness"
+        harness.write_text(PRETENDER.replace("HISTORY", str(build / "added")))
+        harness.chmod(0o755)
+        return build
+
+    def test_every_step_leaves_a_file_and_the_summary_a_verdict(self):
+        if not (BUILD / "bin/bench").exists():
+            self.skipTest("built without benchmarks")
+        self.nightly("--reduced", "--build", BUILD, expect=0)
+        rows = self.rows()
+        self.assertEqual([name for name, _, _ in rows][:4],
+                         ["unfused T=65", "fused T=65", "self-check", "bench"])
+        self.assertEqual({verdict for _, verdict, _ in rows}, {"passed"})
+        for _, _, file in rows:
+            self.assertGreater((self.out / file).stat().st_size, 100, file)
+        self.assertTrue((self.out / "summary.md").read_text().startswith("**passed**: nightly of "))
+        run = json.loads((self.out / "unfused-T-65.json").read_text())
+        self.assertEqual(len(run["layers"]), 2)
+        self.assertGreater(len(json.loads((self.out / "bench.json").read_text())["benchmarks"]), 0)
+
+    def test_what_fails_stops_nothing_and_the_worst_code_wins(self):
+        build = self.pretender()
+        done = self.nightly("--reduced", "--build", build, "--history", "night.db", "--annotations", expect=3)
+        rows = {name: verdict for name, verdict, _ in self.rows()}
+        self.assertEqual(rows["unfused T=65"], "passed")
+        self.assertEqual(rows["fused T=65"], "accuracy failed")
+        self.assertEqual(rows["self-check"], "could not run")
+        self.assertEqual(rows["bench"], "could not run")  # there is none
+        self.assertEqual(rows["history"], "passed")
+        added = (build / "added").read_text().splitlines()
+        self.assertEqual(len(added), 1)
+        self.assertIn(f"--history {self.folder.name}/night.db", added[0])
+        self.assertIn("::error title=fused T=65::accuracy failed", done.stdout)
+        self.assertTrue((self.out / "summary.md").read_text().startswith("**could not run**"))
+
+    def test_two_do_not_share_a_folder(self):
+        self.out.mkdir()
+        with open(self.out / "lock", "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            done = self.nightly("--reduced", "--build", self.pretender(), expect=3)
+        self.assertEqual((done.stdout, done.stderr.count("\n")), ("", 1))
+        self.assertIn("another nightly holds", done.stderr)
+        self.assertEqual([file.name for file in self.out.iterdir()], ["lock"])
+
+    def test_what_it_does_not_know_is_refused_in_one_line(self):
+        for words in (("--colour",), ("--history",), ("word",)):
+            done = self.nightly(*words, expect=2)
+            self.assertEqual((done.stdout, done.stderr.count("\n")), ("", 1), words)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

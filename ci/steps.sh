@@ -1,0 +1,94 @@
+# shellcheck shell=bash
+# Steps that run one after the other, whatever becomes of each, and one summary in Markdown. For ci/gate.sh
+# and ci/nightly.sh, which source this file.
+#
+# The caller sets log_folder, where the steps' output goes. Exit codes are the harness's; of several the worst
+# one counts, in the order 2 usage, 3 could not run, 5 unstable, 1 accuracy failed, 4 slower, 0 passed.
+
+log_folder=.
+step_names=()
+step_codes=()
+step_seconds=()
+step_files=()
+
+# step NAME FILE COMMAND...: runs the command, its output in a log beside the other files. FILE: what it
+# leaves (empty: nothing but the log), as a link in the summary.
+step() {
+    local name=$1 file=$2 log code=0 begin=$SECONDS
+    shift 2
+    log="$log_folder/$(printf '%02d' $((${#step_names[@]} + 1)))-${name//[^a-zA-Z0-9]/-}.log"
+    echo "== $name"
+    "$@" >"$log" 2>&1 || code=$?
+    add_step "$name" "$code" $((SECONDS - begin)) "${file:-$log}"
+    if [ "$code" -ne 0 ]; then
+        tail -n 20 "$log"
+    fi
+}
+
+# add_step NAME CODE SECONDS FILE: of something that was run otherwise.
+add_step() {
+    step_names+=("$1")
+    step_codes+=("$(known_code "$2")")
+    step_seconds+=("$3")
+    step_files+=("$4")
+    echo "   $(verdict_of "${step_codes[-1]}") after $3 s"
+}
+
+# A program that crashed, or was not found, could not run.
+known_code() {
+    case $1 in
+        0 | 1 | 2 | 3 | 4 | 5) echo "$1" ;;
+        *) echo 3 ;;
+    esac
+}
+
+verdict_of() {
+    case $1 in
+        0) echo passed ;;
+        1) echo "accuracy failed" ;;
+        2) echo "wrong usage" ;;
+        3) echo "could not run" ;;
+        4) echo slower ;;
+        5) echo "unstable device" ;;
+    esac
+}
+
+# The worst of the steps; 3 where there were none.
+worst_code() {
+    local code step
+    for code in 2 3 5 1 4; do
+        for step in "${step_codes[@]}"; do
+            if [ "$step" -eq "$code" ]; then
+                echo "$code"
+                return
+            fi
+        done
+    done
+    [ ${#step_codes[@]} -gt 0 ] && echo 0 || echo 3
+}
+
+# step_table FOLDER: a row for each step, failed ones first; files relative to FOLDER.
+step_table() {
+    local i passed this file
+    echo "| step | verdict | time | file |"
+    echo "|---|---|---:|---|"
+    for passed in no yes; do
+        for i in "${!step_names[@]}"; do
+            [ "${step_codes[i]}" -eq 0 ] && this=yes || this=no
+            [ "$this" = "$passed" ] || continue
+            file=${step_files[i]#"$1"/}
+            printf '| %s | %s | %s s | [%s](%s) |\n' "${step_names[i]}" "$(verdict_of "${step_codes[i]}")" \
+                "${step_seconds[i]}" "$file" "$file"
+        done
+    done
+}
+
+# annotate_steps: one line for each step that did not pass, as GitHub shows it beside a pull request.
+annotate_steps() {
+    local i
+    for i in "${!step_names[@]}"; do
+        if [ "${step_codes[i]}" -ne 0 ]; then
+            echo "::error title=${step_names[i]}::$(verdict_of "${step_codes[i]}"), see ${step_files[i]##*/}"
+        fi
+    done
+}
