@@ -290,7 +290,7 @@ RunRecord parse_run_record(const std::string& text, const std::string& file) {
     return record;
 }
 
-RunRecord read_run_record(const std::string& file) {
+std::string read_run_text(const std::string& file) {
     errno = 0;
     std::ifstream in(file, std::ios::binary);
     std::ostringstream text;
@@ -299,7 +299,11 @@ RunRecord read_run_record(const std::string& file) {
             file, "run record",
             fmt::format("cannot be read: {}", errno != 0 ? std::strerror(errno) : "it is empty or no file"));
     }
-    return parse_run_record(text.str(), file);
+    return text.str();
+}
+
+RunRecord read_run_record(const std::string& file) {
+    return parse_run_record(read_run_text(file), file);
 }
 
 }  // namespace harness

@@ -16,4 +16,7 @@ RunRecord read_run_record(const std::string& file);
 // The same of JSON text; `file` is the name in errors.
 RunRecord parse_run_record(const std::string& text, const std::string& file);
 
+// The text of the file. Throws ReadError where it cannot be read.
+std::string read_run_text(const std::string& file);
+
 }  // namespace harness

@@ -1,0 +1,294 @@
+#include "harness/regression.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <map>
+#include <stdexcept>
+#include <tuple>
+
+namespace harness {
+namespace {
+
+constexpr double plan_tolerance = 0.05;
+
+using Identity = std::tuple<std::string, std::string, std::string, std::string, std::string, FigureKind>;
+
+// One figure on both sides, run by run.
+struct Sides {
+    std::vector<const Figure*> runs;
+    std::vector<const Figure*> baseline;
+};
+
+bool is_good(std::optional<Verdict> verdict) {
+    return verdict == Verdict::passed || verdict == Verdict::covered;
+}
+
+bool equal_bits(double a, double b) {
+    return std::bit_cast<std::uint64_t>(a) == std::bit_cast<std::uint64_t>(b) ||
+           (std::isnan(a) && std::isnan(b));
+}
+
+// In the order of the first run that has them, those of the baseline last.
+class Pairing {
+public:
+    void add(const RunFigures& run, std::vector<const Figure*> Sides::*side) {
+        for (const Figure& figure : run.figures) {
+            if (figure_quantity(figure.quantity).nature == FigureNature::derived) {
+                continue;
+            }
+            const auto [at, is_new] = index_.try_emplace(
+                Identity{figure.row, figure.part, figure.clip, figure.input, figure.quantity, figure.kind},
+                sides_.size());
+            if (is_new) {
+                sides_.emplace_back();
+            }
+            (sides_[at->second].*side).push_back(&figure);
+        }
+    }
+    [[nodiscard]] const std::vector<Sides>& sides() const { return sides_; }
+
+private:
+    std::map<Identity, std::size_t> index_;
+    std::vector<Sides> sides_;
+};
+
+ComparedFigure described(const Sides& sides) {
+    ComparedFigure out;
+    const Figure& shown = sides.runs.empty() ? *sides.baseline.back() : *sides.runs.back();
+    out.figure = shown;
+    out.figure.samples.clear();
+    if (sides.runs.empty() || sides.baseline.empty()) {
+        out.verdict = RegressionVerdict::no_data;
+        out.reason = sides.runs.empty() ? "only in the baseline" : "not in the baseline";
+        return out;
+    }
+    out.baseline = sides.baseline.back()->value;
+    out.candidate = sides.runs.back()->value;
+    return out;
+}
+
+void compare_verdicts(ComparedFigure& out, const Sides& sides) {
+    const auto word = [](const Figure& figure) { return std::string(name(*figure.verdict)); };
+    // The worst of the runs decides: what fails in one of them has not passed.
+    const auto failed =
+        std::ranges::find_if(sides.runs, [](const Figure* f) { return !is_good(f->verdict); });
+    const Figure& now = failed != sides.runs.end() ? **failed : *sides.runs.back();
+    const Figure& before = *sides.baseline.back();
+    out.baseline_verdict = word(before);
+    out.candidate_verdict = word(now);
+    if (is_good(before.verdict) && !is_good(now.verdict)) {
+        out.verdict = RegressionVerdict::lost;
+    } else if (!is_good(before.verdict) && is_good(now.verdict)) {
+        out.verdict = RegressionVerdict::better;
+    } else {
+        out.verdict = before.verdict == now.verdict ? RegressionVerdict::same : RegressionVerdict::changed;
+    }
+}
+
+void compare_exactly(ComparedFigure& out, const Sides& sides, const FigureQuantity& quantity) {
+    const auto differs = [&](const Figure* other) { return !equal_bits(other->value, out.candidate); };
+    if (std::ranges::any_of(sides.runs, differs)) {
+        out.verdict = RegressionVerdict::ambiguous;
+        out.reason = "runs of one build differ, which this kind of figure never should";
+        return;
+    }
+    if (equal_bits(out.baseline, out.candidate)) {
+        out.verdict = RegressionVerdict::same;
+        return;
+    }
+    const bool rose = out.candidate > out.baseline;
+    switch (quantity.nature) {
+        case FigureNature::accuracy:
+            // A figure that says nothing any more is a loss, one that says something now is none.
+            out.verdict = std::isnan(out.candidate) ||
+                                  (!std::isnan(out.baseline) && rose == (quantity.better == Better::lower))
+                              ? RegressionVerdict::worse
+                              : RegressionVerdict::better;
+            break;
+        case FigureNature::time:
+            out.verdict = out.candidate > (1 + plan_tolerance) * out.baseline   ? RegressionVerdict::slower
+                          : out.baseline > (1 + plan_tolerance) * out.candidate ? RegressionVerdict::faster
+                                                                                : RegressionVerdict::changed;
+            break;
+        default:
+            out.verdict = RegressionVerdict::changed;
+    }
+}
+
+SamplesOfRuns samples_of(const std::vector<const Figure*>& figures) {
+    SamplesOfRuns out;
+    for (const Figure* figure : figures) {
+        std::vector<double>& samples = out.emplace_back(figure->samples);
+        if (samples.empty()) {
+            samples.push_back(figure->value);
+        }
+        std::erase_if(samples, [](double sample) { return !(std::isfinite(sample) && sample > 0); });
+    }
+    return out;
+}
+
+RegressionVerdict verdict_of(TimeVerdict verdict) {
+    switch (verdict) {
+        case TimeVerdict::same:
+            return RegressionVerdict::same;
+        case TimeVerdict::faster:
+            return RegressionVerdict::faster;
+        case TimeVerdict::slower:
+            return RegressionVerdict::slower;
+        case TimeVerdict::ambiguous:
+            return RegressionVerdict::ambiguous;
+        case TimeVerdict::no_data:
+            return RegressionVerdict::no_data;
+    }
+    return RegressionVerdict::no_data;
+}
+
+void compare_times(std::vector<ComparedFigure>& figures, const std::vector<std::size_t>& measured,
+                   const std::vector<Sides>& sides, const TimeRule& rule) {
+    std::vector<TimeRow> rows;
+    for (const std::size_t index : measured) {
+        rows.push_back({samples_of(sides[index].baseline), samples_of(sides[index].runs)});
+    }
+    const std::vector<TimeChange> changes = judge_times(rows, rule);
+    for (std::size_t i = 0; i < measured.size(); ++i) {
+        ComparedFigure& figure = figures[measured[i]];
+        figure.change = changes[i];
+        figure.verdict = verdict_of(changes[i].verdict);
+        figure.reason = changes[i].reason;
+        figure.baseline = changes[i].baseline;
+        figure.candidate = changes[i].candidate;
+    }
+}
+
+void require_one_environment(std::span<const RunFigures> runs, std::span<const RunFigures> baseline) {
+    if (runs.empty() || baseline.empty()) {
+        throw std::invalid_argument(runs.empty() ? "no run to compare" : "the baseline has no run");
+    }
+    const RunFigures& first = runs.front();
+    const auto require = [&](const RunFigures& other) {
+        if (const std::string difference = key_difference(first.key, other.key); !difference.empty()) {
+            throw std::invalid_argument(
+                fmt::format("{} and {} cannot be compared: {}; run both in the same environment", first.file,
+                            other.file, difference));
+        }
+    };
+    std::ranges::for_each(runs, require);
+    std::ranges::for_each(baseline, require);
+    for (const RunFigures& run : runs) {
+        if (run.commit != first.commit) {
+            throw std::invalid_argument(fmt::format("{} and {} are of two builds, commit {} and {}",
+                                                    first.file, run.file, first.commit, run.commit));
+        }
+    }
+}
+
+}  // namespace
+
+std::string_view name(RegressionVerdict verdict) {
+    switch (verdict) {
+        case RegressionVerdict::lost:
+            return "lost";
+        case RegressionVerdict::slower:
+            return "slower";
+        case RegressionVerdict::worse:
+            return "worse";
+        case RegressionVerdict::ambiguous:
+            return "ambiguous";
+        case RegressionVerdict::faster:
+            return "faster";
+        case RegressionVerdict::better:
+            return "better";
+        case RegressionVerdict::changed:
+            return "changed";
+        case RegressionVerdict::no_data:
+            return "no data";
+        case RegressionVerdict::same:
+            return "same";
+    }
+    return "unknown";
+}
+
+std::size_t Regression::count(RegressionVerdict verdict) const {
+    return static_cast<std::size_t>(std::ranges::count(figures, verdict, &ComparedFigure::verdict));
+}
+
+int Regression::exit_code() const {
+    constexpr int failed = 1;
+    constexpr int regressed = 4;
+    return count(RegressionVerdict::lost) > 0 ? failed : count(RegressionVerdict::slower) > 0 ? regressed : 0;
+}
+
+Regression compare_with_baseline(std::span<const RunFigures> runs, std::span<const RunFigures> baseline,
+                                 std::string baseline_words, const TimeRule& rule) {
+    require_one_environment(runs, baseline);
+    Pairing pairing;
+    for (const RunFigures& run : runs) {
+        pairing.add(run, &Sides::runs);
+    }
+    for (const RunFigures& run : baseline) {
+        pairing.add(run, &Sides::baseline);
+    }
+    Regression out;
+    out.baseline = std::move(baseline_words);
+    out.baseline_commit = baseline.back().commit;
+    out.commit = runs.back().commit;
+    out.rule = rule;
+    std::ranges::transform(runs, std::back_inserter(out.runs), &RunFigures::file);
+    std::vector<std::size_t> measured;
+    for (const Sides& sides : pairing.sides()) {
+        ComparedFigure figure = described(sides);
+        const FigureQuantity& quantity = figure_quantity(figure.figure.quantity);
+        if (figure.verdict != RegressionVerdict::no_data) {
+            if (quantity.nature == FigureNature::verdict) {
+                compare_verdicts(figure, sides);
+            } else if (figure.figure.kind == FigureKind::measured) {
+                measured.push_back(out.figures.size());
+            } else {
+                compare_exactly(figure, sides, quantity);
+            }
+        }
+        out.figures.push_back(std::move(figure));
+    }
+    compare_times(out.figures, measured, pairing.sides(), rule);
+    out.measured_rows = measured.size();
+    if (out.count(RegressionVerdict::no_data) == out.figures.size()) {
+        throw std::invalid_argument(
+            fmt::format("{} and its baseline ({}) have no figure in common", runs.back().file, out.baseline));
+    }
+    std::ranges::stable_sort(out.figures, {}, &ComparedFigure::verdict);
+    return out;
+}
+
+Regression reproduced_by(const Regression& first, Regression second) {
+    const auto identity = [](const ComparedFigure& one) {
+        return std::tie(one.figure.row, one.figure.part, one.figure.clip, one.figure.input,
+                        one.figure.quantity, one.figure.kind);
+    };
+    for (ComparedFigure& figure : second.figures) {
+        if (figure.verdict != RegressionVerdict::slower || !figure.change) {
+            continue;
+        }
+        const bool seen = std::ranges::any_of(first.figures, [&](const ComparedFigure& other) {
+            return other.verdict == RegressionVerdict::slower && identity(other) == identity(figure);
+        });
+        if (!seen) {
+            figure.verdict = RegressionVerdict::ambiguous;
+            figure.reason = "may be slower: not in the rounds before";
+        }
+    }
+    std::ranges::stable_sort(second.figures, {}, &ComparedFigure::verdict);
+    return second;
+}
+
+std::string figure_name(const Figure& figure) {
+    std::string out = figure.row;
+    for (const std::string& word : {figure.part, figure.clip, figure.input}) {
+        out += word.empty() ? "" : " " + word;
+    }
+    return out;
+}
+
+}  // namespace harness
