@@ -7,7 +7,7 @@ set -euo pipefail
 packages=(
     ca-certificates cmake g++ git ninja-build pkg-config python3
     libcli11-dev libfmt-dev libhdf5-dev libhwy-dev libopenblas-pthread-dev libpugixml-dev libsndfile1-dev
-    libsoxr-dev libssl-dev libtbb-dev nlohmann-json3-dev
+    libsoxr-dev libsqlite3-dev libssl-dev libtbb-dev nlohmann-json3-dev
     hdf5-tools libbenchmark-dev libgmock-dev libgtest-dev python3-h5py python3-numpy
     "$@"
 )

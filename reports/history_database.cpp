@@ -1,0 +1,279 @@
+#include "reports/history_database.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+
+namespace reports {
+namespace {
+
+// Identity of a figure in `series`, of a place in `environment`: what many rows share is kept once. figure is
+// clustered by series, so that the nights of one row lie together; figure_of_run is for whole runs.
+std::string schema() {
+    std::string fields;
+    std::string names;
+    for (const harness::KeyField& field : harness::key_fields()) {
+        fields += fmt::format("{} TEXT NOT NULL, ", field.name);
+        names += fmt::format("{}{}", names.empty() ? "" : ", ", field.name);
+    }
+    return fmt::format(
+        "CREATE TABLE environment(id INTEGER PRIMARY KEY, {}UNIQUE({})) STRICT;"
+        "CREATE TABLE run(id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, created TEXT NOT NULL,"
+        " build TEXT NOT NULL, command TEXT NOT NULL, system TEXT NOT NULL, scope TEXT NOT NULL,"
+        " verdict TEXT NOT NULL, exit_code INTEGER NOT NULL, figures INTEGER NOT NULL,"
+        " environment INTEGER NOT NULL REFERENCES environment(id)) STRICT;"
+        "CREATE INDEX run_of_environment ON run(environment, created);"
+        "CREATE INDEX run_of_time ON run(created);"
+        "CREATE TABLE series(id INTEGER PRIMARY KEY, row TEXT NOT NULL, part TEXT NOT NULL,"
+        " clip TEXT NOT NULL, input TEXT NOT NULL, quantity TEXT NOT NULL, kind TEXT NOT NULL,"
+        " UNIQUE(row, part, clip, input, quantity, kind)) STRICT;"
+        "CREATE TABLE figure(series INTEGER NOT NULL REFERENCES series(id),"
+        " run INTEGER NOT NULL REFERENCES run(id), value REAL, samples BLOB, verdict TEXT,"
+        " PRIMARY KEY(series, run)) STRICT, WITHOUT ROWID;"
+        "CREATE INDEX figure_of_run ON figure(run);"
+        "PRAGMA application_id = {}; PRAGMA user_version = {};",
+        fields, names, history_application, history_schema);
+}
+
+std::string reason_of(sqlite3* database, int result) {
+    const std::string words = database != nullptr ? sqlite3_errmsg(database) : sqlite3_errstr(result);
+    switch (result & 0xFF) {
+        case SQLITE_BUSY:
+        case SQLITE_LOCKED:
+            return fmt::format("another process has held it for {} s: try again", busy_ms / 1000);
+        case SQLITE_FULL:
+            return "the disk is full; nothing was changed";
+        case SQLITE_IOERR:
+            return fmt::format("cannot be read or written ({}; {}); nothing was changed", words,
+                               database != nullptr ? std::strerror(sqlite3_system_errno(database)) : "");
+        case SQLITE_CORRUPT:
+        case SQLITE_NOTADB:
+            return fmt::format("is damaged ({}); nothing was changed: restore a copy, or begin another file",
+                               words);
+        case SQLITE_READONLY:
+        case SQLITE_PERM:
+            return "may not be written: give write access to it and its folder, or name another file";
+        case SQLITE_CANTOPEN:
+            return fmt::format("cannot be opened ({})", words);
+        default:
+            return words;
+    }
+}
+
+std::int32_t big_endian(const std::array<char, 100>& header, std::size_t at) {
+    std::uint32_t out = 0;
+    for (std::size_t i = 0; i < 4; ++i) {
+        out = out << 8U | static_cast<unsigned char>(header[at + i]);
+    }
+    return static_cast<std::int32_t>(out);
+}
+
+// Looks at the bytes, so that what is not ours is not even opened. An empty file is one that somebody was
+// killed while creating.
+void refuse_foreign(const std::string& file, HistoryAccess access) {
+    std::error_code error;
+    const auto status = std::filesystem::status(file, error);
+    if (status.type() == std::filesystem::file_type::not_found) {
+        if (access == HistoryAccess::read) {
+            throw HistoryError(file, "is not there: begin it with harness history add RUN.json");
+        }
+        return;
+    }
+    if (status.type() != std::filesystem::file_type::regular) {
+        throw HistoryError(file, "is no regular file");
+    }
+    std::array<char, 100> header{};
+    std::ifstream in(file, std::ios::binary);
+    if (!in) {
+        throw HistoryError(file, fmt::format("cannot be read: {}", std::strerror(errno)));
+    }
+    in.read(header.data(), header.size());
+    if (in.gcount() == 0) {
+        return;
+    }
+    constexpr std::string_view magic("SQLite format 3\0", 16);
+    if (in.gcount() < std::ssize(header) || std::string_view(header.data(), magic.size()) != magic) {
+        throw HistoryError(file, "is no history: not a SQLite file; name another with --history");
+    }
+    if (big_endian(header, 68) != history_application) {
+        throw HistoryError(file, "is a database of another program; name another file with --history");
+    }
+    if (const std::int32_t version = big_endian(header, 60); version != history_schema) {
+        throw HistoryError(file, fmt::format("has schema {}, and this program knows {}: use the program that "
+                                             "made it, or name another file with --history",
+                                             version, history_schema));
+    }
+}
+
+}  // namespace
+
+HistoryError::HistoryError(const std::string& file, const std::string& reason)
+    : std::runtime_error(fmt::format("{}: history: {}", file, reason)) {}
+
+HistoryStatement::HistoryStatement(sqlite3* database, const std::string& file, std::string_view sql)
+    : database_(database), file_(file), statement_(nullptr, sqlite3_finalize) {
+    sqlite3_stmt* raw = nullptr;
+    const int result = sqlite3_prepare_v2(database, sql.data(), static_cast<int>(sql.size()), &raw, nullptr);
+    statement_.reset(raw);
+    check(result);
+}
+
+void HistoryStatement::check(int result) const {
+    if (result != SQLITE_OK && result != SQLITE_ROW && result != SQLITE_DONE) {
+        throw HistoryError(file_, reason_of(database_, result));
+    }
+}
+
+HistoryStatement& HistoryStatement::reset() {
+    sqlite3_reset(statement_.get());
+    sqlite3_clear_bindings(statement_.get());
+    bound_ = 0;
+    return *this;
+}
+
+HistoryStatement& HistoryStatement::bind(std::string_view text) {
+    check(sqlite3_bind_text(statement_.get(), ++bound_, text.data(), static_cast<int>(text.size()),
+                            SQLITE_TRANSIENT));
+    return *this;
+}
+
+HistoryStatement& HistoryStatement::bind(std::int64_t number) {
+    check(sqlite3_bind_int64(statement_.get(), ++bound_, number));
+    return *this;
+}
+
+HistoryStatement& HistoryStatement::bind(double number) {
+    check(sqlite3_bind_double(statement_.get(), ++bound_, number));
+    return *this;
+}
+
+HistoryStatement& HistoryStatement::bind(std::span<const double> numbers) {
+    if (numbers.empty()) {
+        return bind_null();
+    }
+    check(sqlite3_bind_blob(statement_.get(), ++bound_, numbers.data(),
+                            static_cast<int>(numbers.size_bytes()), SQLITE_TRANSIENT));
+    return *this;
+}
+
+HistoryStatement& HistoryStatement::bind_null() {
+    check(sqlite3_bind_null(statement_.get(), ++bound_));
+    return *this;
+}
+
+bool HistoryStatement::step() {
+    const int result = sqlite3_step(statement_.get());
+    check(result);
+    return result == SQLITE_ROW;
+}
+
+std::string HistoryStatement::text(int column) const {
+    const auto* bytes = sqlite3_column_blob(statement_.get(), column);
+    const auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement_.get(), column));
+    return size == 0 ? std::string() : std::string(static_cast<const char*>(bytes), size);
+}
+
+std::int64_t HistoryStatement::integer(int column) const {
+    return sqlite3_column_int64(statement_.get(), column);
+}
+
+double HistoryStatement::real(int column) const {
+    return is_null(column) ? std::numeric_limits<double>::quiet_NaN()
+                           : sqlite3_column_double(statement_.get(), column);
+}
+
+std::vector<double> HistoryStatement::reals(int column) const {
+    const auto* bytes = sqlite3_column_blob(statement_.get(), column);
+    const auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement_.get(), column));
+    std::vector<double> out(size / sizeof(double));
+    if (!out.empty()) {
+        std::memcpy(out.data(), bytes, out.size() * sizeof(double));
+    }
+    return out;
+}
+
+bool HistoryStatement::is_null(int column) const {
+    return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
+}
+
+HistoryDatabase::HistoryDatabase(std::string file, HistoryAccess access)
+    : file_(std::move(file)), database_(nullptr, sqlite3_close_v2) {
+    refuse_foreign(file_, access);
+    if (access == HistoryAccess::write) {
+        std::error_code error;
+        const auto folder = std::filesystem::path(file_).parent_path();
+        std::filesystem::create_directories(folder, error);
+        if (error && !folder.empty()) {
+            throw HistoryError(file_, fmt::format("its folder cannot be created: {}", error.message()));
+        }
+    }
+    const int mode =
+        access == HistoryAccess::write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
+    sqlite3* raw = nullptr;
+    const int result = sqlite3_open_v2(file_.c_str(), &raw, mode, nullptr);
+    database_.reset(raw);
+    if (result != SQLITE_OK) {
+        throw HistoryError(file_, reason_of(raw, result));
+    }
+    sqlite3_extended_result_codes(raw, 1);
+    sqlite3_busy_timeout(raw, busy_ms);
+    if (access == HistoryAccess::write) {
+        create_schema();
+        execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
+    }
+}
+
+HistoryStatement HistoryDatabase::statement(std::string_view sql) const {
+    return {database_.get(), file_, sql};
+}
+
+void HistoryDatabase::execute(const std::string& sql) const {
+    const int result = sqlite3_exec(database_.get(), sql.c_str(), nullptr, nullptr, nullptr);
+    if (result != SQLITE_OK) {
+        throw HistoryError(file_, reason_of(database_.get(), result));
+    }
+}
+
+// Before the file is switched to WAL, so that its header is in its first bytes for refuse_foreign to read.
+void HistoryDatabase::create_schema() const {
+    const auto is_new = [this] {
+        HistoryStatement objects = statement("SELECT count(*) FROM sqlite_schema");
+        objects.step();
+        return objects.integer(0) == 0;
+    };
+    if (!is_new()) {
+        return;
+    }
+    HistoryTransaction transaction(*this, "BEGIN EXCLUSIVE");
+    if (is_new()) {  // still, now that nobody else creates it
+        execute(schema());
+    }
+    transaction.commit();
+}
+
+HistoryTransaction::HistoryTransaction(const HistoryDatabase& database, const char* begin)
+    : database_(database) {
+    database_.execute(begin);
+}
+
+HistoryTransaction::~HistoryTransaction() {
+    if (open_) {
+        try {
+            database_.execute("ROLLBACK");
+        } catch (const HistoryError&) {
+            // Some errors roll back by themselves; the journal undoes the rest at the next opening.
+        }
+    }
+}
+
+void HistoryTransaction::commit() {
+    database_.execute("COMMIT");
+    open_ = false;
+}
+
+}  // namespace reports

@@ -1,0 +1,276 @@
+#include "reports/markdown.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "reports/regression_text.hpp"
+#include "reports/words.hpp"
+
+namespace reports {
+namespace {
+
+using harness::ComparedFigure;
+using harness::Regression;
+using harness::RegressionVerdict;
+using harness::RunRecord;
+using harness::Verdict;
+
+constexpr std::size_t most_characters = 60'000;
+constexpr std::size_t failures_shown = 20;
+constexpr std::size_t rows_shown = 50;
+
+bool is_good(Verdict verdict) {
+    return verdict == Verdict::passed || verdict == Verdict::covered;
+}
+
+// As text of a table's cell or a line: what Markdown or HTML would read as its own is escaped.
+std::string plain(std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+        if (c == '<') {
+            out += "&lt;";
+        } else if (c == '&') {
+            out += "&amp;";
+        } else if (c == '\n' || c == '\r') {
+            out += ' ';
+        } else {
+            if (std::string_view("|\\`*_[]#~").find(c) != std::string_view::npos) {
+                out += '\\';
+            }
+            out += c;
+        }
+    }
+    return out;
+}
+
+// A block of code whose fence is longer than any in the text.
+std::string code(const std::string& text) {
+    std::string fence = "```";
+    while (text.find(fence) != std::string::npos) {
+        fence += '`';
+    }
+    return fmt::format("{0}\n{1}\n{0}\n", fence, text);
+}
+
+const char* mark(bool good) {
+    return good ? "✅" : "❌";
+}
+
+std::string verdict_line(const RunRecord& record) {
+    const auto failed = std::ranges::count_if(
+        record.rows, [](const harness::OpRow& row) { return !is_good(row.judgement.verdict); });
+    return fmt::format("### {} {}: {} of {} rows failed\n\n", mark(is_good(record.verdict)),
+                       plain(harness::name(record.verdict)), failed, record.rows.size());
+}
+
+std::string verdict_line(const Regression& regression) {
+    return fmt::format("### {} {}\n\n", mark(regression.exit_code() == 0),
+                       plain(regression_verdict(regression)));
+}
+
+std::string failure(const harness::OpRow& row) {
+    std::string out = fmt::format("**{}** {} {} {} ({}): {}\n", harness::name(row.judgement.verdict),
+                                  plain(row.clip), piece_name(row.layer), datasets::name(row.op),
+                                  harness::name(row.input), plain(row.judgement.reason));
+    std::string details = limits_text(row.judgement, "") + damage_text(row, "");
+    if (!row.reproduce.empty()) {
+        details += "reproduce: " + row.reproduce + "\n";
+    }
+    if (!details.empty()) {
+        details.pop_back();
+        out += code(details);
+    }
+    return out + "\n";
+}
+
+std::string failures(const RunRecord& record) {
+    std::string out;
+    std::size_t count = 0;
+    for (const harness::OpRow& row : record.rows) {
+        if (!is_good(row.judgement.verdict) && ++count <= failures_shown) {
+            out += failure(row);
+        }
+    }
+    if (count > failures_shown) {
+        out += fmt::format("... and {} more rows\n\n", count - failures_shown);
+    }
+    std::size_t layers = 0;
+    for (const harness::LayerRow& layer : record.layers) {
+        const bool is_bad = layer.headline.verdict == Verdict::failed || layer.differing_elements > 0;
+        if (is_bad && ++layers <= failures_shown) {
+            out +=
+                fmt::format("**{}** {} {}: {}\n",
+                            harness::name(layer.differing_elements > 0 ? Verdict::unstable : Verdict::failed),
+                            plain(layer.clip), piece_name(layer.layer),
+                            layer.differing_elements > 0
+                                ? fmt::format("{} elements differ after A, B, A", layer.differing_elements)
+                                : plain(layer.headline.reason));
+            out += layer.reproduce.empty() ? "\n" : code("reproduce: " + layer.reproduce) + "\n";
+        }
+    }
+    return out;
+}
+
+std::string compared_row(const ComparedFigure& one) {
+    if (!one.candidate_verdict.empty()) {
+        return fmt::format("| {} | verdict | computed | {} | {} | | |\n",
+                           plain(harness::figure_name(one.figure)), one.baseline_verdict,
+                           one.candidate_verdict);
+    }
+    return fmt::format("| {} | {} | {} | {} | {} | {} | {} |\n", plain(harness::figure_name(one.figure)),
+                       one.figure.quantity, harness::name(one.figure.kind),
+                       figure_text(one.figure, one.baseline), figure_text(one.figure, one.candidate),
+                       change_ratio(one), plain(change_evidence(one)));
+}
+
+// Of every section whose figures `wanted` takes.
+template <typename Wanted>
+std::string sections(const Regression& regression, Wanted wanted) {
+    std::string out;
+    for (const RegressionSection& section : regression_sections()) {
+        std::string rows;
+        std::size_t count = 0;
+        for (const ComparedFigure& one : regression.figures) {
+            if (one.verdict == section.verdict && wanted(one)) {
+                rows += ++count <= rows_shown ? compared_row(one) : "";
+            }
+        }
+        if (count > 0) {
+            out += fmt::format(
+                "**{}** ({})\n\n| figure | quantity | kind | baseline | now | ratio | evidence |\n"
+                "|---|---|---|---:|---:|---:|---|\n{}\n",
+                section.heading, count, rows);
+            out += count > rows_shown ? fmt::format("... and {} more\n\n", count - rows_shown) : "";
+        }
+    }
+    return out;
+}
+
+bool is_regression(const ComparedFigure& one) {
+    return one.verdict == RegressionVerdict::lost || one.verdict == RegressionVerdict::slower ||
+           one.verdict == RegressionVerdict::worse || may_have_changed(one);
+}
+
+std::string folded(std::string_view title, const std::string& text) {
+    return text.empty() ? text
+                        : fmt::format("<details><summary>{}</summary>\n\n{}\n</details>\n\n", title, text);
+}
+
+std::string op_table(const RunRecord& record) {
+    std::string out;
+    for (const harness::OpRow& row : record.rows) {
+        if (!row.statistics) {
+            continue;
+        }
+        out += fmt::format("| {} | {} | {} | {} | {} | {:.3g} | {} | {} |\n", plain(row.clip),
+                           piece_name(row.layer), datasets::name(row.op), harness::name(row.input),
+                           harness::name(row.judgement.verdict), row.statistics->rho,
+                           percent(row.statistics->match_percent), error(row.statistics->worst_row));
+    }
+    return out.empty() ? out
+                       : "| clip | layer | op | input | verdict | rho | match % | worst row |\n"
+                         "|---|---|---|---|---|---:|---:|---:|\n" +
+                             out;
+}
+
+std::string time_table(const RunRecord& record) {
+    std::string out;
+    for (const harness::LayerRow& layer : record.layers) {
+        for (const harness::StepTime& step : layer.steps) {
+            out += fmt::format(
+                "| {} | {} | {} | {} {} | {} {} | {} | {} |\n", plain(layer.clip), piece_name(layer.layer),
+                harness::range_name(step.ops), milliseconds(step.cpu.seconds), kind(step.cpu.clock),
+                milliseconds(step.npu.seconds), kind(step.npu.clock), ratio(step.speedup), step.launches);
+        }
+    }
+    return out.empty() ? out
+                       : "| clip | layer | ops | CPU ms | NPU ms | speedup | launches, counted |\n"
+                         "|---|---|---|---:|---:|---:|---:|\n" +
+                             out + fmt::format("\nspeedup: {}\n", plain(record.speedup_label));
+}
+
+// Without what the record does not say: one that was read back may lack its environment.
+std::string provenance(const RunRecord& record) {
+    const std::vector<std::pair<const char*, std::string>> lines{
+        {"command", record.command},
+        {"commit", record.environment.commit},
+        {"created", record.created_utc},
+        {"recording", record.recording.model_id},
+        {"its sha256", record.recording_sha256},
+        {"it proves", record.provenance_note},
+        {"design", record.design},
+        {"device", record.device},
+        {"emulation", record.emulation},
+        {"NPU times", record.cost_model},
+        {"CPU", record.environment.cpu},
+        {"tasks", record.environment.threads > 0 ? fmt::to_string(record.environment.threads) : ""},
+        {"BLAS", record.environment.blas},
+        {"BLAS kernels", record.environment.blas_core_type},
+        {"compiler", record.environment.compiler},
+        {"flags", record.environment.flags}};
+    std::string out = "| | |\n|---|---|\n";
+    for (const auto& [name, value] : lines) {
+        out += value.empty() ? "" : fmt::format("| {} | {} |\n", name, plain(value));
+    }
+    return out;
+}
+
+// All but the regressions, which stand above.
+std::string comparison(const Regression& regression) {
+    std::string out;
+    for (const std::string& line : regression_subject(regression)) {
+        out += "- " + plain(line) + "\n";
+    }
+    out += "\n" + sections(regression, [](const ComparedFigure& one) {
+               return one.verdict != RegressionVerdict::ambiguous && !is_regression(one);
+           });
+    for (const std::string& line : regression_counts(regression)) {
+        out += "- " + plain(line) + "\n";
+    }
+    return out;
+}
+
+// With as many of the tables as a comment holds.
+std::string joined(std::string out, const std::vector<std::string>& tables) {
+    std::size_t left_out = 0;
+    for (const std::string& table : tables) {
+        if (out.size() + table.size() <= most_characters) {
+            out += table;
+        } else {
+            ++left_out;
+        }
+    }
+    if (left_out > 0) {
+        out += fmt::format("{} tables left out: the comment would be too long; they are in run.json\n",
+                           left_out);
+    }
+    return out;
+}
+
+}  // namespace
+
+std::string markdown_report(const RunRecord& record, const Regression* regression) {
+    std::string out = verdict_line(record);
+    std::vector<std::string> tables;
+    if (regression != nullptr) {
+        out += verdict_line(*regression) + failures(record) + sections(*regression, is_regression);
+        tables.push_back(folded("Comparison", comparison(*regression)));
+    } else {
+        out += failures(record);
+    }
+    tables.push_back(folded("Environment and provenance", provenance(record)));
+    tables.push_back(folded("Accuracy, row by row", op_table(record)));
+    tables.push_back(folded("Times, layer by layer", time_table(record)));
+    return joined(std::move(out), tables);
+}
+
+std::string markdown_report(const Regression& regression) {
+    return joined(verdict_line(regression) + sections(regression, is_regression),
+                  {folded("Comparison", comparison(regression))});
+}
+
+}  // namespace reports

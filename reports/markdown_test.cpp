@@ -1,0 +1,130 @@
+#include "reports/markdown.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "harness/run_record_example.hpp"
+#include "reports/history_text.hpp"
+#include "reports/regression_text.hpp"
+
+namespace reports {
+namespace {
+
+using harness::ComparedFigure;
+using harness::FigureKind;
+using harness::Regression;
+using harness::RegressionVerdict;
+using testing::HasSubstr;
+using testing::Not;
+
+ComparedFigure compared(RegressionVerdict verdict, std::string quantity, FigureKind kind, double baseline,
+                        double candidate) {
+    ComparedFigure out;
+    out.figure.row = "scores";
+    out.figure.part = "layer 3";
+    out.figure.quantity = std::move(quantity);
+    out.figure.kind = kind;
+    out.verdict = verdict;
+    out.baseline = baseline;
+    out.candidate = candidate;
+    return out;
+}
+
+Regression example_regression() {
+    Regression out;
+    out.baseline = "the last 14 green nights";
+    out.runs = {"run.json"};
+    out.measured_rows = 48;
+    ComparedFigure lost = compared(RegressionVerdict::lost, "verdict", FigureKind::computed, 0, 0);
+    lost.baseline_verdict = "passed";
+    lost.candidate_verdict = "failed";
+    ComparedFigure slower = compared(RegressionVerdict::slower, "CPU ms", FigureKind::measured, 10, 12);
+    slower.change = harness::TimeChange{harness::TimeVerdict::slower, "", 10, 12, 1.2, 0.02, 0.05, 0.0001};
+    ComparedFigure maybe = compared(RegressionVerdict::ambiguous, "CPU ms", FigureKind::measured, 10, 12);
+    maybe.figure.row = "context";
+    maybe.change = slower.change;
+    maybe.reason = "may be slower: not reproduced";
+    ComparedFigure vague = compared(RegressionVerdict::ambiguous, "CPU ms", FigureKind::measured, 10, 10);
+    vague.change = slower.change;
+    vague.reason = "too few samples: 3 against 3; 8 against 8 would do";
+    out.figures = {
+        lost,  slower, compared(RegressionVerdict::slower, "NPU ms", FigureKind::modelled, 10, 11), maybe,
+        vague, vague,  compared(RegressionVerdict::same, "launches", FigureKind::counted, 3, 3)};
+    return out;
+}
+
+TEST(RegressionReport, PutsTheVerdictFirstAndCountsTheRest) {
+    const std::string text = regression_report(example_regression(), false);
+    EXPECT_TRUE(text.starts_with(
+        "ACCURACY LOST: 1 verdicts lost, 2 figures slower; 1 may have changed; exit code 1\n"))
+        << text;
+    EXPECT_THAT(text, HasSubstr("passed -> failed"));
+    EXPECT_THAT(text, HasSubstr("scores layer 3                         CPU ms           measured          "
+                                "10         12   1.200x\n"
+                                "      threshold 5.0%, A/A spread 2.0%, p 0.0001\n"));
+    EXPECT_THAT(text, HasSubstr("NPU ms           modelled"));
+    EXPECT_THAT(text, HasSubstr("p 0.0001; may be slower: not reproduced"));
+    EXPECT_THAT(text,
+                HasSubstr("\n2 ambiguous: too few samples: 3 against 3; 8 against 8 would do\n1 same\n"));
+    Regression quiet = example_regression();
+    quiet.figures.erase(quiet.figures.begin(), quiet.figures.begin() + 4);
+    EXPECT_TRUE(regression_report(quiet, false)
+                    .starts_with("NO REGRESSION: no verdict lost, nothing slower; exit code 0\n"));
+}
+
+TEST(Markdown, TellsVerdictThenFailuresThenRegressionsThenTheRest) {
+    const Regression regression = example_regression();
+    const std::string text = markdown_report(harness::example_record(), &regression);
+    const auto at = [&](std::string_view what) {
+        const auto found = text.find(what);
+        EXPECT_NE(found, std::string::npos) << what;
+        return found;
+    };
+    EXPECT_EQ(at("### ❌ failed: 3 of 5 rows failed"), 0U);
+    EXPECT_LT(at("### ❌ ACCURACY LOST"), at("**failed** clip layer 0 context (chained): 12 of 64000"));
+    EXPECT_LT(at("12 of 64000"), at("where: head 3, rows 70-75"));
+    EXPECT_LT(at("why:   head_swapped"), at("reproduce: harness --compare --layer 0 --op context --head 3"));
+    EXPECT_LT(at("reproduce:"), at("**verdicts lost** (1)"));
+    EXPECT_LT(at("| scores layer 3 | CPU ms | measured | 10 | 12 | 1.200x |"),
+              at("<details><summary>Comparison"));
+    EXPECT_LT(at("**may have changed** (1)"), at("<details>"));
+    EXPECT_GT(at("2 ambiguous: too few samples"), at("<details>"));
+    EXPECT_GT(at("| clip | layer 0 | scores..context |"), at("<details><summary>Times"));
+    EXPECT_THAT(markdown_report(regression), Not(HasSubstr("rows failed")));
+}
+
+TEST(Markdown, EscapesWhatOthersWrote) {
+    harness::RunRecord record = harness::example_record();
+    record.rows.back().judgement.reason = "a|b <script> `code` @x\n# heading";
+    record.rows.back().reproduce = "echo '```'";
+    const std::string text = markdown_report(record, nullptr);
+    EXPECT_THAT(text, HasSubstr("a\\|b &lt;script> \\`code\\` @x \\# heading"));
+    EXPECT_THAT(text, HasSubstr("````\n"));
+    EXPECT_THAT(text, Not(HasSubstr("<script")));
+}
+
+TEST(Markdown, FitsIntoACommentHoweverMuchThereIs) {
+    harness::RunRecord record = harness::example_record();
+    for (int i = 0; i < 3000; ++i) {
+        record.rows.push_back(record.rows.back());
+        record.layers.push_back(record.layers.front());
+    }
+    const Regression regression = example_regression();
+    const std::string text = markdown_report(record, &regression);
+    EXPECT_LE(text.size(), 65'000U);
+    EXPECT_THAT(text, HasSubstr("and 2983 more rows"));
+    EXPECT_THAT(text, HasSubstr("tables left out"));
+}
+
+TEST(SparkLine, GoesFromTheLeastToTheLargestAndLeavesGaps) {
+    const double gap = std::numeric_limits<double>::quiet_NaN();
+    EXPECT_EQ(spark_line({1, 2, 3, 4, 5, 6, 7, 8}, 30), "▁▂▃▄▅▆▇█");
+    EXPECT_EQ(spark_line({5, gap, 1}, 30), "█ ▁");
+    EXPECT_EQ(spark_line({2, 2}, 30), "▁▁");
+    EXPECT_EQ(spark_line({1, 1, 9, 9}, 2), "▁█");
+    EXPECT_EQ(spark_line({}, 30), "");
+    EXPECT_EQ(spark_line({gap}, 30), " ");
+}
+
+}  // namespace
+}  // namespace reports
