@@ -21,6 +21,7 @@ FUNCTION_LINES = 70
 ENVIRONMENT_READERS = {
     "harness/options.cpp": "what the command line leaves open",
     "harness/cache.cpp": "the XDG cache folder",
+    "harness/history_file.cpp": "the XDG data folder",
     "harness/recorder.cpp": "the XDG cache folder",
     "reference/blas.cpp": "BLAS takes its choice of kernels from there alone",
 }

@@ -13,6 +13,7 @@
 #include "harness/options_calibrate.hpp"
 #include "harness/options_encoder.hpp"
 #include "harness/options_explain.hpp"
+#include "harness/options_history.hpp"
 #include "harness/options_judge.hpp"
 #include "harness/options_parts.hpp"
 #include "harness/options_self_check.hpp"
@@ -41,6 +42,8 @@ constexpr const char* description =
     "  harness calibrate --recording clip.h5 --design fused\n"
     "  harness plan --context 1500 --target rtfx=220  what the NPU could do, before anything is built\n"
     "  harness validate-model                         the time model beside published silicon\n"
+    "  harness history add run.json                   keep a run; harness history show scores\n"
+    "  harness regress run.json --history FILE        is anything slower or less accurate than before?\n"
     "  harness list";
 
 constexpr const char* footer =
@@ -317,6 +320,7 @@ Command parse_command_line(int argc, const char* const* argv) {
     const ExplainCommands explain_commands(app, raw.common);
     const XrtCommands xrt_commands(app, raw.common);
     const TimeModelCommands time_commands(app, raw.common);
+    const HistoryCommands history_commands(app, raw.common);
     try {
         app.parse(argc, argv);
     } catch (const CLI::CallForHelp&) {
@@ -329,7 +333,7 @@ Command parse_command_line(int argc, const char* const* argv) {
         throw UsageError(error.what());
     }
     if (auto command = first_named(encoder_commands, judge_command, what_if, explain_commands, xrt_commands,
-                                   self_check, calibrate, time_commands)) {
+                                   self_check, calibrate, time_commands, history_commands)) {
         return *std::move(command);
     }
     if (inspect->parsed()) {

@@ -244,6 +244,37 @@ struct DoctorOptions {
     npu_impl::XrtSettings xrt;
 };
 
+// `harness history add|list|show|export|prune`
+struct HistoryOptions {
+    enum class Action : std::uint8_t { add, list, show, write_out, prune };
+
+    CommonOptions common;
+    Action action = Action::list;
+    std::string file;               // empty: the default history
+    std::vector<std::string> runs;  // of `add`
+    std::string row;                // of `show`
+    std::string part;               // of `show`; empty: all
+    int nights = 30;                // of `show`
+    std::int64_t most = 20;         // of `list`; 0: all
+    std::string csv;                // of `export`; empty: none
+    std::string json;
+    std::optional<int> older_than_days;  // of `prune`
+    std::optional<std::int64_t> keep;
+};
+
+// `harness regress`
+struct RegressOptions {
+    CommonOptions common;
+    std::vector<std::string> runs;      // run.json files; with `builds`: arguments of the harness
+    std::vector<std::string> baseline;  // run.json files; empty: the history
+    std::string history;                // empty: the default history
+    int nights = 14;
+    std::string commit;               // of the baseline in the history; empty: green nights
+    std::vector<std::string> builds;  // two programs to be run interleaved, or none
+    int rounds = 5;
+    std::string markdown;  // empty: none
+};
+
 // `--help` and `--version`: text for standard output, exit code 0.
 struct PrintText {
     std::string text;
@@ -253,7 +284,7 @@ using Command =
     std::variant<PrintText, CompareOptions, RecordOptions, EncodeOptions, JudgeOptions, ExplainOptions,
                  BisectOptions, WhatIfOptions, InspectOptions, ListOptions, GateOptions, SelfCheckOptions,
                  CalibrateOptions, ArtefactOptions, DoctorOptions, ValidateModelOptions, NpuPlanOptions,
-                 BenchCpuOptions>;
+                 BenchCpuOptions, HistoryOptions, RegressOptions>;
 
 // Throws UsageError, whose one line lists what is valid.
 Command parse_command_line(int argc, const char* const* argv);

@@ -25,5 +25,7 @@ ExitCode run(const DoctorOptions& options, const std::string& invocation);
 ExitCode run(const ValidateModelOptions& options, const std::string& invocation);
 ExitCode run(const NpuPlanOptions& options, const std::string& invocation);
 ExitCode run(const BenchCpuOptions& options, const std::string& invocation);
+ExitCode run(const HistoryOptions& options, const std::string& invocation);
+ExitCode run(const RegressOptions& options, const std::string& invocation);
 
 }  // namespace harness

@@ -1,0 +1,94 @@
+// `harness history`: runs kept over nights.
+#include <fmt/format.h>
+
+#include "harness/commands/commands.hpp"
+#include "harness/environment.hpp"
+#include "harness/history_file.hpp"
+#include "harness/run_figures_json.hpp"
+#include "reports/history.hpp"
+#include "reports/history_text.hpp"
+
+namespace harness {
+namespace {
+
+using reports::History;
+using reports::HistoryAccess;
+
+void add(const HistoryOptions& options, const std::string& file) {
+    // Every file is read before the first is added: a mistake in the last leaves the history alone.
+    std::vector<RunFigures> runs;
+    for (const std::string& run : options.runs) {
+        runs.push_back(read_run_figures(run));
+    }
+    History history(file, HistoryAccess::write);
+    for (const RunFigures& run : runs) {
+        const bool is_new = history.add(run);
+        if (!options.common.quiet) {
+            fmt::print("{}: {} {}\n", run.file,
+                       is_new ? fmt::format("added with {} figures to", run.figures.size())
+                              : std::string("is there already, in"),
+                       file);
+        }
+    }
+}
+
+void show(const HistoryOptions& options, const std::string& file) {
+    const History history(file, HistoryAccess::read);
+    const auto environments = history.environments_with(options.row);
+    if (environments.empty()) {
+        throw std::runtime_error(fmt::format(
+            "{}: no run has a row '{}'; rows are ops (scores), ranges (scores..context), attention, "
+            "headline, probe NAME, whole encoder, ...",
+            file, options.row));
+    }
+    for (const std::int64_t environment : environments) {
+        const auto trends = history.trends(environment, options.nights, {options.row, options.part});
+        fmt::print("{}\n", reports::trend_table(*history.latest(environment), trends));
+    }
+}
+
+void write_out(const HistoryOptions& options, const std::string& file) {
+    const History history(file, HistoryAccess::read);
+    if (!options.csv.empty()) {
+        write_atomically(options.csv, reports::history_csv(history));
+    }
+    if (!options.json.empty()) {
+        write_atomically(options.json, reports::history_json(history));
+    }
+}
+
+void prune(const HistoryOptions& options, const std::string& file) {
+    { const History must_be_there(file, HistoryAccess::read); }
+    History history(file, HistoryAccess::write);
+    const std::int64_t removed = options.keep ? history.prune_to(*options.keep)
+                                              : history.prune_older_than(*options.older_than_days, utc_now());
+    if (!options.common.quiet) {
+        fmt::print("{}: {} runs removed\n", file, removed);
+    }
+}
+
+}  // namespace
+
+ExitCode run(const HistoryOptions& options, const std::string&) {
+    const std::string file = options.file.empty() ? default_history_file() : options.file;
+    switch (options.action) {
+        case HistoryOptions::Action::add:
+            add(options, file);
+            break;
+        case HistoryOptions::Action::list:
+            fmt::print("{}", reports::history_list(History(file, HistoryAccess::read).runs(options.most)));
+            break;
+        case HistoryOptions::Action::show:
+            show(options, file);
+            break;
+        case HistoryOptions::Action::write_out:
+            write_out(options, file);
+            break;
+        case HistoryOptions::Action::prune:
+            prune(options, file);
+            break;
+    }
+    return ExitCode::passed;
+}
+
+}  // namespace harness

@@ -1,0 +1,118 @@
+// `harness regress`: runs against a baseline.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "harness/commands/commands.hpp"
+#include "harness/commands/parts.hpp"
+#include "harness/history_file.hpp"
+#include "harness/interleaved_builds.hpp"
+#include "harness/progress.hpp"
+#include "harness/regression.hpp"
+#include "harness/run_figures_json.hpp"
+#include "harness/run_record_read.hpp"
+#include "reports/history.hpp"
+#include "reports/markdown.hpp"
+#include "reports/regression_text.hpp"
+
+namespace harness {
+namespace {
+
+std::vector<RunFigures> read_in_order_of_time(const std::vector<std::string>& files) {
+    std::vector<RunFigures> runs;
+    for (const std::string& file : files) {
+        runs.push_back(read_run_figures(file));
+        const auto same =
+            std::ranges::find(runs.begin(), std::prev(runs.end()), runs.back().sha256, &RunFigures::sha256);
+        if (same != std::prev(runs.end())) {
+            throw UsageError(fmt::format("{} and {} are the same run: it counts once", same->file, file));
+        }
+    }
+    std::ranges::stable_sort(runs, {}, &RunFigures::created_utc);
+    return runs;
+}
+
+// What keeps the history from having a baseline, for the message.
+std::string why_none(const reports::History& history, const RegressOptions& options, const RunFigures& run) {
+    const auto latest = history.latest();
+    if (!latest) {
+        return "it is empty";
+    }
+    const std::string difference = key_difference(run.key, latest->run.key);
+    return difference.empty() ? options.commit.empty()
+                                    ? std::string("no other run of this environment has passed")
+                                    : std::string("no run is of that commit")
+                              : "the latest run is of another environment: " + difference;
+}
+
+Regression against_history(const RegressOptions& options, const std::vector<RunFigures>& runs) {
+    const std::string file = options.history.empty() ? default_history_file() : options.history;
+    const reports::History history(file, reports::HistoryAccess::read);
+    reports::BaselineFilter filter{runs.back().key, runs.back().created_utc, {}};
+    std::ranges::transform(runs, std::back_inserter(filter.without), &RunFigures::sha256);
+    const auto chosen = options.commit.empty() ? history.green_nights(filter, options.nights)
+                                               : history.of_commit(filter, options.commit);
+    const std::string words = options.commit.empty() ? fmt::format("the last {} green nights", options.nights)
+                                                     : "commit " + options.commit;
+    if (chosen.empty()) {
+        throw std::runtime_error(
+            fmt::format("{}: no baseline ({}): {}", file, words, why_none(history, options, runs.back())));
+    }
+    std::vector<RunFigures> baseline;
+    for (const reports::HistoryRun& one : chosen) {
+        baseline.push_back(history.with_figures(one));
+    }
+    return compare_with_baseline(runs, baseline,
+                                 fmt::format("{} in {}, {} runs", words, file, baseline.size()));
+}
+
+Regression of_builds(const RegressOptions& options) {
+    const InterleavedBuilds builds{options.builds[0], options.builds[1], options.runs, options.rounds};
+    const auto compare = [&](const char* title) {
+        ProgressBar bar(title, 4 * builds.rounds, !options.common.quiet);
+        const InterleavedRuns runs =
+            run_interleaved(builds, [&](const std::string& program) { bar.step(program); });
+        Regression out = compare_with_baseline(
+            runs.second, runs.first,
+            fmt::format("{}, {} runs interleaved with as many", builds.first, runs.first.size()));
+        out.runs = {builds.second};
+        return out;
+    };
+    const Regression first = compare("running both builds");
+    const auto is_slower = [](const ComparedFigure& one) {
+        return one.verdict == RegressionVerdict::slower && one.change.has_value();
+    };
+    return std::ranges::any_of(first.figures, is_slower)
+               ? reproduced_by(first, compare("again, for what looks slower"))
+               : first;
+}
+
+}  // namespace
+
+ExitCode run(const RegressOptions& options, const std::string&) {
+    refuse_shared_files(options.builds.empty() ? options.runs : options.builds, {options.markdown});
+    refuse_shared_files(options.baseline, {options.markdown});
+    Regression regression;
+    std::optional<RunRecord> record;
+    if (!options.builds.empty()) {
+        regression = of_builds(options);
+    } else {
+        const std::vector<RunFigures> runs = read_in_order_of_time(options.runs);
+        regression = options.baseline.empty()
+                         ? against_history(options, runs)
+                         : compare_with_baseline(runs, read_in_order_of_time(options.baseline),
+                                                 fmt::format("{}", fmt::join(options.baseline, ", ")));
+        record = read_run_record(runs.back().file);
+    }
+    if (!options.markdown.empty()) {
+        write_atomically(options.markdown, record ? reports::markdown_report(*record, &regression)
+                                                  : reports::markdown_report(regression));
+    }
+    if (!options.common.quiet) {
+        fmt::print("{}", reports::regression_report(regression, wants_color(options.common.color)));
+    }
+    return static_cast<ExitCode>(regression.exit_code());
+}
+
+}  // namespace harness

@@ -1,0 +1,290 @@
+#!/usr/bin/env python3
+"""History and regression check from outside. Usage: history_cli_test.py PATH_TO_HARNESS"""
+import copy
+import csv
+import json
+import os
+import pathlib
+import resource
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+
+HARNESS = os.path.abspath(sys.argv.pop(1))
+
+# Runs of one build, relative to the first: what a quiet machine shows.
+JITTER = (1.0, 1.006, 0.995, 1.003, 0.998, 1.004, 0.997, 1.001, 1.005, 0.999)
+
+# Stands in for a build of the harness: gives out prepared run records, one after another.
+FAKE_BUILD = """#!/usr/bin/env python3
+import pathlib, shutil, sys
+folder = pathlib.Path(__file__ + ".runs")
+count = folder / "count"
+number = int(count.read_text()) if count.exists() else 0
+count.write_text(str(number + 1))
+if "--fail" in sys.argv:
+    sys.exit(3)
+shutil.copy(sorted(folder.glob("*.json"))[number], sys.argv[sys.argv.index("--json") + 1])
+"""
+
+
+class HistoryCli(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.keeper = tempfile.TemporaryDirectory()
+        cls.root = pathlib.Path(cls.keeper.name)
+        run = cls.root / "made.json"
+        environment = {**os.environ, "XDG_CACHE_HOME": str(cls.root / "cache")}
+        subprocess.run([HARNESS, "--compare", "--context", "65", "--layer", "0", "--op", "query",
+                        "--no-probes", "--input", "isolated", "--json", run, "--quiet"],
+                       env=environment, timeout=300)
+        cls.made = json.loads(run.read_text())
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.keeper.cleanup()
+
+    def setUp(self):
+        self.path = pathlib.Path(tempfile.mkdtemp(dir=self.root))
+        self.history = self.path / "history.sqlite"
+
+    def harness(self, *arguments, expect, **keywords):
+        environment = {**os.environ, "XDG_DATA_HOME": str(self.path / "data")}
+        done = subprocess.run([HARNESS, *map(str, arguments)], capture_output=True, text=True, timeout=300,
+                              env=environment, **keywords)
+        self.assertEqual(done.returncode, expect, f"{arguments}: {done.stdout}\n{done.stderr}")
+        return done
+
+    def one_line(self, done, *parts):
+        lines = done.stderr.strip().splitlines()
+        self.assertEqual(len(lines), 1, done.stderr)
+        for part in parts:
+            self.assertIn(part, lines[0])
+
+    def run_file(self, name, night=1, factor=1.0, change=None, commit="base"):
+        """The made run as another night's, the measured times of query `factor` as long."""
+        record = copy.deepcopy(self.made)
+        record["created_utc"] = f"2026-03-{night:02}T02:00:00Z"
+        record["environment"]["commit"] = commit
+        for layer in record["layers"]:
+            for step in layer["steps"]:
+                times = step["cpu"]
+                own = factor if step["ops"]["first"] == "query" else 1
+                times["samples"] = [0.01 * own * (1 + 1e-4 * i + 1e-6 * night) for i in range(3)]
+                times["value"] = times["samples"][1]
+        if change:
+            change(record)
+        file = self.path / name
+        file.write_text(json.dumps(record))
+        return file
+
+    def nights(self, count, factor=1.0, first=1, prefix="night", commit="base"):
+        return [self.run_file(f"{prefix}{i}.json", first + i, factor * JITTER[i % len(JITTER)], commit=commit)
+                for i in range(count)]
+
+    def add_nights(self, count):
+        files = self.nights(count)
+        self.harness("history", "add", *files, "--history", self.history, "--quiet", expect=0)
+        return files
+
+    # ---- history
+
+    def test_a_run_is_added_once_listed_shown_exported_and_pruned(self):
+        files = self.nights(5)
+        done = self.harness("history", "add", *files, expect=0)
+        self.assertEqual(done.stdout.count("added with"), 5)
+        self.assertTrue((self.path / "data/npu-attention-harness/history.sqlite").exists())
+        done = self.harness("history", "add", files[2], expect=0)
+        self.assertIn("is there already", done.stdout)
+        listed = self.harness("history", "list", "--most", 3, expect=0).stdout
+        self.assertEqual(listed.count("2026-03-"), 3)
+        self.assertIn("2026-03-05T02:00:00Z base", listed)
+        shown = self.harness("history", "show", "query", "--nights", 4, expect=0).stdout
+        self.assertRegex(shown, r"CPU ms +measured +9\.98\d+ .* +9\.95\d+ +10\.06\d+  [▁▂▃▄▅▆▇█]{4}\n")
+        self.assertRegex(shown, "NPU ms +modelled")
+        self.assertRegex(shown, r"match % \(isolated\) +computed")
+        self.harness("history", "export", "--csv", self.path / "all.csv",
+                     "--json", self.path / "all.json", expect=0)
+        with open(self.path / "all.csv", newline="") as text:
+            lines = list(csv.DictReader(text))
+        exported = json.loads((self.path / "all.json").read_text())
+        figures = [(run["run"], figure) for run in exported["runs"] for figure in run["figures"]]
+        self.assertEqual(len(lines), len(figures))
+        times = [line for line in lines if (line["row"], line["quantity"]) == ("query", "CPU ms")]
+        self.assertEqual(len(times), 5)
+        self.assertEqual([float(x) for x in times[0]["samples"].split()],
+                         next(figure["samples"] for _, figure in figures if figure["quantity"] == "CPU ms"))
+        self.assertEqual(times[0]["cpu"], self.made["environment"]["cpu"])
+        self.assertIn("3 runs removed", self.harness("history", "prune", "--keep", 2, expect=0).stdout)
+        self.assertIn("2 runs removed", self.harness("history", "prune", "--older-than", 1, expect=0).stdout)
+
+    def test_what_is_no_history_or_no_run_is_refused_in_one_line(self):
+        run = self.run_file("run.json")
+        foreign = self.path / "foreign.sqlite"
+        with sqlite3.connect(foreign) as other:
+            other.execute("CREATE TABLE run(id)")
+        other.close()
+        text = self.path / "text.sqlite"
+        text.write_text("not a database, but long enough to hold a header" * 10)
+        for file, reason in ((foreign, "of another program"), (text, "not a SQLite file"),
+                             (self.path, "no regular")):
+            before = file.read_bytes() if file.is_file() else None
+            for command in (("history", "add", run), ("history", "list"), ("regress", run)):
+                self.one_line(self.harness(*command, "--history", file, expect=3), str(file), reason)
+            self.assertEqual(file.read_bytes() if file.is_file() else None, before)
+        self.one_line(self.harness("history", "list", expect=3), "is not there", "harness history add")
+        self.one_line(self.harness("history", "prune", "--keep", 1, expect=3), "is not there")
+
+        def other_schema(record):
+            record["schema_version"] = [2, 0]
+
+        good = self.run_file("good.json", 2)
+        bad = {"is 2.0, and this program reads 1.x": self.run_file("schema.json", change=other_schema),
+               "not JSON": self.path / "cut.json", "cannot be read": self.path / "gone.json"}
+        (self.path / "cut.json").write_text(run.read_text()[:2000])
+        for reason, file in bad.items():
+            self.one_line(self.harness("history", "add", good, file, expect=3), str(file), reason)
+            self.one_line(self.harness("regress", file, "--baseline", run, expect=3), str(file), reason)
+        self.assertFalse((self.path / "data").exists())
+
+    def test_a_full_disk_is_one_line_and_the_history_stays(self):
+        self.add_nights(3)
+        before = self.harness("history", "list", "--history", self.history, expect=0).stdout
+        limit = self.history.stat().st_size + 4096
+
+        def small_disk():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+        def large(record):
+            row = record["rows"][0]
+            record["rows"] = [{**row, "layer": i} for i in range(300)]
+
+        run = self.run_file("large.json", 9, change=large)
+        done = self.harness("history", "add", run, "--history", self.history, expect=3, preexec_fn=small_disk)
+        self.one_line(done, str(self.history), "nothing was changed")
+        self.assertEqual(self.harness("history", "list", "--history", self.history, expect=0).stdout, before)
+        self.harness("history", "add", run, "--history", self.history, expect=0)
+
+    def test_two_writers_at_once_both_land(self):
+        files = self.nights(6)
+        writers = [subprocess.Popen([HARNESS, "history", "add", *part, "--history", self.history])
+                   for part in (files[:3], files[3:])]
+        self.assertEqual([writer.wait(timeout=120) for writer in writers], [0, 0])
+        listed = self.harness("history", "list", "--history", self.history, expect=0).stdout
+        self.assertEqual(listed.count("2026-03-"), 6)
+
+    # ---- regression
+
+    def test_a_slowdown_needs_several_runs(self):
+        baseline = self.nights(4)
+        options = [word for file in baseline for word in ("--baseline", file)]
+        slow = self.nights(3, 1.2, first=10, prefix="slow", commit="head")
+        done = self.harness("regress", *slow, *options, "--markdown", self.path / "out.md", expect=4)
+        self.assertTrue(done.stdout.startswith("SLOWER: 1 figures; exit code 4\n"), done.stdout)
+        self.assertRegex(done.stdout, r"query layer 0 \S+ +CPU ms +measured +10\.?\d* +12\.?\d* +1\.\d+x\n"
+                                      r" +threshold 5\.0%, A/A spread \d\.\d%, p \S+e-05\n")
+        markdown = (self.path / "out.md").read_text()
+        self.assertIn("❌ SLOWER: 1 figures", markdown)
+        self.assertLess(markdown.index("| CPU ms | measured |"), markdown.index("<details>"))
+        done = self.harness("regress", *options, slow[0], expect=0)
+        self.assertTrue(done.stdout.startswith("NO REGRESSION"), done.stdout)
+        self.assertRegex(done.stdout, "too few samples|may be slower: runs 1 against 4")
+        same = self.nights(3, first=20, prefix="same", commit="head")
+        done = self.harness("regress", *same, *options, expect=0)
+        self.assertTrue(done.stdout.startswith("NO REGRESSION: no verdict lost, nothing slower; exit code 0"),
+                        done.stdout)
+
+    def test_green_nights_and_commits_are_baselines(self):
+        self.add_nights(8)
+        slow = self.nights(3, 1.2, first=20, prefix="slow", commit="head")
+        self.harness("regress", *slow, "--history", self.history, expect=4)
+        self.harness("regress", *slow, "--history", self.history, "--commit", "base", "--quiet", expect=4)
+        # Runs that are in the history themselves are no baseline of their own.
+        self.harness("history", "add", *slow, "--history", self.history, "--quiet", expect=0)
+        done = self.harness("regress", *slow, "--history", self.history, expect=4)
+        self.assertIn("8 runs", done.stdout)
+        done = self.harness("regress", slow[0], "--history", self.history, "--commit", "gone", expect=3)
+        self.one_line(done, "no run is of that commit")
+
+    def test_plans_verdicts_and_accuracy(self):
+        base = self.run_file("base.json")
+
+        def plan(factor):
+            def change(record):
+                record["layers"][0]["steps"][0]["npu"]["value"] *= factor
+            return change
+
+        def lost(record):
+            record["rows"][0]["verdict"] = "failed"
+
+        def worse(record):
+            figure = record["rows"][0]["statistics"]["rho"]
+            figure["value"] *= 1 + 2e-16
+
+        def more_launches(record):
+            record["layers"][0]["steps"][0]["launches"]["value"] += 1
+
+        def regress(change, expect):
+            run = self.run_file("changed.json", 2, change=change)
+            return self.harness("regress", run, "--baseline", base, expect=expect).stdout
+
+        self.assertIn("NPU ms           modelled", regress(plan(1.06), 4))
+        self.assertRegex(regress(plan(1.01), 0), r"changed \(1\)\n.*NPU ms +modelled .* 1\.010x")
+        self.assertRegex(regress(lost, 1), "^ACCURACY LOST: 1 verdicts lost")
+        self.assertRegex(regress(worse, 0), r"less accurate \(1\)\n.* rho +computed")
+        self.assertRegex(regress(more_launches, 0), r"changed \(1\)\n.* launches +counted")
+
+    def test_another_environment_is_refused_and_its_field_named(self):
+        self.add_nights(2)
+
+        def threads(record):
+            record["environment"]["threads"] = 64
+
+        run = self.run_file("other.json", 9, change=threads)
+        for baseline in (("--baseline", self.path / "night0.json"), ("--history", self.history)):
+            self.one_line(self.harness("regress", run, *baseline, expect=3), "threads: 64 here")
+
+    def test_builds_are_run_in_turn(self):
+        def build(name, factor):
+            script = self.path / name
+            script.write_text(FAKE_BUILD)
+            script.chmod(script.stat().st_mode | stat.S_IXUSR)
+            (self.path / (name + ".runs")).mkdir()
+            for i, jitter in enumerate(JITTER * 2):
+                self.run_file(f"{name}.runs/{i:02}.json", i + 1, factor * jitter, commit=name)
+            return script
+
+        old, new, same = build("old", 1.0), build("new", 1.2), build("same", 1.0)
+        done = self.harness("regress", "--ab", old, new, "--rounds", 3, "--", "--compare", expect=4)
+        self.assertTrue(done.stdout.startswith("SLOWER: 1 figures"), done.stdout)
+        count = pathlib.Path(f"{new}.runs/count")
+        self.assertEqual(count.read_text(), "12", "what looks slower is run again")
+        pathlib.Path(f"{old}.runs/count").unlink()
+        self.harness("regress", "--ab", old, same, "--rounds", 3, "--markdown", self.path / "ab.md", expect=0)
+        self.assertEqual(pathlib.Path(f"{same}.runs/count").read_text(), "6")
+        self.assertIn("NO REGRESSION", (self.path / "ab.md").read_text())
+        done = self.harness("regress", "--ab", old, same, "--", "--fail", expect=3)
+        self.one_line(done, "left no run record", "exit code 3")
+        self.one_line(self.harness("regress", "--ab", old, self.path / "gone", expect=3), "gone")
+
+    def test_usage(self):
+        run = self.run_file("run.json")
+        for words, part in ((("history",), "subcommand"), (("history", "export"), "--csv or --json"),
+                            (("history", "prune"), "--older-than DAYS or --keep N"),
+                            (("history", "prune", "--keep", "1", "--older-than", "1"), "either"),
+                            (("regress",), "name a RUN.json"), (("regress", run, "--rounds", "3"), "--ab"),
+                            (("regress", run, "--baseline", run, "--nights", "3"), "exclude each other"),
+                            (("regress", run, run, "--baseline", run), "are the same run"),
+                            (("regress", "--ab", "a", "b", "--", "--json", "x"), "--json"),
+                            (("regress", "--ab", "a", "b", "--nights", "3"), "--ab brings its own"),
+                            (("regress", run, "--baseline", run, "--markdown", run), "would be overwritten")):
+            self.one_line(self.harness(*words, expect=2), part)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
