@@ -163,12 +163,12 @@ std::string history_csv(const History& history) {
             run_fields = fmt::format("{},{},{},{},{}", one.number, one.run.created_utc, field(one.run.commit),
                                      field(one.run.scope), harness::name(one.run.verdict));
             for (const harness::KeyField& key : harness::key_fields()) {
-                run_fields += "," + field(one.run.key.*key.value);
+                run_fields += fmt::format(",{}", field(one.run.key.*key.value));
             }
         }
         std::string samples;
         for (const double sample : figure.samples) {
-            samples += (samples.empty() ? "" : " ") + number(sample);
+            samples += fmt::format("{}{}", samples.empty() ? "" : " ", number(sample));
         }
         out += fmt::format("{},{},{},{},{},{},{},{},{},{}\r\n", run_fields, field(figure.row),
                            field(figure.part), field(figure.clip), figure.input, field(figure.quantity),

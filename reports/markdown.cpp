@@ -225,9 +225,10 @@ std::string comparison(const Regression& regression) {
     for (const std::string& line : regression_subject(regression)) {
         out += "- " + plain(line) + "\n";
     }
-    out += "\n" + sections(regression, [](const ComparedFigure& one) {
-               return one.verdict != RegressionVerdict::ambiguous && !is_regression(one);
-           });
+    out += '\n';
+    out += sections(regression, [](const ComparedFigure& one) {
+        return one.verdict != RegressionVerdict::ambiguous && !is_regression(one);
+    });
     for (const std::string& line : regression_counts(regression)) {
         out += "- " + plain(line) + "\n";
     }
