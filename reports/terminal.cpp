@@ -230,13 +230,12 @@ std::string cpu_timing_text(const harness::CpuTiming& timing) {
                                   ? fmt::format("medians known within {:.1f}%", 100 * timing.half_width)
                                   : std::string("too few for an interval of the median");
     return fmt::format(
-        "  CPU timed {} times a layer behind a run that warms up, cores chosen by the system; {}\n"
-        "      A/A control: odd over even runs {:.3f}, second half over first {:.3f}: {}\n",
+        "  CPU timed {} times a layer, warm, cores chosen by the system; {}\n"
+        "      A/A: odd over even runs {:.3f}, second half over first {:.3f}: {}\n",
         runs, known, control.odd_over_even, control.second_over_first,
         control.within_noise()
             ? fmt::format("within noise (1 +- {:.3f})", control.noise)
-            : fmt::format("BEYOND noise (1 +- {:.3f}): the clock drifts, or something else runs",
-                          control.noise));
+            : fmt::format("BEYOND noise (1 +- {:.3f}): clock or load drift", control.noise));
 }
 
 std::string clip_table(const RunRecord& record) {
