@@ -1,15 +1,28 @@
 #!/usr/bin/env bash
 # Installs what the build and the tests need from the distribution's own packages, as far as it is missing.
 # For Debian 12, Debian 13 and Ubuntu 24.04. As root, or with sudo; otherwise it says what to install.
-#   ci/install.sh [PACKAGE...]     packages that only the caller needs
+#   ci/install.sh [PACKAGE...] [--optional PACKAGE...]
+# PACKAGE: what only the caller needs; of the optional ones, those that this distribution has.
 set -euo pipefail
+
+required=()
+optional=()
+for word in "$@"; do
+    if [ "$word" = --optional ]; then
+        past_required=yes
+    elif [ "${past_required:-}" = yes ]; then
+        optional+=("$word")
+    else
+        required+=("$word")
+    fi
+done
 
 packages=(
     ca-certificates cmake g++ git ninja-build pkg-config python3
     libcli11-dev libfmt-dev libhdf5-dev libhwy-dev libopenblas-pthread-dev libpugixml-dev libsndfile1-dev
-    libsoxr-dev libsqlite3-dev libssl-dev libtbb-dev nlohmann-json3-dev
+    libsoxr-dev libsqlite3-dev libssl-dev libtbb-dev nlohmann-json3-dev zlib1g-dev
     hdf5-tools libbenchmark-dev libgmock-dev libgtest-dev python3-h5py python3-numpy
-    "$@"
+    "${required[@]}"
 )
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
@@ -18,7 +31,7 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
 fi
 
 # The NPU's runtime: without it the build leaves the device `xrt` out. Not every distribution has it.
-optional=(libxrt-dev uuid-dev)
+optional+=(libxrt-dev uuid-dev)
 
 is_installed() {
     # shellcheck disable=SC2016 # the format is dpkg-query's, not the shell's
