@@ -78,7 +78,7 @@ std::string failure(const harness::OpRow& row) {
                                   harness::name(row.input), plain(row.judgement.reason));
     std::string details = limits_text(row.judgement, "") + damage_text(row, "");
     if (!row.reproduce.empty()) {
-        details += "reproduce: " + row.reproduce + "\n";
+        details += fmt::format("reproduce: {}\n", row.reproduce);
     }
     if (!details.empty()) {
         details.pop_back();
@@ -109,7 +109,8 @@ std::string failures(const RunRecord& record) {
                             layer.differing_elements > 0
                                 ? fmt::format("{} elements differ after A, B, A", layer.differing_elements)
                                 : plain(layer.headline.reason));
-            out += layer.reproduce.empty() ? "\n" : code("reproduce: " + layer.reproduce) + "\n";
+            out +=
+                layer.reproduce.empty() ? "\n" : code(fmt::format("reproduce: {}", layer.reproduce)) + "\n";
         }
     }
     return out;
@@ -223,14 +224,14 @@ std::string provenance(const RunRecord& record) {
 std::string comparison(const Regression& regression) {
     std::string out;
     for (const std::string& line : regression_subject(regression)) {
-        out += "- " + plain(line) + "\n";
+        out += fmt::format("- {}\n", plain(line));
     }
-    out += '\n';
+    out += "\n";
     out += sections(regression, [](const ComparedFigure& one) {
         return one.verdict != RegressionVerdict::ambiguous && !is_regression(one);
     });
     for (const std::string& line : regression_counts(regression)) {
-        out += "- " + plain(line) + "\n";
+        out += fmt::format("- {}\n", plain(line));
     }
     return out;
 }
