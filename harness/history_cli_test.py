@@ -40,8 +40,7 @@ class HistoryCli(unittest.TestCase):
         run = cls.root / "made.json"
         environment = {**os.environ, "XDG_CACHE_HOME": str(cls.root / "cache")}
         subprocess.run([HARNESS, "--compare", "--context", "65", "--layer", "0", "--op", "query",
-                        "--no-probes", "--input", "isolated", "--json", run, "--quiet"],
-                       env=environment, timeout=300)
+                        "--input", "isolated", "--json", run, "--quiet"], env=environment, timeout=300)
         cls.made = json.loads(run.read_text())
 
     @classmethod

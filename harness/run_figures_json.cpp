@@ -136,13 +136,25 @@ void add_op_row(std::vector<Figure>& figures, const Json& json) {
     }
 }
 
+// Several rows of one probe at one place, a step each, count as one: the worst.
 void add_probe(std::vector<Figure>& figures, const Json& json, const std::string& part,
                const std::string& clip) {
-    Collector out(figures, part, clip);
     const std::string row = "probe " + text_of(json, "probe");
     const Verdict verdict = verdict_of(json);
-    out.verdict(row, "", verdict);
-    out.computed(row, "", "rho", real(json.at("rho").at("value"), infinity), verdict);
+    const double rho = real(json.at("rho").at("value"), infinity);
+    bool is_there = false;
+    for (Figure& figure : figures) {
+        if (figure.row == row && figure.part == part && figure.clip == clip) {
+            is_there = true;
+            figure.verdict = worst_verdict({*figure.verdict, verdict});
+            figure.value = figure.quantity == "rho" ? std::max(figure.value, rho) : figure.value;
+        }
+    }
+    if (!is_there) {
+        Collector out(figures, part, clip);
+        out.verdict(row, "", verdict);
+        out.computed(row, "", "rho", rho, verdict);
+    }
 }
 
 void add_layer(std::vector<Figure>& figures, const Json& json) {

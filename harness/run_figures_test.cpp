@@ -62,6 +62,17 @@ TEST(RunFigures, KeepKindSamplesAndVerdict) {
     EXPECT_EQ(find(run, "probe integers", "rho", "", "T = 63").verdict, Verdict::covered);
 }
 
+TEST(RunFigures, StepsOfOneProbeCountAsOneTheWorst) {
+    RunRecord record = example_record();
+    record.ragged_probes.push_back(record.ragged_probes.front());
+    record.ragged_probes.back().judgement = {Verdict::failed, "wrong", {}};
+    record.ragged_probes.back().rho = 7;
+    record.ragged_probes.push_back(record.ragged_probes.front());
+    const RunFigures run = parse_run_figures(to_json(record), "run.json");
+    EXPECT_EQ(find(run, "probe integers", "verdict", "", "T = 63").verdict, Verdict::failed);
+    EXPECT_EQ(find(run, "probe integers", "rho", "", "T = 63").value, 7);
+}
+
 TEST(RunFigures, RoomIsThatOfTheNearestGatedLimit) {
     RunRecord record = example_record();
     record.rows[0].headroom = {{Quantity::plain_variance, 1, 7.5},
