@@ -96,7 +96,7 @@ class Judge(unittest.TestCase):
 
     def test_other_arithmetic_than_the_numbers_have_fails(self):
         done = self.judge("--layer", "0", "--arithmetic", "gemm_array_floor", expect=1)
-        self.assertIn("not the declared floor rounding", done.stdout)
+        self.assertIn("stores are not what floor rounding gives", done.stdout)
         self.assertIn("reproduce: harness judge --recording", done.stdout)
         reproduce = next(line for line in done.stdout.splitlines() if "reproduce:" in line)
         words = reproduce.split("reproduce: harness ")[1].split()
