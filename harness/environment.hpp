@@ -1,9 +1,18 @@
 // Where a run took place: part of every result, since a time without it says nothing.
 #pragma once
 
+#include <optional>
 #include <string>
 
 namespace harness {
+
+// The NPU behind a runtime, as it says.
+struct NpuEnvironment {
+    std::string name;               // or empty: it has none
+    bool hardware = false;          // whether that is a name of AMD's hardware; an emulation else
+    std::string power_mode;         // or "unknown"
+    int most_launches_at_once = 1;  // in one list; 1: one by one
+};
 
 struct Environment {
     std::string cpu;             // model name
@@ -17,6 +26,7 @@ struct Environment {
     std::string commit;  // of the source tree, "-dirty" where it was changed
     std::string version;
     std::string system;  // operating system and its release; no host name
+    std::optional<NpuEnvironment> npu;
 };
 
 // Logical processors that this process may use.

@@ -107,12 +107,16 @@ std::vector<Part> judge_all(CaseResult& result, const Trial& trial, const std::v
     return counted;
 }
 
-// Times the golden's share of each of the candidate's steps against the modelled device, and the whole of the
-// attention.
+// Times the golden's share of each of the candidate's steps against the device, modelled and, where that has
+// a clock, measured, and the whole of the attention.
 void time_work(LayerRow& row, PreparedLayer& golden, const Trial& trial, Work work,
                const std::vector<Part>& counted) {
+    std::optional<LaunchTimer> launches;
+    if (is_clocked(counted)) {
+        launches.emplace(trial.prepared, work, trial.source, trial.selection.timing.least);
+    }
     const StepTimer timer(golden, work, trial.source, trial.selection.timing, trial.prepared.planned(work),
-                          counted);
+                          counted, std::move(launches));
     for (const OpRange step : steps_in(trial.candidate, work.ops)) {
         row.steps.push_back(timer.of(step));
     }

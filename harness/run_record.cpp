@@ -25,13 +25,18 @@ std::string_view speedup_kind(const Duration& cpu, const Duration& npu) {
 }
 
 Json to_json(const StepTime& step) {
-    return {{"ops", to_json(step.ops)},
-            {"cpu", to_json(step.cpu)},
-            {"npu", to_json(step.npu)},
-            {"launches", counted(step.launches, "launches")},
-            {"tiles", counted(step.tiles, "tiles")},
-            {"bytes", counted(step.bytes, "bytes")},
-            {"speedup", number(step.speedup, "cpu/npu", speedup_kind(step.cpu, step.npu))}};
+    Json out{{"ops", to_json(step.ops)},
+             {"cpu", to_json(step.cpu)},
+             {"npu", to_json(step.npu)},
+             {"launches", counted(step.launches, "launches")},
+             {"tiles", counted(step.tiles, "tiles")},
+             {"bytes", counted(step.bytes, "bytes")},
+             {"speedup", number(step.speedup, "cpu/npu", speedup_kind(step.cpu, step.npu))}};
+    if (step.launch_times) {
+        out["launch_times"] = to_json(*step.launch_times);
+        out["npu_modelled"] = to_json(step.npu_modelled);
+    }
+    return out;
 }
 
 Json to_json(const Element& element) {
@@ -214,7 +219,8 @@ Json to_json(const Environment& e) {
             {"build_type", e.build_type},
             {"commit", e.commit},
             {"version", e.version},
-            {"system", e.system}};
+            {"system", e.system},
+            {"npu", to_json(e.npu)}};
 }
 
 Json to_json(const std::optional<CandidateFile>& candidate) {

@@ -4,7 +4,8 @@
 // of the one before would misread the file, the minor where something is added: a reader takes every minor
 // version of its major; what an earlier one lacks comes back empty, what a later one adds is left unread.
 // Minor version 1 added placement and head, 2 the findings of judgements and the diagnosis of headlines, 3
-// the counts of misrounded stores, how the CPU was timed, and intervals of speedups.
+// the counts of misrounded stores, how the CPU was timed, intervals of speedups, the NPU and its power mode,
+// launch times, and the modelled time beside them.
 //
 // A duration carries its clock, a count comes from the device, a figure of the cost model is marked modelled;
 // a report prints these words as they are.
@@ -26,6 +27,7 @@
 #include "harness/environment.hpp"
 #include "harness/gate_accuracy.hpp"
 #include "harness/judge.hpp"
+#include "harness/launch_times.hpp"
 #include "harness/probe_row.hpp"
 #include "harness/run_record_time.hpp"
 #include "harness/trust_row.hpp"
@@ -43,7 +45,9 @@ struct StepTime {
     std::int64_t launches = 0;  // counted by the device
     std::int64_t tiles = 0;
     std::int64_t bytes = 0;
-    double speedup = 0;  // cpu over npu, labelled by RunRecord::speedup_label
+    double speedup = 0;                         // cpu over npu, labelled by RunRecord::speedup_label
+    std::optional<LaunchTimes> launch_times{};  // of a device with a clock; of an NPU, they are `npu`
+    Duration npu_modelled{};                    // whatever `npu` is
 };
 
 struct OpRow {

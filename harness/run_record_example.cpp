@@ -185,4 +185,25 @@ RunRecord example_record() {
     return record;
 }
 
+RunRecord example_on_npu(bool hardware) {
+    RunRecord record = example_record();
+    record.device = "xrt";
+    record.environment.npu = {hardware ? "NPU Strix" : "emulated NPU", hardware, "performance", 24};
+    const auto measure = [&](StepTime& step) {
+        step.npu_modelled = step.npu;
+        LaunchTimes times;
+        times.total = {0.05, hardware ? Clock::device_wall : Clock::emulation_wall, {0.049, 0.05, 0.06}};
+        times.split = {0.004, 0.04, 0.005, 0.001, 2, 1};
+        times.launches = step.launches;
+        times.warm_ups = 1;
+        step.launch_times = times;
+        step.npu = hardware ? times.total : step.npu_modelled;
+    };
+    for (StepTime& step : record.layers.front().steps) {
+        measure(step);
+    }
+    measure(*record.ops.front().time);
+    return record;
+}
+
 }  // namespace harness

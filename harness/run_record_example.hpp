@@ -7,6 +7,9 @@ namespace harness {
 
 RunRecord example_record();
 
+// The same on a device with a clock: an NPU, or an emulation of one.
+RunRecord example_on_npu(bool hardware);
+
 // The record of a whole encoder: two layers, nothing and the attention on the NPU, the design note beside it.
 RunRecord example_encoder_record();
 

@@ -132,6 +132,8 @@ std::string_view kind_of(datasets::Clock clock) {
             return "modelled";
         case datasets::Clock::none:
             return "none";
+        case datasets::Clock::emulation_wall:
+            return "emulation";
         default:
             return "measured";
     }

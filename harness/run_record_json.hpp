@@ -9,6 +9,8 @@
 #include "harness/baseline.hpp"
 #include "harness/data_statistics.hpp"
 #include "harness/diagnosis.hpp"
+#include "harness/environment.hpp"
+#include "harness/launch_times.hpp"
 #include "harness/probe_row.hpp"
 #include "harness/run_record_time.hpp"
 #include "harness/trust_row.hpp"
@@ -26,7 +28,7 @@ Json counted(std::int64_t value, std::string_view unit);
 // Every limit that failed: {"quantity": as in the record's table of limits, "text": ...}.
 Json to_json(const std::vector<Finding>& findings);
 
-// measured | modelled | none
+// measured | emulation | modelled | none
 std::string_view kind_of(datasets::Clock clock);
 
 Json to_json(const Duration& duration);
@@ -41,5 +43,7 @@ Json to_json(const LayerStatistics& statistics);
 Json to_json(const std::vector<TrustRow>& rows);
 Json to_json(const TimeModelNotes& notes);
 Json to_json(const CpuTiming& timing);
+Json to_json(const LaunchTimes& times);
+Json to_json(const std::optional<NpuEnvironment>& npu);
 
 }  // namespace harness

@@ -52,6 +52,12 @@ public:
         }
         return json_.get<std::string>();
     }
+    [[nodiscard]] bool truth() const {
+        if (!json_.is_boolean()) {
+            refuse("is neither true nor false");
+        }
+        return json_.get<bool>();
+    }
     [[nodiscard]] std::int64_t integer() const {
         if (!json_.is_number_integer()) {
             refuse("is no integer");
@@ -248,6 +254,16 @@ void read_identities(RunRecord& record, const Place& place) {
     record.row_seed = place["row_seed"].natural();
 }
 
+// Absent before minor version 3, and null where the device was one of this program.
+std::optional<NpuEnvironment> npu_of(const Place& environment) {
+    if (!environment.has("npu") || environment["npu"].is_null()) {
+        return std::nullopt;
+    }
+    const Place npu = environment["npu"];
+    return NpuEnvironment{npu["name"].text(), npu["hardware"].truth(), npu["power_mode"].text(),
+                          npu["launches_at_once"].small()};
+}
+
 void check_schema(const Place& root) {
     if (!root.has("schema") || root["schema"].text() != "npu-attention-run") {
         root.refuse("is no run record of this program: its schema is not npu-attention-run");
@@ -277,6 +293,7 @@ RunRecord parse_run_record(const std::string& text, const std::string& file) {
     record.created_utc = root["created_utc"].text();
     record.speedup_label = root["speedup_label"].text();
     record.exit_code = root["exit_code"].small();
+    record.environment.npu = npu_of(root["environment"]);
     read_identities(record, root["identities"]);
     for (const Place& row : root["rows"].elements()) {
         record.rows.push_back(row_of(row));

@@ -88,6 +88,20 @@ TEST(RunRecordRead, ReadsWhatAnEarlierMinorVersionLacks) {
     EXPECT_TRUE(read.rows.back().judgement.findings.empty());
 }
 
+TEST(RunRecordRead, GivesBackTheNpuAndItsPowerMode) {
+    EXPECT_FALSE(parse_run_record(to_json(example_record()), "run.json").environment.npu);
+    const std::string text = to_json(example_on_npu(true));
+    const RunRecord read = parse_run_record(text, "run.json");
+    ASSERT_TRUE(read.environment.npu);
+    EXPECT_EQ(read.environment.npu->name, "NPU Strix");
+    EXPECT_TRUE(read.environment.npu->hardware);
+    EXPECT_EQ(read.environment.npu->power_mode, "performance");
+    EXPECT_EQ(read.environment.npu->most_launches_at_once, 24);
+    EXPECT_FALSE(parse_run_record(to_json(example_on_npu(false)), "run.json").environment.npu->hardware);
+    EXPECT_THAT(refusal(changed(text, "\"hardware\": true", "\"hardware\": 1")),
+                HasSubstr("environment.npu.hardware: is neither true nor false"));
+}
+
 TEST(RunRecordRead, RefusesWhatIsNoRunRecordOfThisVersion) {
     const std::string text = to_json(example_record());
     EXPECT_THAT(refusal(""), HasSubstr("run.json: run record: is not JSON"));

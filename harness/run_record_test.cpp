@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "harness/run_record_example.hpp"
@@ -76,6 +77,30 @@ TEST(RunRecord, TheWorstVerdictDecides) {
     EXPECT_EQ(overall_verdict(record), Verdict::passed);
     record.layers[0].headline.verdict = Verdict::failed;
     EXPECT_EQ(overall_verdict(record), Verdict::failed);
+}
+
+// A reader that takes what is measured finds no emulation's time among it.
+TEST(RunRecord, TheTimeOfAnEmulationIsAKindOfItsOwn) {
+    for (const bool hardware : {false, true}) {
+        const auto json = nlohmann::json::parse(to_json(example_on_npu(hardware)));
+        const auto& step = json["layers"][0]["steps"][0];
+        const auto& times = step["launch_times"];
+        for (const char* part : {"total", "submit", "wait", "to_device", "from_device"}) {
+            EXPECT_EQ(times[part]["kind"], hardware ? "measured" : "emulation") << part;
+            EXPECT_EQ(times[part]["clock"],
+                      hardware ? "host_wall (device launch)" : "host_wall (emulated launch)");
+        }
+        EXPECT_EQ(step["npu"]["kind"], hardware ? "measured" : "modelled");
+        EXPECT_EQ(step["speedup"]["kind"], hardware ? "measured" : "modelled");
+        EXPECT_EQ(step["npu_modelled"]["kind"], "modelled");
+        EXPECT_EQ(times["submissions"]["kind"], "counted");
+        EXPECT_EQ(times["context_switches"]["value"], 1);
+        EXPECT_EQ(json["environment"]["npu"]["power_mode"], "performance");
+        EXPECT_EQ(json["environment"]["npu"]["hardware"], hardware);
+    }
+    const auto plain = nlohmann::json::parse(to_json(example_record()));
+    EXPECT_TRUE(plain["environment"]["npu"].is_null());
+    EXPECT_FALSE(plain["layers"][0]["steps"][0].contains("launch_times"));
 }
 
 TEST(RunRecord, NothingJudgedIsNotAPass) {

@@ -11,8 +11,9 @@ using datasets::Part;
 }  // namespace
 
 StepTimer::StepTimer(datasets::PreparedLayer& golden, datasets::Work work, const datasets::Source& source,
-                     const StopRule& rule, std::vector<Part> modelled, std::vector<Part> counted)
-    : modelled_(std::move(modelled)), counted_(std::move(counted)) {
+                     const StopRule& rule, std::vector<Part> modelled, std::vector<Part> counted,
+                     std::optional<LaunchTimer> launches)
+    : modelled_(std::move(modelled)), counted_(std::move(counted)), launches_(std::move(launches)) {
     datasets::NullSink sink;
     samples_ = measure(rule, [&] {
                    golden_ = golden.compute(work, source, sink);
@@ -45,9 +46,16 @@ StepTime StepTimer::of(OpRange range) const {
     out.cpu.seconds = out.cpu.samples_seconds.empty() ? 0.0 : median(out.cpu.samples_seconds);
     for (const Part& part : modelled_) {
         if (inside(part)) {
-            out.npu.seconds += part.seconds;
-            out.npu.clock = part.clock;
+            out.npu_modelled.seconds += part.seconds;
+            out.npu_modelled.clock = part.clock;
         }
+    }
+    out.npu = out.npu_modelled;
+    if (launches_) {
+        out.launch_times = launches_->of(range);
+    }
+    if (out.launch_times && out.launch_times->total.clock == datasets::Clock::device_wall) {
+        out.npu = out.launch_times->total;
     }
     for (const Part& part : counted_) {
         if (inside(part)) {

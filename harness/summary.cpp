@@ -26,6 +26,25 @@ void add_statistics(std::optional<InputSummary>& into, const OpStatistics& s) {
     into->worst_tile = larger(s.worst_tile, into->worst_tile);
 }
 
+void add_launches(StepTime& sum, const StepTime& step) {
+    if (sum.launch_times && step.launch_times) {
+        sum.launch_times->total.seconds += step.launch_times->total.seconds;
+        sum.launch_times->split += step.launch_times->split;
+    }
+}
+
+// The counts are the same in every layer.
+void divide_launches(StepTime& sum, int count) {
+    if (sum.launch_times) {
+        LaunchTimes& times = *sum.launch_times;
+        times.total.seconds /= count;
+        times.total.samples_seconds.clear();
+        times.split = {times.split.submit_seconds / count,    times.split.wait_seconds / count,
+                       times.split.to_device_seconds / count, times.split.from_device_seconds / count,
+                       times.split.submissions / count,       times.split.switches / count};
+    }
+}
+
 // Mean over the layers of the step that ends with `op`.
 std::optional<StepTime> mean_time(datasets::Op op, const std::vector<LayerRow>& layers) {
     std::optional<StepTime> sum;
@@ -39,15 +58,20 @@ std::optional<StepTime> mean_time(datasets::Op op, const std::vector<LayerRow>& 
             if (!sum) {
                 sum = step;
                 sum->cpu.samples_seconds.clear();
+                sum->npu.samples_seconds.clear();
                 continue;
             }
             sum->cpu.seconds += step.cpu.seconds;
             sum->npu.seconds += step.npu.seconds;
+            sum->npu_modelled.seconds += step.npu_modelled.seconds;
+            add_launches(*sum, step);
         }
     }
     if (sum) {
         sum->cpu.seconds /= count;
         sum->npu.seconds /= count;
+        sum->npu_modelled.seconds /= count;
+        divide_launches(*sum, count);
         sum->speedup = sum->npu.seconds > 0 ? sum->cpu.seconds / sum->npu.seconds : 0.0;
     }
     return sum;

@@ -93,6 +93,13 @@ class Xrt(unittest.TestCase):
         for part, least in (("rows", 14), ("ragged_probes", 72)):
             self.assertGreaterEqual(len(xrt[part]), least)
             self.assertEqual(untimed(xrt[part]), untimed(emulated[part]))
+        # Timed, but by an emulation: it is none of an NPU.
+        self.assertIsNone(emulated["environment"]["npu"])
+        self.assertFalse(xrt["environment"]["npu"]["hardware"])
+        self.assertTrue(xrt["layers"][0]["steps"])
+        for step in xrt["layers"][0]["steps"]:
+            self.assertEqual(step["launch_times"]["total"]["clock"], "host_wall (emulated launch)")
+            self.assertEqual(step["npu"]["kind"], "modelled")
 
     def test_says_what_is_not_there(self):
         self.one_line(self.on_xrt(expect=3, fault="absent"), "cannot open NPU 0", "no such NPU")
@@ -178,6 +185,22 @@ class Xrt(unittest.TestCase):
         for file in folder.glob("*.xclbin"):
             file.write_bytes(b"changed")
         self.assertIn("damaged", self.harness("artefact", "check", "--artefacts", folder, expect=3).stdout)
+
+    def test_files_the_kernels_of_the_note_with_their_limits(self):
+        folder, build = self.path / "note", self.path / "note_build"
+        build.mkdir()
+        first = json.loads((self.artefacts / "artefacts.json").read_text())["artefacts"][0]
+        files = []
+        for name in ("matmul", "softmax"):
+            for kind in ("xclbin", "instructions"):
+                files.append(build / f"{name}.{kind}")
+                shutil.copy(self.artefacts / first[kind], files[-1])
+        script = pathlib.Path(__file__).parents[1] / "kernels" / "add_note_kernels.sh"
+        subprocess.run(["bash", script, HARNESS, folder, *files], check=True, capture_output=True)
+        checked = self.harness("artefact", "check", "--artefacts", folder, expect=0).stdout
+        self.assertIn("limit: rows of 1024: serves no softmax over 1500 or 3001 keys", checked)
+        self.assertIn("limit: one 64x64x64 tile per launch", checked)
+        self.one_line(self.on_xrt(artefacts=folder, expect=3), "no artefact in it serves")
 
     def test_a_refused_artefact_leaves_nothing(self):
         folder = self.path / "refused"

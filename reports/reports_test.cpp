@@ -50,6 +50,35 @@ TEST(TerminalReport, TablesFitIntoAHundredColumns) {
     }
 }
 
+// Measured is never shown without the model's word beside it, nor an emulation's time as an NPU's.
+TEST(TerminalReport, ShowsWhatLaunchesTookBesideTheModel) {
+    const std::string none = terminal_report(harness::example_record(), false);
+    EXPECT_THAT(none, Not(HasSubstr("launch times")));
+    const std::string text = terminal_report(harness::example_on_npu(true), false);
+    EXPECT_THAT(text, HasSubstr("NPU Strix, power mode performance; launches in lists of up to 24\n"));
+    EXPECT_THAT(text, HasSubstr("launch times of a layer: host wall time inside the calls of the NPU\n"));
+    EXPECT_THAT(text,
+                HasSubstr("scores..context     50.00    4.00    40.00    5.00     1.00       40      2  "
+                          "      1    23.40  2.14\n"));
+    EXPECT_THAT(text, HasSubstr("measured  measured"));
+    const std::string emulated = terminal_report(harness::example_on_npu(false), false);
+    EXPECT_THAT(emulated, HasSubstr("emulated NPU: an emulation, no hardware, power mode performance"));
+    EXPECT_THAT(emulated, HasSubstr("it says nothing of hardware"));
+    EXPECT_THAT(emulated, HasSubstr("23.40     -\n"));
+    EXPECT_THAT(emulated, HasSubstr("measured  modelled"));
+    harness::RunRecord nameless = harness::example_on_npu(false);
+    nameless.environment.npu = {"", false, "unknown", 1};
+    EXPECT_THAT(
+        terminal_report(nameless, false),
+        HasSubstr("taken for an emulation of one, power mode unknown; launches one by one: this XRT has "
+                  "no run lists\n"));
+    std::istringstream lines(text.substr(text.find("launch times")));
+    std::string line;
+    while (std::getline(lines, line) && !line.empty()) {
+        EXPECT_LE(line.size(), 100U) << line;
+    }
+}
+
 TEST(TerminalReport, SaysWhereTheDamageIsAndHowToSeeItAgain) {
     const std::string text = terminal_report(harness::example_record(), false);
     EXPECT_THAT(text,

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "reports/accuracy.hpp"
+#include "reports/launch_times.hpp"
 #include "reports/time_model.hpp"
 #include "reports/words.hpp"
 
@@ -59,7 +60,7 @@ std::string heading(const RunRecord& r) {
            (r.candidate ? candidate_heading(r, *r.candidate)
                         : fmt::format("NPU        design {} on the {} device, {} emulation; times {}\n",
                                       r.design, r.device, r.emulation, r.cost_model)) +
-           "\n";
+           npu_lines(r) + "\n";
 }
 
 // Kind of the times of one side; all ops of a run share it.
@@ -297,7 +298,8 @@ std::string failures(const RunRecord& record, bool color) {
 std::string terminal_report(const RunRecord& record, bool color) {
     std::string out = heading(record) + op_table(record, color) + accuracy_table(record) +
                       layer_table(record, color) + probe_table(record, color) + trust_table(record, color) +
-                      clip_table(record) + time_model_table(record) + failures(record, color);
+                      clip_table(record) + launch_table(record) + time_model_table(record) +
+                      failures(record, color);
     const auto provisional = std::ranges::count_if(
         harness::limits(), [](const harness::Limit& limit) { return limit.gated && limit.provisional; });
     const auto rows = std::ranges::count_if(

@@ -59,6 +59,8 @@ std::string kind(datasets::Clock clock) {
             return "modelled";
         case datasets::Clock::none:
             return "no clock";
+        case datasets::Clock::emulation_wall:
+            return "emulation";
         default:
             return "measured";
     }

@@ -137,6 +137,9 @@ ExitCode check(const ArtefactOptions& options) {
             (void)npu_impl::load_artefact(options.folder, artefact);
             if (!options.common.quiet) {
                 fmt::print("ok       {}\n", artefact.name);
+                for (const std::string& limit : artefact.limits) {
+                    fmt::print("         limit: {}\n", limit);
+                }
             }
         } catch (const datasets::ReadError& error) {
             ++damaged;

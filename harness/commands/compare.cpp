@@ -11,6 +11,7 @@
 #include "harness/examination.hpp"
 #include "harness/interrupt.hpp"
 #include "harness/lost_case.hpp"
+#include "harness/npu_environment.hpp"
 #include "harness/progress.hpp"
 #include "harness/recorder.hpp"
 #include "harness/time_notes.hpp"
@@ -30,6 +31,15 @@ void describe(RunRecord& record, const CompareOptions& options, const datasets::
     record.placement = options.selection.placement.name;
     record.head = options.selection.head;
     record.row_seed = options.selection.row_seed;
+}
+
+// Launches reach the device of the model as they reach that of the run.
+npu_impl::CostModel model_of(const CompareOptions& options, const npu_impl::Device& device) {
+    npu_impl::CostModel model{npu_impl::device_spec(options.device_spec)};
+    const std::optional<npu_impl::NpuIdentity> npu = device.npu();
+    model.dispatch =
+        npu && npu->most_launches_at_once > 1 ? npu_impl::Dispatch::run_lists : npu_impl::Dispatch::calls;
+    return model;
 }
 
 // The layers that are recorded and asked for, where any of their ops is, and behind the last one the end,
@@ -157,7 +167,7 @@ ExitCode run(const CompareOptions& options, const std::string& invocation) {
                                  ? default_recording(options.context.value_or(1500), !options.common.quiet)
                                  : options.dataset;
     const datasets::Recording recording(file);
-    const npu_impl::CostModel model{npu_impl::device_spec(options.device_spec)};
+    const npu_impl::CostModel model = model_of(options, *device);
     npu_impl::NpuPath candidate(*device, *npu_impl::find_design(options.design), model);
     RunRecord record;
     record.command = invocation;
@@ -167,6 +177,12 @@ ExitCode run(const CompareOptions& options, const std::string& invocation) {
         options.design, device_words(options.device, options.emulation, options.xrt),
         shell_word(options.device_spec), options.selection.placement.name);
     run_cases(record, options, recording, candidate, command);
+    note_power_mode(record.environment, *device);
+    if (device->clock() == datasets::Clock::device_wall) {
+        record.speedup_label = measured_speedup_label(record.environment);
+        record.cost_model =
+            "measured by the host inside the calls of the device; beside them " + record.cost_model;
+    }
     if (baseline) {
         use_cpu_baseline(record, *baseline, options.cpu_baseline);
     }

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include "harness/npu_environment.hpp"
 #include "harness/recorder.hpp"
 #include "harness/summary.hpp"
 #include "harness/time_notes.hpp"
@@ -93,6 +94,7 @@ void describe_npu(RunRecord& record, const std::string& design, const npu_impl::
     record.speedup_label =
         fmt::format("projected, cross-machine: {} tasks of this host's CPU against a modelled {}",
                     record.environment.threads, model.spec.name);
+    record.environment.npu = npu_environment(device);
 }
 
 std::vector<std::string> selected_clips(const datasets::RecordingInfo& info, const std::string& wanted) {

@@ -124,7 +124,7 @@ TEST(SelfCheck, PassesHealthyVariants) {
         EXPECT_TRUE(variant.as_due()) << variant.name << ": " << variant.error
                                       << (variant.findings.empty() ? "" : variant.findings.front().text);
     }
-    EXPECT_FALSE(result.passed()) << "without faults no check is proven";
+XX
 }
 
 // Each fault of the check alone, so that it is fast.
