@@ -1,8 +1,10 @@
 // Which NPU a run took place on, and in which power mode: without them a measured time says nothing.
 #pragma once
 
+#include <optional>
+#include <string>
+
 #include "harness/environment.hpp"
-#include "harness/run_record.hpp"
 #include "npu_impl/device.hpp"
 
 namespace harness {

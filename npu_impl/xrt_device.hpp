@@ -15,7 +15,7 @@ namespace npu_impl {
 
 struct XrtSettings {
     std::string artefacts;                         // the folder that holds them
-    std::chrono::milliseconds time_limit{10'000};  // of one launch; no wait is longer
+    std::chrono::milliseconds time_limit{10'000};  // of a launch, or a list of them; no wait is longer
     unsigned index = 0;                            // of the NPU
 };
 
@@ -24,10 +24,11 @@ bool built_with_xrt();
 std::string_view xrt_flow();
 
 // Buffers are allocated host-only and mapped, instructions cacheable, in the bank that the kernel names.
-// Launches of one design queue behind each other, four at most; before a launch of another xclbin, all have
-// run. Every wait has the limit of the settings. A launch that fails or does not end loses its context: it is
-// left alone, never aborted (XRT's abort has no limit), and the next launch opens a new one. Anything that
-// XRT warns of is an error: its warnings are of copies made and buffers misplaced.
+// Launches of one xclbin go as lists of up to 24 where XRT has run lists (2.19 and later), else one by one;
+// four submissions are in flight at most, and before a launch of another xclbin all have run. Every wait has
+// the limit of the settings. A launch that fails or does not end loses its context: it is left alone, never
+// aborted (XRT's abort has no limit), and the next launch opens a new one. Anything that XRT warns of is an
+// error: its warnings are of copies made and buffers misplaced.
 //
 // Opening and the device throw DeviceError, one line each: no NPU, no permission, no artefact for a launch
 // (its identity is named), refused contexts and allocations, states other than COMPLETED. Artefacts that
