@@ -71,6 +71,7 @@ HOMES = [
         ],
     ),
     ("SQLite", ["sqlite3.h", "sqlite3ext.h"], ["reports/history*"]),
+    ("MPI", ["mpi.h", "mpi-ext.h"], ["harness/rank_team_mpi.cpp"]),
     ("command line", ["CLI/*"], ["harness/options*"]),
     (
         "XML",

@@ -33,19 +33,6 @@ std::vector<ProbeRow> ragged_or_lost(datasets::Path& candidate, std::int64_t con
     }
 }
 
-void run_ragged(RunRecord& record, datasets::Path& candidate, const std::string& reproduce,
-                const Progress& progress) {
-    for (const std::int64_t context : ragged_contexts) {
-        progress(fmt::format("probes at T = {}", context));
-        for (ProbeRow& row : ragged_or_lost(candidate, context)) {
-            if (row.judgement.verdict == Verdict::failed) {
-                row.reproduce = reproduce;
-            }
-            record.ragged_probes.push_back(std::move(row));
-        }
-    }
-}
-
 }  // namespace
 
 void examine(LayerRow& row, datasets::PreparedLayer& prepared, const datasets::Path& candidate,
@@ -60,14 +47,40 @@ void examine(LayerRow& row, datasets::PreparedLayer& prepared, const datasets::P
     }
 }
 
-void examine_run(RunRecord& record, datasets::Path& candidate, const Selection& selection,
-                 const std::string& reproduce, const Progress& progress) {
-    if (!selection.whole_attention()) {
+bool asks_design_probes(const datasets::Path& candidate, const Selection& selection) {
+    return selection.whole_attention() && selection.probes && probes_apply(candidate);
+}
+
+void examine_design(RunRecord& record, datasets::Path& candidate, const Selection& selection,
+                    const std::string& reproduce, const Progress& progress) {
+    if (!asks_design_probes(candidate, selection)) {
         return;
     }
-    if (selection.probes && probes_apply(candidate)) {
-        run_ragged(record, candidate, reproduce, progress);
+    for (const std::int64_t context : ragged_contexts) {
+        progress(fmt::format("probes at T = {}", context));
+        for (ProbeRow& row : ragged_or_lost(candidate, context)) {
+            if (row.judgement.verdict == Verdict::failed) {
+                row.reproduce = reproduce;
+            }
+            record.ragged_probes.push_back(std::move(row));
+        }
     }
+}
+
+std::vector<ProbeRow> lost_design_probes(const std::string& reason) {
+    std::vector<ProbeRow> out;
+    for (const std::int64_t context : ragged_contexts) {
+        const std::vector<ProbeRow> rows = lost_probes(context, reason);
+        out.insert(out.end(), rows.begin(), rows.end());
+    }
+    return out;
+}
+
+Op softmax_op(bool emits_probabilities) {
+    return emits_probabilities ? Op::probabilities : Op::context;
+}
+
+void examine_data(RunRecord& record, const datasets::Arithmetic& softmax) {
     std::vector<LayerStatistics> data;
     std::vector<ProbeRow> probes;
     for (const LayerRow& layer : record.layers) {
@@ -77,13 +90,12 @@ void examine_run(RunRecord& record, datasets::Path& candidate, const Selection& 
         probes.insert(probes.end(), layer.probes.begin(), layer.probes.end());
     }
     if (!data.empty()) {
-        const Op softmax = candidate.emits(Op::probabilities) ? Op::probabilities : Op::context;
-        record.trust = judge_trust(data, candidate.arithmetic(softmax), {probes, record.ragged_probes});
+        record.trust = judge_trust(data, softmax, {probes, record.ragged_probes});
     }
 }
 
-int stages_of_run(const Selection& selection) {
-    return selection.whole_attention() && selection.probes ? int(std::size(ragged_contexts)) : 0;
+int design_probe_stages() {
+    return int(std::size(ragged_contexts));
 }
 
 }  // namespace harness

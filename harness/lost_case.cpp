@@ -8,8 +8,10 @@ CaseResult lost_case(const std::string& clip, int layer, const Selection& select
     result.layer.clip = clip;
     result.layer.layer = layer;
     result.layer.headline = {Verdict::not_run, reason, {}};
+    const std::vector<datasets::Work> works =
+        layer == end_layer ? std::vector<datasets::Work>{{datasets::end_ops, -1}} : selection.works();
     for (const Input input : selection.inputs) {
-        for (const datasets::Work& work : selection.works()) {
+        for (const datasets::Work& work : works) {
             for (const datasets::OpInfo& info : datasets::ops_in(work.ops)) {
                 if (!selection.judges(info.op)) {
                     continue;

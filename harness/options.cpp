@@ -17,6 +17,7 @@
 #include "harness/options_judge.hpp"
 #include "harness/options_parts.hpp"
 #include "harness/options_self_check.hpp"
+#include "harness/options_shard.hpp"
 #include "harness/options_time.hpp"
 #include "harness/options_what_if.hpp"
 #include "harness/options_xrt.hpp"
@@ -44,6 +45,7 @@ constexpr const char* description =
     "  harness validate-model                         the time model beside published silicon\n"
     "  harness history add run.json                   keep a run; harness history show scores\n"
     "  harness regress run.json --history FILE        is anything slower or less accurate than before?\n"
+    "  harness merge shard1.json shard2.json --out run.json\n"
     "  harness list";
 
 constexpr const char* footer =
@@ -121,6 +123,7 @@ void add_compare(CLI::App& app, Raw& raw) {
     app.add_flag("--no-probes{false}", options.selection.probes,
                  "Leave out the probes of the first layer, runs on operands whose result is known "
                  "(level 3 of the gate)");
+    add_share(app, options.share);
     app.add_option("--json", options.json, "Write the run record (run.json)")->type_name("FILE");
     app.add_option("--junit", options.junit, "Write the verdicts as JUnit XML")->type_name("FILE");
 }
@@ -321,6 +324,7 @@ Command parse_command_line(int argc, const char* const* argv) {
     const XrtCommands xrt_commands(app, raw.common);
     const TimeModelCommands time_commands(app, raw.common);
     const HistoryCommands history_commands(app, raw.common);
+    const MergeCommand merge(app, raw.common);
     try {
         app.parse(argc, argv);
     } catch (const CLI::CallForHelp&) {
@@ -333,7 +337,7 @@ Command parse_command_line(int argc, const char* const* argv) {
         throw UsageError(error.what());
     }
     if (auto command = first_named(encoder_commands, judge_command, what_if, explain_commands, xrt_commands,
-                                   self_check, calibrate, time_commands, history_commands)) {
+                                   self_check, calibrate, time_commands, history_commands, merge)) {
         return *std::move(command);
     }
     if (inspect->parsed()) {

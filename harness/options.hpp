@@ -12,6 +12,7 @@
 #include "datasets/arithmetic.hpp"
 #include "datasets/synthetic.hpp"
 #include "harness/experiment.hpp"
+#include "harness/shard.hpp"
 #include "harness/timeline_export.hpp"
 #include "npu_impl/array_work.hpp"
 #include "npu_impl/artefacts.hpp"
@@ -50,6 +51,15 @@ struct CompareOptions {
     std::string json;   // empty: none
     std::string junit;  // empty: none
     Selection selection;
+    std::optional<Share> share;  // of a run over several machines; none: the whole
+};
+
+// `harness merge RUN.json...`
+struct MergeOptions {
+    CommonOptions common;
+    std::vector<std::string> parts;
+    std::string json;
+    std::string junit;  // empty: none
 };
 
 // Which encoder, and what it hears: a checkpoint or random weights, audio files or synthetic speech.
@@ -284,7 +294,7 @@ using Command =
     std::variant<PrintText, CompareOptions, RecordOptions, EncodeOptions, JudgeOptions, ExplainOptions,
                  BisectOptions, WhatIfOptions, InspectOptions, ListOptions, GateOptions, SelfCheckOptions,
                  CalibrateOptions, ArtefactOptions, DoctorOptions, ValidateModelOptions, NpuPlanOptions,
-                 BenchCpuOptions, HistoryOptions, RegressOptions>;
+                 BenchCpuOptions, HistoryOptions, RegressOptions, MergeOptions>;
 
 // Throws UsageError, whose one line lists what is valid.
 Command parse_command_line(int argc, const char* const* argv);

@@ -343,26 +343,29 @@ std::string to_json(const RunRecord& record) {
                         {"gated", row.gated},
                         {"provisional", row.provisional ? "synthetic" : ""}});
     }
-    const Json out{{"schema", "npu-attention-run"},
-                   {"schema_version", {run_schema_major, run_schema_minor}},
-                   {"created_utc", record.created_utc},
-                   {"command", record.command},
-                   {"verdict", name(record.verdict)},
-                   {"exit_code", record.exit_code},
-                   {"speedup_label", record.speedup_label},
-                   {"environment", to_json(record.environment)},
-                   {"identities", identities(record)},
-                   {"gate", gate},
-                   {"clips", clips},
-                   {"ops", ops},
-                   {"layers", layers},
-                   {"ragged_probes", to_json(record.ragged_probes)},
-                   {"data_trust", to_json(record.trust)},
-                   {"rows", rows},
-                   {"encoders", to_json(record.encoders)},
-                   {"baseline", record.baseline ? to_json(*record.baseline) : Json(nullptr)},
-                   {"time_model", record.time_model ? to_json(*record.time_model) : Json(nullptr)},
-                   {"cpu_timing", record.cpu_timing ? to_json(*record.cpu_timing) : Json(nullptr)}};
+    Json out{{"schema", "npu-attention-run"},
+             {"schema_version", {run_schema_major, run_schema_minor}},
+             {"created_utc", record.created_utc},
+             {"command", record.command},
+             {"verdict", name(record.verdict)},
+             {"exit_code", record.exit_code},
+             {"speedup_label", record.speedup_label},
+             {"environment", to_json(record.environment)},
+             {"identities", identities(record)},
+             {"gate", gate},
+             {"clips", clips},
+             {"ops", ops},
+             {"layers", layers},
+             {"ragged_probes", to_json(record.ragged_probes)},
+             {"data_trust", to_json(record.trust)},
+             {"rows", rows},
+             {"encoders", to_json(record.encoders)},
+             {"baseline", record.baseline ? to_json(*record.baseline) : Json(nullptr)},
+             {"time_model", record.time_model ? to_json(*record.time_model) : Json(nullptr)},
+             {"cpu_timing", record.cpu_timing ? to_json(*record.cpu_timing) : Json(nullptr)}};
+    if (record.shard) {
+        out["shard"] = to_json(*record.shard);
+    }
     // Names of files may hold bytes that are not UTF-8.
     return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

@@ -5,7 +5,7 @@
 // version of its major; what an earlier one lacks comes back empty, what a later one adds is left unread.
 // Minor version 1 added placement and head, 2 the findings of judgements and the diagnosis of headlines, 3
 // the counts of misrounded stores, how the CPU was timed, intervals of speedups, the NPU and its power mode,
-// launch times, and the modelled time beside them.
+// launch times with the modelled time beside them, and the note of a shard.
 //
 // A duration carries its clock, a count comes from the device, a figure of the cost model is marked modelled;
 // a report prints these words as they are.
@@ -30,6 +30,7 @@
 #include "harness/launch_times.hpp"
 #include "harness/probe_row.hpp"
 #include "harness/run_record_time.hpp"
+#include "harness/shard.hpp"
 #include "harness/trust_row.hpp"
 
 namespace harness {
@@ -148,6 +149,7 @@ struct RunRecord {
     std::optional<PublishedBaseline> baseline;
     std::optional<TimeModelNotes> time_model;  // of a run with modelled times
     std::optional<CpuTiming> cpu_timing;       // where layers were timed on this host
+    std::optional<ShardNote> shard;            // of a part of a run, or of parts put together
     Verdict verdict = Verdict::not_run;
     int exit_code = 0;
 };

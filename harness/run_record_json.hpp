@@ -13,6 +13,7 @@
 #include "harness/launch_times.hpp"
 #include "harness/probe_row.hpp"
 #include "harness/run_record_time.hpp"
+#include "harness/shard.hpp"
 #include "harness/trust_row.hpp"
 
 namespace harness {
@@ -45,5 +46,6 @@ Json to_json(const TimeModelNotes& notes);
 Json to_json(const CpuTiming& timing);
 Json to_json(const LaunchTimes& times);
 Json to_json(const std::optional<NpuEnvironment>& npu);
+Json to_json(const ShardNote& note);
 
 }  // namespace harness

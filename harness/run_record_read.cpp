@@ -6,128 +6,13 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <limits>
 #include <sstream>
 
-#include "harness/run_record_json.hpp"
+#include "harness/run_record_place.hpp"
+#include "harness/run_record_read_parts.hpp"
 
 namespace harness {
 namespace {
-
-constexpr double nothing = std::numeric_limits<double>::quiet_NaN();
-constexpr double infinity = std::numeric_limits<double>::infinity();
-
-// A value of the document and where it is, for errors.
-class Place {
-public:
-    Place(const Json& json, const std::string& file, std::string path)
-        : json_(json), file_(file), path_(std::move(path)) {}
-
-    [[noreturn]] void refuse(const std::string& reason) const {
-        throw datasets::ReadError(file_, path_.empty() ? "run record" : path_, reason);
-    }
-
-    [[nodiscard]] bool has(const char* key) const { return json_.is_object() && json_.contains(key); }
-    [[nodiscard]] bool is_null() const { return json_.is_null(); }
-    Place operator[](const char* key) const {
-        if (!has(key)) {
-            refuse(fmt::format("lacks {}; write it anew with --json", key));
-        }
-        return {json_.at(key), file_, path_.empty() ? key : fmt::format("{}.{}", path_, key)};
-    }
-    [[nodiscard]] std::vector<Place> elements() const {
-        if (!json_.is_array()) {
-            refuse("is no list");
-        }
-        std::vector<Place> out;
-        for (const Json& element : json_) {
-            out.emplace_back(element, file_, fmt::format("{}[{}]", path_, out.size()));
-        }
-        return out;
-    }
-
-    [[nodiscard]] std::string text() const {
-        if (!json_.is_string()) {
-            refuse("is no text");
-        }
-        return json_.get<std::string>();
-    }
-    [[nodiscard]] bool truth() const {
-        if (!json_.is_boolean()) {
-            refuse("is neither true nor false");
-        }
-        return json_.get<bool>();
-    }
-    [[nodiscard]] std::int64_t integer() const {
-        if (!json_.is_number_integer()) {
-            refuse("is no integer");
-        }
-        return json_.get<std::int64_t>();
-    }
-    [[nodiscard]] int small() const {
-        const std::int64_t value = integer();
-        if (value < std::numeric_limits<int>::min() || value > std::numeric_limits<int>::max()) {
-            refuse("is out of range");
-        }
-        return static_cast<int>(value);
-    }
-    [[nodiscard]] std::uint64_t natural() const {
-        if (!json_.is_number_unsigned()) {
-            refuse("is no number from 0");
-        }
-        return json_.get<std::uint64_t>();
-    }
-    [[nodiscard]] double real(double null = nothing) const {
-        if (!json_.is_number() && !json_.is_null()) {
-            refuse("is no number");
-        }
-        return json_.is_null() ? null : json_.get<double>();
-    }
-
-    // Of {"value": ..., "unit": ..., "kind": ...}.
-    [[nodiscard]] std::int64_t counted() const { return (*this)["value"].integer(); }
-    [[nodiscard]] double measured(double null = nothing) const { return (*this)["value"].real(null); }
-
-    // One of a list of enumerators by name.
-    template <typename Enum, std::size_t Count>
-    [[nodiscard]] Enum one_of(const std::array<Enum, Count>& valid) const {
-        const std::string word = text();
-        for (const Enum value : valid) {
-            if (harness::name(value) == word) {
-                return value;
-            }
-        }
-        refuse(fmt::format("is '{}', which this program does not know", word));
-    }
-
-private:
-    const Json& json_;
-    const std::string& file_;
-    std::string path_;
-};
-
-Judgement judgement_of(const Place& place) {
-    constexpr std::array verdicts{Verdict::passed,  Verdict::failed,  Verdict::mistrusted,
-                                  Verdict::not_run, Verdict::covered, Verdict::unstable};
-    Judgement out{place["verdict"].one_of(verdicts), place["reason"].text()};
-    // Absent before minor version 2.
-    if (place.has("findings")) {
-        for (const Place& finding : place["findings"].elements()) {
-            const Place word = finding["quantity"];
-            const auto quantity = parse_quantity(word.text());
-            if (!quantity) {
-                word.refuse(fmt::format("is '{}', which this program does not know", word.text()));
-            }
-            out.findings.push_back({*quantity, finding["text"].text()});
-        }
-    }
-    return out;
-}
-
-Element element_of(const Place& place) {
-    return {place["head"].small(), place["row"].integer(),   place["column"].integer(),
-            place["got"].real(),   place["expected"].real(), place["bound"].real()};
-}
 
 Damage damage_of(const Place& place) {
     Damage out{element_of(place["first"]), element_of(place["worst"]), place["row_begin"].integer(),
@@ -146,7 +31,7 @@ OpStatistics statistics_of(const Place& place) {
     out.nonfinite = place["nonfinite"].counted();
     out.poisoned = place["unwritten"].counted();
     out.outside = place["outside_bound"].counted();
-    out.rho = place["rho"].measured(infinity);
+    out.rho = place["rho"].measured(Place::infinity);
     if (place.has("misrounded")) {
         out.misrounded = place["misrounded"].counted();
         out.misrounded_below = place["misrounded_below"].counted();
@@ -186,12 +71,7 @@ OpRow row_of(const Place& place) {
     OpRow out;
     out.clip = place["clip"].text();
     out.layer = place["layer"].small();
-    const Place op = place["op"];
-    const auto known = datasets::parse_op(op.text());
-    if (!known) {
-        op.refuse(fmt::format("is '{}', which this program does not know", op.text()));
-    }
-    out.op = *known;
+    out.op = op_of(place["op"]);
     out.input = place["input"].one_of(std::array{Input::isolated, Input::chained});
     out.judgement = judgement_of(place);
     if (place.has("statistics")) {
@@ -260,7 +140,7 @@ std::optional<NpuEnvironment> npu_of(const Place& environment) {
         return std::nullopt;
     }
     const Place npu = environment["npu"];
-    return NpuEnvironment{npu["name"].text(), npu["hardware"].truth(), npu["power_mode"].text(),
+    return NpuEnvironment{npu["name"].text(), npu["hardware"].boolean(), npu["power_mode"].text(),
                           npu["launches_at_once"].small()};
 }
 

@@ -166,4 +166,18 @@ void add_speedup_intervals(std::vector<ClipRow>& clips, double factor, double ha
     }
 }
 
+void sum_up(RunRecord& record) {
+    record.ops = sum_ops(record.rows, record.layers);
+    record.clips = sum_clips(record.layers, record.recording);
+    if (!record.cpu_timing) {
+        record.cpu_timing = sum_cpu_timing(record.layers);
+    }
+    if (record.time_model && record.cpu_timing) {
+        add_speedup_intervals(record.clips, record.time_model->interval_factor,
+                              record.cpu_timing->half_width);
+    }
+    record.verdict = overall_verdict(record);
+    record.exit_code = static_cast<int>(exit_code(record.verdict));
+}
+
 }  // namespace harness

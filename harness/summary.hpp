@@ -19,5 +19,7 @@ std::optional<CpuTiming> sum_cpu_timing(const std::vector<LayerRow>& layers);
 
 // What a speedup may be: `factor` either way of the modelled time, `half_width` of the CPU's, relative.
 void add_speedup_intervals(std::vector<ClipRow>& clips, double factor, double half_width);
+// Summaries, verdict and exit code of a record whose rows are complete.
+void sum_up(RunRecord& record);
 
 }  // namespace harness

@@ -27,5 +27,6 @@ ExitCode run(const NpuPlanOptions& options, const std::string& invocation);
 ExitCode run(const BenchCpuOptions& options, const std::string& invocation);
 ExitCode run(const HistoryOptions& options, const std::string& invocation);
 ExitCode run(const RegressOptions& options, const std::string& invocation);
+ExitCode run(const MergeOptions& options, const std::string& invocation);
 
 }  // namespace harness

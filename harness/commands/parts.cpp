@@ -126,18 +126,12 @@ void describe_recording(RunRecord& record, const datasets::Recording& recording,
 
 ExitCode conclude(RunRecord& record, const CommonOptions& common, const std::string& json,
                   const std::string& junit) {
-    record.ops = sum_ops(record.rows, record.layers);
-    record.clips = sum_clips(record.layers, record.recording);
-    if (!record.cpu_timing) {
-        record.cpu_timing = sum_cpu_timing(record.layers);
-    }
-    if (record.time_model && record.cpu_timing) {
-        add_speedup_intervals(record.clips, record.time_model->interval_factor,
-                              record.cpu_timing->half_width);
-    }
-    record.verdict = overall_verdict(record);
-    const ExitCode code = exit_code(record.verdict);
-    record.exit_code = static_cast<int>(code);
+    sum_up(record);
+    return report_run(record, common, json, junit);
+}
+
+ExitCode report_run(const RunRecord& record, const CommonOptions& common, const std::string& json,
+                    const std::string& junit) {
     if (!json.empty()) {
         write_atomically(json, to_json(record));
     }
@@ -147,7 +141,7 @@ ExitCode conclude(RunRecord& record, const CommonOptions& common, const std::str
     if (!common.quiet) {
         fmt::print("{}", reports::terminal_report(record, wants_color(common.color)));
     }
-    return code;
+    return exit_code(record.verdict);
 }
 
 datasets::LayerCase load_layer(const datasets::Recording& recording, const std::string& clip, int layer,

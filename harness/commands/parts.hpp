@@ -37,6 +37,10 @@ void describe_recording(RunRecord& record, const datasets::Recording& recording,
 // The clip that is wanted (empty: all). Throws UsageError where the recording has no such clip.
 std::vector<std::string> selected_clips(const datasets::RecordingInfo& info, const std::string& wanted);
 
+// Writes the files (empty: none), prints the report of a record that is summed up, and gives its exit code.
+ExitCode report_run(const RunRecord& record, const CommonOptions& common, const std::string& json,
+                    const std::string& junit);
+
 // From rows and layers to the verdict, the files (empty: none) and the printed report.
 ExitCode conclude(RunRecord& record, const CommonOptions& common, const std::string& json,
                   const std::string& junit);

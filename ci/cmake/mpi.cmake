@@ -1,0 +1,18 @@
+# Finds MPI, with which `mpirun -n N harness --compare` deals a run out to processes and machines. Gives
+# HARNESS_MPI: whether it was found and asked for.
+set(NPU_MPI AUTO CACHE STRING "Runs over several ranks by MPI: ON, OFF, or AUTO: where MPI is found")
+set_property(CACHE NPU_MPI PROPERTY STRINGS AUTO ON OFF)
+set(HARNESS_MPI FALSE)
+if(NPU_MPI STREQUAL "OFF")
+    message(STATUS "MPI: not asked for (NPU_MPI=OFF); --shard and harness merge do without")
+    return()
+endif()
+find_package(MPI QUIET COMPONENTS C)
+if(MPI_C_FOUND)
+    message(STATUS "MPI: ${MPI_C_LIBRARIES}")
+    set(HARNESS_MPI TRUE)
+elseif(NPU_MPI STREQUAL "ON")
+    message(FATAL_ERROR "MPI: not found (libopenmpi-dev); NPU_MPI=ON needs it")
+else()
+    message(STATUS "MPI: not found (libopenmpi-dev); --shard and harness merge do without")
+endif()

@@ -1,0 +1,99 @@
+#include "harness/run_record_read_parts.hpp"
+
+#include <array>
+
+namespace harness {
+namespace {
+
+void refuse_unknown(const Place& place) {
+    place.refuse(fmt::format("is '{}', which this program does not know", place.text()));
+}
+
+}  // namespace
+
+datasets::Op op_of(const Place& place) {
+    const auto known = datasets::parse_op(place.text());
+    if (!known) {
+        refuse_unknown(place);
+    }
+    return *known;
+}
+
+datasets::OpRange range_of(const Place& place) {
+    return {op_of(place["first"]), op_of(place["last"])};
+}
+
+std::vector<Finding> findings_of(const Place& place) {
+    std::vector<Finding> out;
+    if (!place.has("findings")) {
+        return out;
+    }
+    for (const Place& finding : place["findings"].elements()) {
+        const Place word = finding["quantity"];
+        const auto quantity = parse_quantity(word.text());
+        if (!quantity) {
+            refuse_unknown(word);
+        }
+        out.push_back({*quantity, finding["text"].text()});
+    }
+    return out;
+}
+
+Judgement judgement_of(const Place& place) {
+    constexpr std::array verdicts{Verdict::passed,  Verdict::failed,  Verdict::mistrusted,
+                                  Verdict::not_run, Verdict::covered, Verdict::unstable};
+    return {place["verdict"].one_of(verdicts), place["reason"].text(), findings_of(place)};
+}
+
+Element element_of(const Place& place) {
+    return {place["head"].small(), place["row"].integer(),   place["column"].integer(),
+            place["got"].real(),   place["expected"].real(), place["bound"].real()};
+}
+
+Duration duration_of(const Place& place) {
+    constexpr std::array clocks{datasets::Clock::none, datasets::Clock::host_wall,
+                                datasets::Clock::host_share, datasets::Clock::device_wall,
+                                datasets::Clock::modelled};
+    Duration out{place.measured(), place["clock"].one_of(clocks), {}};
+    if (place.has("samples")) {
+        for (const Place& sample : place["samples"].elements()) {
+            out.samples_seconds.push_back(sample.real());
+        }
+        if (place["statistic"].text() != out.statistic) {
+            refuse_unknown(place["statistic"]);
+        }
+    }
+    return out;
+}
+
+LaunchTimes launch_times_of(const Place& place) {
+    LaunchTimes out;
+    out.total = duration_of(place["total"]);
+    out.split.submit_seconds = place["submit"].measured();
+    out.split.wait_seconds = place["wait"].measured();
+    out.split.to_device_seconds = place["to_device"].measured();
+    out.split.from_device_seconds = place["from_device"].measured();
+    out.split.submissions = place["submissions"].counted();
+    out.split.switches = place["context_switches"].counted();
+    out.launches = place["launches"].counted();
+    out.warm_ups = static_cast<int>(place["warm_ups"].counted());
+    return out;
+}
+
+StepTime step_time_of(const Place& place) {
+    StepTime out;
+    out.ops = range_of(place["ops"]);
+    out.cpu = duration_of(place["cpu"]);
+    out.npu = duration_of(place["npu"]);
+    out.launches = place["launches"].counted();
+    out.tiles = place["tiles"].counted();
+    out.bytes = place["bytes"].counted();
+    out.speedup = place["speedup"].measured();
+    if (place.has("launch_times")) {
+        out.launch_times = launch_times_of(place["launch_times"]);
+        out.npu_modelled = duration_of(place["npu_modelled"]);
+    }
+    return out;
+}
+
+}  // namespace harness

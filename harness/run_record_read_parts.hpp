@@ -1,0 +1,26 @@
+// Parts of run.json that its readers share. Each throws datasets::ReadError for what it does not know.
+#pragma once
+
+#include <vector>
+
+#include "harness/gate.hpp"
+#include "harness/run_record.hpp"
+#include "harness/run_record_place.hpp"
+
+namespace harness {
+
+datasets::Op op_of(const Place& place);
+datasets::OpRange range_of(const Place& place);
+
+// Empty before minor version 2. `place`: the object that has them.
+std::vector<Finding> findings_of(const Place& place);
+Judgement judgement_of(const Place& place);
+
+Element element_of(const Place& place);
+
+// With samples and statistic, where it was measured.
+Duration duration_of(const Place& place);
+
+StepTime step_time_of(const Place& place);
+
+}  // namespace harness

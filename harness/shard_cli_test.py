@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+"""A run in shards and in ranks is the whole run. Usage: shard_cli_test.py PATH_TO_HARNESS WITH_MPI(0|1)"""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+WITH_MPI = sys.argv.pop(2) == "1"
+HARNESS = sys.argv.pop(1)
+
+COMPARE = ("--compare", "--context", "65", "--no-probes", "--repeat", "1", "--threads", "1")
+
+# As root, as CI is, and on fewer cores than ranks.
+MPIRUN = ("mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none")
+
+
+def without_times(value):
+    """The same record without what a clock said, or is computed from it, and without how it was made."""
+    if isinstance(value, list):
+        return [without_times(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if str(value.get("clock", "")).startswith("host"):
+        return "a measured time"
+    made = ("speedup", "cpu", "rtf", "rtfx", "amdahl", "created_utc", "command", "shard")
+    kept = {key: without_times(one) for key, one in value.items() if key not in made or "cores" in value}
+    return kept
+
+
+class Shards(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.path = pathlib.Path(cls.folder.name)
+        cls.environment = {**os.environ, "XDG_CACHE_HOME": str(cls.path / "cache")}
+        cls.harness(*COMPARE, "--json", cls.path / "whole.json", expect=1)
+        cls.whole = json.loads((cls.path / "whole.json").read_text())
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    @classmethod
+    def run_any(cls, *words, expect, **keywords):
+        done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=300,
+                              env=cls.environment, check=False, **keywords)
+        if done.returncode != expect:
+            raise AssertionError(f"exit {done.returncode}, expected {expect}: {done.stdout}\n{done.stderr}")
+        return done
+
+    @classmethod
+    def harness(cls, *words, expect):
+        return cls.run_any(HARNESS, *words, expect=expect)
+
+    def same_as_the_whole(self, file):
+        self.assertEqual(without_times(json.loads(file.read_text())), without_times(self.whole))
+
+    def test_1_merged_shards_are_the_whole_run(self):
+        parts = [self.path / f"part{i}.json" for i in (1, 2)]
+        codes = []
+        for i, part in enumerate(parts, 1):
+            done = subprocess.run([HARNESS, *COMPARE, "--shard", f"{i}/2", "--json", part], timeout=300,
+                                  capture_output=True, env=self.environment, check=False)
+            codes.append(done.returncode)
+            record = json.loads(part.read_text())
+            self.assertEqual(record["shard"]["shards"], [i])
+            self.assertEqual([one["layer"] for one in record["shard"]["cases"]], [i - 1, i + 1, i + 3])
+            self.assertEqual([layer["layer"] for layer in record["layers"]], [i - 1, i + 1, i + 3])
+        self.assertEqual(sorted(codes), [0, 1])  # one layer misses 99.9% at T = 65
+        merged = self.path / "merged.json"
+        done = self.harness("merge", *reversed(parts), "--out", merged, expect=1)
+        self.assertIn("84 rows judged", done.stdout)
+        self.same_as_the_whole(merged)
+
+        def times(*files):
+            layers = [layer for file in files for layer in json.loads(file.read_text())["layers"]]
+            return sorted(str(layer["attention"]) for layer in layers if "attention" in layer)
+        self.assertEqual(times(merged), times(*parts))
+        # What nobody ran is there, and did not run.
+        alone = self.path / "alone.json"
+        done = self.harness("merge", parts[0], "--out", alone, expect=3)
+        self.assertIn("shard 2 of 2 is missing: run it and merge its run.json too", done.stdout)
+        record = json.loads(alone.read_text())
+        self.assertEqual([layer["headline"]["verdict"] == "not_run" for layer in record["layers"]],
+                         [False, True] * 3)
+        self.harness("merge", alone, parts[1], "--out", merged, expect=1)
+        self.same_as_the_whole(merged)
+
+    def refused(self, *words, expect, says):
+        done = self.harness(*words, expect=expect)
+        self.assertEqual((done.stdout, done.stderr.count("\n")), ("", 1), done.stderr)
+        self.assertIn(says, done.stderr)
+
+    def test_2_what_does_not_fit_is_refused_in_one_line(self):
+        out = ("--out", self.path / "no.json")
+        self.refused("merge", self.path / "whole.json", *out, expect=3, says="has nothing to merge")
+        self.refused("merge", self.path / "none.json", *out, expect=3, says="none.json: run record: cannot")
+        self.refused("merge", *out, expect=2, says="parts is required")
+        self.refused(*COMPARE, "--shard", "3/2", expect=2, says="I/N, the I-th of N shards")
+        first = self.path / "first.json"
+        self.harness(*COMPARE, "--layer", "0,1", "--shard", "1/2", "--json", first, expect=0)
+        self.refused("merge", first, "--out", first, expect=2, says="would be overwritten")
+        self.refused("merge", first, first, *out, expect=3, says="shard 1 of 2 is in")
+        other = self.path / "other.json"
+        other.write_text(first.read_text().replace('"design": "unfused"', '"design": "fused"')
+                         .replace('"shards": [\n      1', '"shards": [\n      2'))
+        self.refused("merge", first, other, *out, expect=3, says="other.json: ")
+        self.assertFalse((self.path / "no.json").exists())
+
+    def needs_mpi(self):
+        if not WITH_MPI:
+            self.skipTest("built without MPI")
+        if not shutil.which("mpirun"):
+            self.skipTest("no mpirun here")
+
+    def test_3_ranks_give_the_whole_run(self):
+        self.needs_mpi()
+        file = self.path / "ranks.json"
+        done = self.run_any(*MPIRUN, "-n", "2", HARNESS, *COMPARE, "--json", file, expect=1)
+        self.assertEqual(done.stdout.count("rows judged"), 1)
+        self.assertIn("6 of 6 parts done by 2 ranks", done.stderr)
+        self.same_as_the_whole(file)
+        # A mistake is told once for each process that cannot begin, and ends all of them.
+        done = self.run_any(*MPIRUN, "-n", "2", HARNESS, "--compare", "--dataset", self.path / "no.h5",
+                            "--quiet", expect=3)
+        self.assertEqual(done.stderr.count("harness: "), 1, done.stderr)
+        self.assertIn("no.h5", done.stderr)
+
+    def workers(self, mpirun):
+        """The processes of the job that work: children of the ranks, by rank."""
+        found = []
+        for rank in self.children(mpirun):
+            found += self.children(rank)
+        return found
+
+    @staticmethod
+    def children(pid):
+        out = []
+        for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+            try:
+                out += [int(word) for word in task.read_text().split()]
+            except OSError:
+                pass  # it has just gone
+        return out
+
+    def start(self, file):
+        # Exact emulation: long enough to be met at work.
+        return subprocess.Popen([*MPIRUN, "-n", "2", HARNESS, *COMPARE, "--emulation", "exact",
+                                 "--layer", "0-3", "--json", str(file)], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True, env=self.environment)
+
+    def wait_for(self, condition):
+        deadline = time.monotonic() + 60
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, "it did not come")
+            time.sleep(0.02)
+
+    def test_4_a_worker_that_dies_is_named_and_its_work_done_by_another(self):
+        self.needs_mpi()
+        file = self.path / "killed.json"
+        job = self.start(file)
+        self.wait_for(lambda: len(self.workers(job.pid)) == 2)
+        time.sleep(0.5)
+        os.kill(self.workers(job.pid)[-1], signal.SIGKILL)
+        out, errors = job.communicate(timeout=300)
+        self.assertRegex(errors, r"harness: rank \d on \S+ was killed by signal 9 \(Killed\)")
+        record = json.loads(file.read_text())
+        self.assertEqual(len(record["shard"]["lost"]), 1)
+        self.assertNotIn("not_run", {row["verdict"] for row in record["rows"]})
+        self.assertEqual([layer["layer"] for layer in record["layers"]], [0, 1, 2, 3])
+        self.assertEqual(job.returncode, record["exit_code"], out + errors)
+
+    def test_5_a_job_without_workers_says_what_did_not_run(self):
+        self.needs_mpi()
+        file = self.path / "dead.json"
+        job = self.start(file)
+        self.wait_for(lambda: len(self.workers(job.pid)) == 2)
+        job.stderr.readline()  # a part is done
+        for worker in self.workers(job.pid):
+            os.kill(worker, signal.SIGKILL)
+        out, errors = job.communicate(timeout=300)
+        self.assertEqual(job.returncode, 3, out + errors)
+        record = json.loads(file.read_text())
+        self.assertEqual(len(record["shard"]["lost"]), 2)
+        reasons = " ".join(row["reason"] for row in record["rows"] if row["verdict"] == "not_run")
+        self.assertRegex(reasons, r"rank \d on \S+ was killed by signal 9")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
