@@ -15,6 +15,7 @@
 #include "harness/options_explain.hpp"
 #include "harness/options_history.hpp"
 #include "harness/options_judge.hpp"
+#include "harness/options_manual.hpp"
 #include "harness/options_parts.hpp"
 #include "harness/options_self_check.hpp"
 #include "harness/options_shard.hpp"
@@ -61,6 +62,7 @@ struct Raw {
     ListOptions list;
     GateOptions gate;
     bool wants_compare = false;
+    bool wants_manual = false;
     std::vector<std::string> ops;
     std::string input = "both";
     std::string placement = "attention";
@@ -188,7 +190,9 @@ CLI::App* add_list(CLI::App& app, Raw& raw) {
 std::string valid_options(const CLI::App& app) {
     std::vector<std::string> names;
     for (const CLI::Option* option : app.get_options()) {
-        names.push_back(option->get_name(false, false));
+        if (!option->get_group().empty()) {
+            names.push_back(option->get_name(false, false));
+        }
     }
     for (const CLI::App* subcommand : app.get_subcommands([](const CLI::App*) { return true; })) {
         names.push_back(subcommand->get_name());
@@ -307,6 +311,7 @@ Command parse_command_line(int argc, const char* const* argv) {
     app.require_subcommand(0, 1);
     add_compare(app, raw);
     add_common(app, raw.common);
+    app.add_flag("--man-page", raw.wants_manual)->group("");  // for the build, which installs it
     EncoderCommands encoder_commands(app, raw.common);
     JudgeCommand judge_command(app, raw.common);
     const WhatIfCommand what_if(app, raw.common);
@@ -335,6 +340,9 @@ Command parse_command_line(int argc, const char* const* argv) {
         throw UsageError(fmt::format("{}; valid: {}", error.what(), valid_options(named_command(app))));
     } catch (const CLI::ParseError& error) {
         throw UsageError(error.what());
+    }
+    if (raw.wants_manual) {
+        return PrintText{manual_page(app)};
     }
     if (auto command = first_named(encoder_commands, judge_command, what_if, explain_commands, xrt_commands,
                                    self_check, calibrate, time_commands, history_commands, merge)) {

@@ -51,9 +51,9 @@ Element element_of(const Place& place) {
 }
 
 Duration duration_of(const Place& place) {
-    constexpr std::array clocks{datasets::Clock::none, datasets::Clock::host_wall,
-                                datasets::Clock::host_share, datasets::Clock::device_wall,
-                                datasets::Clock::modelled};
+    constexpr std::array clocks{datasets::Clock::none,           datasets::Clock::host_wall,
+                                datasets::Clock::host_share,     datasets::Clock::device_wall,
+                                datasets::Clock::emulation_wall, datasets::Clock::modelled};
     Duration out{place.measured(), place["clock"].one_of(clocks), {}};
     if (place.has("samples")) {
         for (const Place& sample : place["samples"].elements()) {
@@ -65,6 +65,8 @@ Duration duration_of(const Place& place) {
     }
     return out;
 }
+
+namespace {
 
 LaunchTimes launch_times_of(const Place& place) {
     LaunchTimes out;
@@ -79,6 +81,8 @@ LaunchTimes launch_times_of(const Place& place) {
     out.warm_ups = static_cast<int>(place["warm_ups"].counted());
     return out;
 }
+
+}  // namespace
 
 StepTime step_time_of(const Place& place) {
     StepTime out;
