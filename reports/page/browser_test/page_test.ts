@@ -17,7 +17,7 @@ import { numberFaults, shownNumbers } from "./numbers.ts";
 const [harness = "", program = "", folder = ""] = process.argv.slice(2);
 const stand = { harness, folder };
 const largestPage = 3 * 1024 * 1024;
-const slowestFirstView = 10_000; // ms; 2 s is what people get, and machines of CI are noisy
+const slowestFirstView = 30_000; // ms; people get it within 2 s, and machines of CI may be overloaded
 
 let browser: Browser;
 const reports = new Map<string, Report>();
@@ -116,11 +116,10 @@ test("failed rows come first and say where, why and how to see it again", async 
     assert.ok(failed.includes(part), `${part} is not in: ${failed}`);
   }
   assert.ok(texts.some((text) => text.includes("probe ones")));
-  const tiles = await opened.page.$$eval(".map", (maps) =>
-    maps.map((map) => [...map.querySelectorAll("rect")].map((tile) => tile.textContent?.trim())),
-  );
-  assert.equal(tiles.length, 2);
-  assert.ok(tiles[0]?.includes("tile (1, 0): not finite"), tiles[0]?.join());
+  assert.equal(await opened.page.locator(".map").count(), 2);
+  const map = opened.page.locator(".map").first();
+  await map.locator("svg").hover({ position: { x: 9, y: 27 } });
+  assert.equal(await map.locator("output").textContent(), "tile (1, 0): not finite");
   await close(opened);
 });
 

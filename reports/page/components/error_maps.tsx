@@ -1,5 +1,6 @@
 // Where a failed row errs: one map per head, a cell per 64x64 tile.
 import type { JSX } from "preact";
+import { useMemo, useState } from "preact/hooks";
 import type { HeadErrorMap, OpRow } from "../data/run.ts";
 import { isBeyond, meaning, octave } from "../data/error_map.ts";
 import { errorRatio } from "../data/figures.ts";
@@ -53,13 +54,32 @@ function Key({ name, text }: { name: string; text: string }): JSX.Element {
   );
 }
 
+/** One outline for all tiles of a shade: a map has thousands of tiles, and a page many maps. */
+function outlines(tiles: readonly string[], width: number, height: number): [string, string][] {
+  const paths = new Map<string, string>();
+  tiles.forEach((line, y) => {
+    [...line].forEach((letter, x) => {
+      const tile = `M${1 + x * width},${1 + y * height}h${width}v${height}h${-width}z`;
+      paths.set(heat(letter), (paths.get(heat(letter)) ?? "") + tile);
+    });
+  });
+  return [...paths];
+}
+
 function HeadMap({ map }: { map: HeadErrorMap }): JSX.Element {
+  const [pointed, point] = useState("");
   const rows = map.tiles.length;
   const columns = map.tiles[0]?.length ?? 0;
-  const cell = Math.min(largestCell, extent / Math.max(rows, columns, 1));
-  const width = columns === 1 ? cell * 4 : cell;
-  const beyond = map.tiles.join("").split("").filter(isBeyond).length;
+  const height = Math.min(largestCell, Math.floor((10 * extent) / Math.max(rows, columns, 1)) / 10);
+  const width = columns === 1 ? height * 4 : height;
+  const beyond = [...map.tiles.join("")].filter(isBeyond).length;
   const title = map.head < 0 ? "all channels" : `head ${map.head}`;
+  const paths = useMemo(() => outlines(map.tiles, width, height), [map, width, height]);
+  const show = (event: PointerEvent): void => {
+    const [x, y] = [Math.floor((event.offsetX - 1) / width), Math.floor((event.offsetY - 1) / height)];
+    const letter = map.tiles[y]?.[x];
+    point(letter === undefined ? "" : `tile (${y}, ${x}): ${meaning(letter)}`);
+  };
   return (
     <figure class="map">
       <figcaption>
@@ -69,25 +89,14 @@ function HeadMap({ map }: { map: HeadErrorMap }): JSX.Element {
         role="img"
         aria-label={`${title}: ${beyond} of ${rows * columns} tiles beyond their bound`}
         width={columns * width + 2}
-        height={rows * cell + 2}
+        height={rows * height + 2}
+        onPointerMove={show}
       >
-        {map.tiles.map((line, y) =>
-          [...line].map((letter, x) => (
-            <rect
-              key={`${y},${x}`}
-              class={`tile ${heat(letter)}`}
-              x={1 + x * width}
-              y={1 + y * cell}
-              width={width}
-              height={cell}
-            >
-              <title>
-                tile ({y}, {x}): {meaning(letter)}
-              </title>
-            </rect>
-          )),
-        )}
+        {paths.map(([shade, path]) => (
+          <path key={shade} class={`tile ${shade}`} d={path} />
+        ))}
       </svg>
+      <output class="muted">{pointed}</output>
     </figure>
   );
 }
