@@ -36,5 +36,10 @@ build/release/bin/harness "${arguments[@]}" "$@" | tee --ignore-interrupts "$rep
 code=${PIPESTATUS[0]}
 set -e
 
+# Where npm built the page, the run as a page too; why there is none is no reason to fail.
+if [ -f "$report/run.json" ] && ! given --html "$@"; then
+    build/release/bin/harness report "$report/run.json" --html "$report/report.html" --quiet || true
+fi
+
 echo "Report in $report: $(cd "$report" && echo *)"
 exit "$code"

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """The program from outside: what it prints, writes and exits with. Usage: cli_test.py PATH_TO_HARNESS"""
 import array
+import base64
+import gzip
 import json
 import math
 import os
@@ -383,6 +385,74 @@ class Explain(Harness):
         self.one_line(self.run_harness("bisect", "--recording", self.path / "no.h5", expect=3), "no.h5")
         self.one_line(self.run_harness("bisect", "--recording", self.recording, "--context", "65", expect=2),
                       "--context belongs")
+
+class Report(Harness):
+    """`harness report` and --html. What the page shows is tested in reports/page."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.run_json = cls.path / "run.json"
+        cls.recording = cls.path / "small.h5"
+        cls.run_harness("record", "--synthetic", "hard", "--context", "64", "--out", cls.recording, expect=0)
+        cls.run_harness("--compare", "--dataset", cls.recording, "--layer", "0", "--op", "query", "--quiet",
+                        "--repeat", "1", "--no-probes", "--json", cls.run_json, expect=0)
+
+    def page(self, *arguments):
+        """The page that a command writes; None where this build has none, which is one line and exit 3."""
+        page = self.path / "report.html"
+        environment = {**os.environ, "XDG_CACHE_HOME": str(self.path / "cache")}
+        done = subprocess.run([HARNESS, *map(str, arguments), "--html", str(page), "--quiet"], text=True,
+                              capture_output=True, timeout=300, env=environment)
+        if done.returncode == 3:
+            self.one_line(done, "--html", "HARNESS_PAGE")
+            self.assertFalse(page.exists())
+            return None
+        self.assertEqual(done.returncode, 0, done.stderr)
+        text = page.read_text(encoding="utf-8")
+        page.unlink()
+        return text
+
+    @staticmethod
+    def carried(page):
+        packed = page.split('id="run">')[1].split("</script>")[0]
+        return gzip.decompress(base64.b64decode(packed)).decode("utf-8")
+
+    def test_the_page_carries_the_run_as_it_was_written(self):
+        page = self.page("report", self.run_json)
+        if page is None:
+            self.skipTest("this build has no page")
+        self.assertEqual(self.carried(page), self.run_json.read_text(encoding="utf-8"))
+
+    def test_a_comparison_writes_its_page_itself(self):
+        page = self.page("--compare", "--dataset", self.recording, "--layer", "0", "--op", "key",
+                         "--repeat", "1", "--no-probes")
+        if page is None:
+            self.skipTest("this build has no page")
+        run = json.loads(self.carried(page))
+        self.assertEqual({row["op"] for row in run["rows"]}, {"key"})
+        self.assertEqual(run["verdict"], "passed")
+
+    def test_what_cannot_be_reported_is_one_line(self):
+        self.one_line(self.run_harness("report", self.run_json, expect=2), "--html")
+        itself = self.run_harness("report", self.run_json, "--html", self.run_json, expect=2)
+        self.one_line(itself, "run.json")
+        if self.page("report", self.run_json) is None:
+            self.skipTest("this build has no page")
+        page = self.path / "other.html"
+        broken = self.path / "broken.json"
+        text = self.run_json.read_text(encoding="utf-8")
+        for content, reason in [(text[:1000], "is not JSON"), ("{}", "is no run record"), ("", "cannot be read"),
+                                (text.replace('"schema_version": [\n    1', '"schema_version": [\n    2'),
+                                 "schema_version: is 2.")]:
+            broken.write_text(content, encoding="utf-8")
+            self.one_line(self.run_harness("report", broken, "--html", page, expect=3), "broken.json", reason)
+            self.assertFalse(page.exists())
+        absent = self.run_harness("report", self.path / "none.json", "--html", page, expect=3)
+        self.one_line(absent, "none.json")
+        nowhere = self.path / "no folder" / "report.html"
+        self.one_line(self.run_harness("report", self.run_json, "--html", nowhere, expect=3), "no folder")
+
 
 class Encoder(Harness):
     """A whole encoder, on random weights and generated speech: no file is needed."""

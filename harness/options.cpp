@@ -17,6 +17,7 @@
 #include "harness/options_judge.hpp"
 #include "harness/options_manual.hpp"
 #include "harness/options_parts.hpp"
+#include "harness/options_report.hpp"
 #include "harness/options_self_check.hpp"
 #include "harness/options_shard.hpp"
 #include "harness/options_time.hpp"
@@ -36,6 +37,7 @@ constexpr const char* description =
     "  harness encode --weights model.safetensors --audio clip.wav --npu attention,mlp\n"
     "  harness judge --recording clip.h5 --candidate npu.h5 --arithmetic fused\n"
     "  harness inspect hard.h5\n"
+    "  harness report run.json --html report.html\n"
     "  harness explain run.json 0/context --svg context.svg\n"
     "  harness bisect --design fused\n"
     "  harness gate --kernel my_matmul.cc --as matmul_tile\n"
@@ -128,6 +130,7 @@ void add_compare(CLI::App& app, Raw& raw) {
     add_share(app, options.share);
     app.add_option("--json", options.json, "Write the run record (run.json)")->type_name("FILE");
     app.add_option("--junit", options.junit, "Write the verdicts as JUnit XML")->type_name("FILE");
+    add_html(app, options.html);
 }
 
 CLI::Validator is_macro() {
@@ -330,6 +333,7 @@ Command parse_command_line(int argc, const char* const* argv) {
     const TimeModelCommands time_commands(app, raw.common);
     const HistoryCommands history_commands(app, raw.common);
     const MergeCommand merge(app, raw.common);
+    const ReportCommand report(app, raw.common);
     try {
         app.parse(argc, argv);
     } catch (const CLI::CallForHelp&) {
@@ -345,7 +349,7 @@ Command parse_command_line(int argc, const char* const* argv) {
         return PrintText{manual_page(app)};
     }
     if (auto command = first_named(encoder_commands, judge_command, what_if, explain_commands, xrt_commands,
-                                   self_check, calibrate, time_commands, history_commands, merge)) {
+                                   self_check, calibrate, time_commands, history_commands, merge, report)) {
         return *std::move(command);
     }
     if (inspect->parsed()) {

@@ -50,6 +50,7 @@ struct CompareOptions {
     npu_impl::XrtSettings xrt;
     std::string json;   // empty: none
     std::string junit;  // empty: none
+    std::string html;   // empty: none
     Selection selection;
     std::optional<Share> share;  // of a run over several machines; none: the whole
 };
@@ -98,6 +99,7 @@ struct EncodeOptions {
     int repetitions = 3;
     bool compare_to_note = false;
     std::string json;  // empty: none
+    std::string html;  // empty: none
 };
 
 // `harness judge --recording FILE --candidate FILE`: numbers that another program computed.
@@ -110,6 +112,7 @@ struct JudgeOptions {
     std::string clip;  // empty: all
     std::string json;  // empty: none
     std::string junit;
+    std::string html;
     Selection selection;
 };
 
@@ -187,6 +190,13 @@ struct ExplainOptions {
     std::string recording;  // where the run's recording is now; empty: where it was
     std::string svg;        // empty: none
     std::string dump;       // empty: none
+};
+
+// `harness report RUN.json`
+struct ReportOptions {
+    CommonOptions common;
+    std::string run;
+    std::string html;
 };
 
 // `harness bisect`
@@ -294,7 +304,7 @@ using Command =
     std::variant<PrintText, CompareOptions, RecordOptions, EncodeOptions, JudgeOptions, ExplainOptions,
                  BisectOptions, WhatIfOptions, InspectOptions, ListOptions, GateOptions, SelfCheckOptions,
                  CalibrateOptions, ArtefactOptions, DoctorOptions, ValidateModelOptions, NpuPlanOptions,
-                 BenchCpuOptions, HistoryOptions, RegressOptions, MergeOptions>;
+                 BenchCpuOptions, HistoryOptions, RegressOptions, MergeOptions, ReportOptions>;
 
 // Throws UsageError, whose one line lists what is valid.
 Command parse_command_line(int argc, const char* const* argv);

@@ -7,6 +7,7 @@
 
 #include "datasets/whisper_size.hpp"
 #include "harness/options_parts.hpp"
+#include "harness/options_report.hpp"
 #include "harness/options_time.hpp"
 #include "harness/placement.hpp"
 
@@ -159,6 +160,7 @@ void EncoderCommands::State::add_encode(CLI::App& app) {
         ->check(one_of("baseline", {"note"}))
         ->type_name("NAME");
     encode_app->add_option("--json", encode.json, "Write the run record (run.json)")->type_name("FILE");
+    add_html(*encode_app, encode.html);
     add_common(*encode_app, common);
 }
 

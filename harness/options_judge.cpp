@@ -7,6 +7,7 @@
 
 #include "datasets/candidate.hpp"
 #include "harness/options_parts.hpp"
+#include "harness/options_report.hpp"
 #include "npu_impl/design.hpp"
 
 namespace harness {
@@ -66,6 +67,7 @@ JudgeCommand::JudgeCommand(CLI::App& app, CommonOptions& common) : state_(std::m
         ->type_name("N");
     state_->app->add_option("--json", options.json, "Write the run record (run.json)")->type_name("FILE");
     state_->app->add_option("--junit", options.junit, "Write the verdicts as JUnit XML")->type_name("FILE");
+    add_html(*state_->app, options.html);
     add_common(*state_->app, common);
 }
 

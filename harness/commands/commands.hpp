@@ -28,5 +28,6 @@ ExitCode run(const BenchCpuOptions& options, const std::string& invocation);
 ExitCode run(const HistoryOptions& options, const std::string& invocation);
 ExitCode run(const RegressOptions& options, const std::string& invocation);
 ExitCode run(const MergeOptions& options, const std::string& invocation);
+ExitCode run(const ReportOptions& options, const std::string& invocation);
 
 }  // namespace harness

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "harness/commands/compare_run.hpp"
+#include "harness/commands/page.hpp"
 #include "harness/commands/parts.hpp"
 #include "harness/interrupt.hpp"
 #include "harness/rank_run.hpp"
@@ -78,6 +79,7 @@ ExitCode run_in_team(const CompareOptions& options, const std::string& invocatio
     const RunRecord record = gathered(*ranked);
     write_modelled_timelines(options, record);
     const ExitCode code = report_run(record, options.common, options.json, options.junit);
+    write_page(record, options.html);
     return ranked->interrupted ? ExitCode::interrupted : code;
 }
 

@@ -3,6 +3,7 @@
 
 #include "harness/clips.hpp"
 #include "harness/commands/commands.hpp"
+#include "harness/commands/page.hpp"
 #include "harness/commands/parts.hpp"
 #include "harness/encoder_experiment.hpp"
 #include "harness/encoder_source.hpp"
@@ -65,7 +66,8 @@ std::string reproduce_command(const EncodeOptions& options, std::size_t clip) {
 ExitCode run(const EncodeOptions& options, const std::string& invocation) {
     std::vector<std::string> inputs = options.encoder.audio;
     inputs.push_back(options.encoder.weights);
-    refuse_shared_files(inputs, {options.json});
+    refuse_shared_files(inputs, {options.json, options.html});
+    require_page(options.html);
     const auto device = npu_impl::open_device(options.device, options.emulation, options.xrt);
     const npu_impl::CostModel model{npu_impl::device_spec(options.device_spec)};
     npu_impl::NpuPath npu(*device, *npu_impl::find_design(options.design), model);
@@ -106,6 +108,7 @@ ExitCode run(const EncodeOptions& options, const std::string& invocation) {
     if (!options.json.empty()) {
         write_atomically(options.json, to_json(record));
     }
+    write_page(record, options.html);
     if (!options.common.quiet) {
         fmt::print("{}", reports::encoder_report(record, wants_color(options.common.color)));
     }

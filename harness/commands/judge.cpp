@@ -8,6 +8,7 @@
 #include "datasets/candidate.hpp"
 #include "harness/candidate_experiment.hpp"
 #include "harness/commands/commands.hpp"
+#include "harness/commands/page.hpp"
 #include "harness/commands/parts.hpp"
 #include "harness/interrupt.hpp"
 #include "harness/progress.hpp"
@@ -135,7 +136,8 @@ void describe(RunRecord& record, const datasets::Candidate& candidate, const npu
 }  // namespace
 
 ExitCode run(const JudgeOptions& options, const std::string& invocation) {
-    refuse_shared_files({options.recording, options.candidate}, {options.json, options.junit});
+    refuse_shared_files({options.recording, options.candidate}, {options.json, options.junit, options.html});
+    require_page(options.html);
     const datasets::Recording recording(options.recording);
     const datasets::Candidate candidate(options.candidate, recording);
     const npu_impl::Design& design = declared_design(options, candidate);
@@ -168,7 +170,9 @@ ExitCode run(const JudgeOptions& options, const std::string& invocation) {
             record.layers.push_back(std::move(result.layer));
         }
     }
-    return conclude(record, options.common, options.json, options.junit);
+    const ExitCode code = conclude(record, options.common, options.json, options.junit);
+    write_page(record, options.html);
+    return code;
 }
 
 }  // namespace harness
