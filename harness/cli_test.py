@@ -443,8 +443,8 @@ class Report(Harness):
         broken = self.path / "broken.json"
         text = self.run_json.read_text(encoding="utf-8")
         later = text.replace('"schema_version": [\n    1', '"schema_version": [\n    2')
-        for content, reason in [(text[:1000], "is not JSON"), ("{}", "is no run record"), ("", "cannot be read"),
-                                (later, "schema_version: is 2.")]:
+        for content, reason in [(text[:1000], "is not JSON"), ("{}", "is no run record"),
+                                ("", "cannot be read"), (later, "schema_version: is 2.")]:
             broken.write_text(content, encoding="utf-8")
             self.one_line(self.run_harness("report", broken, "--html", page, expect=3), "broken.json", reason)
             self.assertFalse(page.exists())
