@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The whole gate: installs what is missing, builds everything with warnings as errors, runs every test.
-# For the tests alone: clang (a second compiler, and the fuzz targets), MPI, PyYAML, shellcheck; npm builds the
-# HTML report, Chromium tests it. Their commands are looked for first, for Node.js often comes from elsewhere,
-# with its own npm.
+# For the tests alone: clang (a second compiler, and the fuzz targets), MPI, PyYAML, shellcheck; npm builds
+# the HTML report, Chromium tests it. Their commands are looked for first, for Node.js often comes from
+# elsewhere, with its own npm.
 # Arguments go to ctest, e.g.: ci/test.sh --tests-regex datasets
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -433,6 +433,29 @@ class Report(Harness):
         self.assertEqual({row["op"] for row in run["rows"]}, {"key"})
         self.assertEqual(run["verdict"], "passed")
 
+    def test_markdown_and_junit_tell_the_same_run(self):
+        markdown, junit = self.path / "run.md", self.path / "run.xml"
+        self.run_harness("report", self.run_json, "--markdown", markdown, "--junit", junit, "--quiet", expect=0)
+        self.assertRegex(markdown.read_text(encoding="utf-8").splitlines()[0], "passed")
+        made = self.path / "made.xml"
+        self.run_harness("--compare", "--dataset", self.recording, "--layer", "0", "--op", "query", "--quiet",
+                         "--repeat", "1", "--no-probes", "--junit", made, expect=0)
+        told = [[case.attrib["name"] for case in xml.etree.ElementTree.parse(file).iter("testcase")]
+                for file in (junit, made)]
+        self.assertTrue(told[0])
+        self.assertEqual(*told)
+
+    def test_a_page_draws_the_nights_of_its_history(self):
+        history = self.path / "history.sqlite"
+        self.run_harness("history", "add", self.run_json, "--history", history, "--quiet", expect=0)
+        with_nights = self.page("report", self.run_json, "--history", history)
+        if with_nights is None:
+            self.skipTest("this build has no page")
+        self.assertGreater(len(with_nights), len(self.page("report", self.run_json)))
+        unnamed = self.run_harness("report", self.run_json, "--junit", self.path / "x.xml", "--history", history,
+                                   expect=2)
+        self.one_line(unnamed, "--history")
+
     def test_what_cannot_be_reported_is_one_line(self):
         self.one_line(self.run_harness("report", self.run_json, expect=2), "--html")
         itself = self.run_harness("report", self.run_json, "--html", self.run_json, expect=2)

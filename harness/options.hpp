@@ -196,7 +196,11 @@ struct ExplainOptions {
 struct ReportOptions {
     CommonOptions common;
     std::string run;
-    std::string html;
+    std::string html;  // empty: none, as of the others
+    std::string markdown;
+    std::string junit;
+    std::string history;  // whose trends the page draws
+    int nights = 90;
 };
 
 // `harness bisect`

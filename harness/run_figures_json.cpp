@@ -261,7 +261,10 @@ EnvironmentKey key_of(const Json& json) {
     key.build_type = text_of(environment, "build_type");
     key.xrt = text_if_there(environment, "xrt");
     key.firmware = text_if_there(environment, "firmware");
-    key.power_mode = text_if_there(environment, "power_mode");
+    // Of a run on the device xrt; the emulated one has none.
+    if (environment.contains("npu") && environment["npu"].is_object()) {
+        key.power_mode = text_if_there(environment["npu"], "power_mode");
+    }
     key.device = text_of(identities, "device");
     key.device_model = text_of(identities, "cost_model");
     key.emulation = text_of(identities, "emulation");

@@ -1,23 +1,61 @@
-// `harness report`: a run that was written before, as a page.
+// `harness report`: a run that was written before, as a page, Markdown or JUnit XML.
 #include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <vector>
 
 #include "harness/commands/commands.hpp"
 #include "harness/commands/page.hpp"
 #include "harness/commands/parts.hpp"
+#include "harness/run_figures_json.hpp"
 #include "harness/run_record_read.hpp"
+#include "harness/run_record_whole.hpp"
+#include "reports/history.hpp"
 #include "reports/html.hpp"
+#include "reports/junit.hpp"
+#include "reports/markdown.hpp"
 
 namespace harness {
+namespace {
+
+// Of the nights in the run's own environment; nothing where the history has none of it.
+std::vector<reports::Trend> trends_for(const ReportOptions& options) {
+    if (options.history.empty()) {
+        return {};
+    }
+    const EnvironmentKey key = read_run_figures(options.run).key;
+    const reports::History history(options.history, reports::HistoryAccess::read);
+    const auto runs = history.runs();
+    const auto alike =
+        std::ranges::find_if(runs, [&](const reports::HistoryRun& one) { return one.run.key == key; });
+    return alike == runs.end() ? std::vector<reports::Trend>()
+                               : history.trends(alike->environment, options.nights);
+}
+
+}  // namespace
 
 ExitCode run(const ReportOptions& options, const std::string&) {
-    refuse_shared_files({options.run}, {options.html});
+    refuse_shared_files({options.run, options.history}, {options.html, options.markdown, options.junit});
     require_page(options.html);
     const std::string text = read_run_text(options.run);
     const RunRecord record = parse_run_record(text, options.run);
-    // The text as it was written, not as this program would write it: nothing it holds is lost.
-    write_atomically(options.html, reports::html_report(text, {}));
+    std::optional<RunRecord> whole;
+    if (!options.markdown.empty() || !options.junit.empty()) {
+        whole = parse_whole_record(text, options.run);
+    }
+    if (!options.html.empty()) {
+        // The text as it was written, not as this program would write it: nothing it holds is lost.
+        write_atomically(options.html, reports::html_report(text, trends_for(options)));
+    }
+    if (!options.markdown.empty()) {
+        write_atomically(options.markdown, reports::markdown_report(*whole, nullptr));
+    }
+    if (!options.junit.empty()) {
+        write_atomically(options.junit, reports::junit_report(*whole));
+    }
     if (!options.common.quiet) {
-        fmt::print("{}: {}, exit code {}\n", options.html, name(record.verdict), record.exit_code);
+        fmt::print("{}: {}, exit code {}\n", options.run, name(record.verdict), record.exit_code);
     }
     return ExitCode::passed;
 }
