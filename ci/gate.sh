@@ -183,11 +183,11 @@ for design in unfused fused; do
         python3 ci/compare_costs.py "$file-base.json" "$file-head.json" "$file.md"
 done
 
-if "$head" --help | grep -q '^  regress '; then
+if grep -q '^  regress ' <<<"$("$head" --help)"; then
     step "regressions" "$out/regressions.md" "$head" regress "$out/costs-unfused-head.json" \
         --baseline "$out/costs-unfused-base.json" --markdown "$out/regressions.md"
 fi
-if "$head" --help | grep -q '^  report ' && [ -f "$out/unfused.json" ]; then
+if grep -q '^  report ' <<<"$("$head" --help)" && [ -f "$out/unfused.json" ]; then
     step "page" "$out/report.html" "$head" report "$out/unfused.json" --html "$out/report.html"
 fi
 

@@ -84,8 +84,9 @@ fi
 harness=$build/bin/harness
 bench=$build/bin/bench
 
+# Not a pipe: grep -q ends at the first match, and whoever still writes into it would fail.
 has_command() {
-    "$harness" --help 2>/dev/null | grep -q "^  $1 "
+    grep -q "^  $1 " <<<"$("$harness" --help 2>/dev/null)"
 }
 
 # compare NAME ARGUMENTS...: one design on one recording.
@@ -109,6 +110,10 @@ if [ $reduced = yes ]; then
     step "self-check" "$out/self-check.json" "$harness" self-check --fault scale_missing --context 65 \
         --json "$out/self-check.json"
 else
+    # Three runs of the default, for one alone is never slower by its clock.
+    for i in 1 2 3; do
+        compare "default, run $i of 3"
+    done
     mapfile -t of_attention < <(designs 'gemm|softmax|attention')
     mapfile -t of_layer < <(designs 'gelu|norm')
     [ ${#of_layer[@]} -gt 0 ] || add_step "list of designs" 3 0 "$harness"
@@ -135,6 +140,22 @@ if [ $reduced = yes ]; then
 fi
 step bench "$out/bench.json" "$bench" "${bench_options[@]}"
 
+# changes: what differs from the last green nights. The first night of an environment has none.
+changes() {
+    local defaults=() code=0
+    mapfile -t defaults < <(printf '%s\n' "${runs[@]}" | grep '/default-' || printf '%s\n' "${runs[0]}")
+    "$harness" regress "${defaults[@]}" --history "$history" --markdown "$out/changes.md" \
+        2>"$out/changes.err" || code=$?
+    cat "$out/changes.err" >&2
+    if [ "$code" -eq 3 ] && grep -q ': no baseline' "$out/changes.err"; then
+        code=0
+    fi
+    return "$code"
+}
+if [ -n "$history" ] && [ -f "$history" ] && [ ${#runs[@]} -gt 0 ] && has_command regress; then
+    step changes "$out/changes.md" changes
+fi
+
 # add_to_history: all runs of tonight, in their order.
 add_to_history() {
     local run worst=0 code
@@ -154,9 +175,11 @@ if [ -n "$history" ]; then
     fi
 fi
 if has_command report && [ ${#runs[@]} -gt 0 ]; then
+    nights=()
+    [ ! -f "${history:-}" ] || nights=(--history "$history")
     for run in "${runs[@]}"; do
         step "page of $(basename "$run" .json)" "${run%.json}.html" "$harness" report "$run" \
-            --html "${run%.json}.html"
+            --html "${run%.json}.html" "${nights[@]}"
     done
 fi
 

@@ -68,6 +68,16 @@ class Nightly(unittest.TestCase):
         self.assertEqual(len(run["layers"]), 2)
         self.assertGreater(len(json.loads((self.out / "bench.json").read_text())["benchmarks"]), 0)
 
+    def test_a_second_night_says_what_changed(self):
+        if not (BUILD / "bin/bench").exists():
+            self.skipTest("built without benchmarks")
+        night = ("--reduced", "--build", BUILD, "--history", "nights.sqlite")
+        self.nightly(*night, expect=0)
+        self.assertNotIn("changes", [name for name, _, _ in self.rows()])
+        self.nightly(*night, expect=0)
+        self.assertIn(("changes", "passed"), [(name, verdict) for name, verdict, _ in self.rows()])
+        self.assertIn("NO REGRESSION", (self.out / "changes.md").read_text().upper())
+
     def test_what_fails_stops_nothing_and_the_worst_code_wins(self):
         build = self.pretender()
         done = self.nightly("--reduced", "--build", build, "--history", "night.db", "--annotations", expect=3)

@@ -435,7 +435,8 @@ class Report(Harness):
 
     def test_markdown_and_junit_tell_the_same_run(self):
         markdown, junit = self.path / "run.md", self.path / "run.xml"
-        self.run_harness("report", self.run_json, "--markdown", markdown, "--junit", junit, "--quiet", expect=0)
+        self.run_harness("report", self.run_json, "--markdown", markdown, "--junit", junit, "--quiet",
+                         expect=0)
         self.assertRegex(markdown.read_text(encoding="utf-8").splitlines()[0], "passed")
         made = self.path / "made.xml"
         self.run_harness("--compare", "--dataset", self.recording, "--layer", "0", "--op", "query", "--quiet",
@@ -452,8 +453,8 @@ class Report(Harness):
         if with_nights is None:
             self.skipTest("this build has no page")
         self.assertGreater(len(with_nights), len(self.page("report", self.run_json)))
-        unnamed = self.run_harness("report", self.run_json, "--junit", self.path / "x.xml", "--history", history,
-                                   expect=2)
+        unnamed = self.run_harness("report", self.run_json, "--junit", self.path / "x.xml",
+                                   "--history", history, expect=2)
         self.one_line(unnamed, "--history")
 
     def test_what_cannot_be_reported_is_one_line(self):

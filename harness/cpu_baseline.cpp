@@ -253,7 +253,7 @@ void use_cpu_baseline(RunRecord& record, const CpuBaseline& baseline, const std:
     const std::vector<double> totals = baseline.totals();
     const int samples = static_cast<int>(totals.size());
     record.cpu_timing =
-        CpuTiming{1, samples, samples, median_half_width(totals) / median(totals), baseline.control};
+        CpuTiming{1, samples, samples, median_half_width(totals) / median(totals), baseline.control, true};
     record.speedup_label = fmt::format("projected: {} tasks of {} ({}) against an NPU, {}", baseline.threads,
                                        baseline.cpu, file, record.cost_model);
 }

@@ -36,7 +36,11 @@ std::string paragraphs(const std::string& text) {
             out += indented ? (begun ? ".nf\n" : ".PP\n.nf\n") : ".fi\n";
             example = indented;
         }
-        out += line.empty() ? ".PP\n" : plain(line) + "\n";
+        if (!line.empty()) {
+            out += plain(line) + "\n";
+        } else if (!out.empty() && !out.ends_with(".PP\n")) {
+            out += ".PP\n";
+        }
     }
     return out + (example ? ".fi\n" : "");
 }
@@ -68,9 +72,13 @@ std::string options_of(const CLI::App& app) {
     return out;
 }
 
+std::string sentence(const std::string& text) {
+    return text.ends_with('?') ? text : text + ".";
+}
+
 std::string command(const CLI::App& app, const std::string& before) {
     const std::string name = before + app.get_name();
-    std::string out = fmt::format(".SS {}\n{}", plain(name), paragraphs(app.get_description() + "."));
+    std::string out = fmt::format(".SS {}\n{}", plain(name), paragraphs(sentence(app.get_description())));
     if (!app.get_footer().empty()) {
         out += ".PP\n" + paragraphs(app.get_footer());
     }

@@ -73,6 +73,7 @@ Json to_json(const TimeModelNotes& notes) {
 
 Json to_json(const CpuTiming& timing) {
     return {{"kind", "measured"},
+            {"elsewhere", timing.elsewhere},
             {"warm_up_runs", 1},
             {"task_placement", "by the system"},
             {"layers", timing.layers},

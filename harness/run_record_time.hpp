@@ -51,6 +51,7 @@ struct CpuTiming {
     int most_samples = 0;
     double half_width = 0;  // of a 95% interval of a layer's median, relative; the widest; infinite below six
     SampleControl control;  // of all samples in order
+    bool elsewhere = false;  // measured on another machine, by --cpu-baseline
 };
 
 // "query", "scores..context"

@@ -200,6 +200,19 @@ TimeModelNotes time_model_of(const Place& place) {
     return notes;
 }
 
+CpuTiming cpu_timing_of(const Place& place) {
+    CpuTiming out;
+    out.elsewhere = place["elsewhere"].boolean();
+    out.layers = place["layers"].small();
+    out.fewest_samples = place["fewest_samples"].small();
+    out.most_samples = place["most_samples"].small();
+    out.half_width = place["median_half_width_95"].real(Place::infinity);
+    out.control.odd_over_even = place["odd_over_even"].real();
+    out.control.second_over_first = place["second_over_first"].real();
+    out.control.noise = place["noise_95"].real();
+    return out;
+}
+
 ShardNote shard_of(const Place& place) {
     ShardNote note;
     note.of = place["of"].small();
@@ -301,6 +314,9 @@ RunRecord parse_whole_record(const std::string& text, const std::string& file) {
     record.ragged_probes = probes_of(root["ragged_probes"]);
     if (!root["time_model"].is_null()) {
         record.time_model = time_model_of(root["time_model"]);
+    }
+    if (!root["cpu_timing"].is_null()) {
+        record.cpu_timing = cpu_timing_of(root["cpu_timing"]);
     }
     if (root.has("shard")) {
         record.shard = shard_of(root["shard"]);

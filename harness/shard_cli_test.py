@@ -28,7 +28,8 @@ def without_times(value):
         return value
     if str(value.get("clock", "")).startswith("host"):
         return "a measured time"
-    made = ("speedup", "cpu", "rtf", "rtfx", "amdahl", "created_utc", "command", "shard")
+    made = ("speedup", "speedup_interval", "cpu", "cpu_timing", "rtf", "rtfx", "amdahl", "created_utc",
+            "command", "shard")
     kept = {key: without_times(one) for key, one in value.items() if key not in made or "cores" in value}
     return kept
 

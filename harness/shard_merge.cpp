@@ -29,6 +29,9 @@ std::string common_part(const RunRecord& record) {
     common.trust.clear();
     common.ops.clear();
     common.clips.clear();
+    if (common.cpu_timing && !common.cpu_timing->elsewhere) {
+        common.cpu_timing.reset();
+    }
     common.verdict = Verdict::not_run;
     common.exit_code = 0;
     common.shard->shards.clear();

@@ -169,7 +169,7 @@ void add_speedup_intervals(std::vector<ClipRow>& clips, double factor, double ha
 void sum_up(RunRecord& record) {
     record.ops = sum_ops(record.rows, record.layers);
     record.clips = sum_clips(record.layers, record.recording);
-    if (!record.cpu_timing) {
+    if (!record.cpu_timing || !record.cpu_timing->elsewhere) {
         record.cpu_timing = sum_cpu_timing(record.layers);
     }
     if (record.time_model && record.cpu_timing) {
