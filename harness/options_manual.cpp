@@ -32,7 +32,7 @@ std::string paragraphs(const std::string& text) {
     for (std::string line; std::getline(lines, line);) {
         const bool indented = line.starts_with("  ");
         if (indented != example) {
-            const bool begun = out.ends_with(".PP\n");
+            const bool begun = out.empty() || out.ends_with(".PP\n");
             out += indented ? (begun ? ".nf\n" : ".PP\n.nf\n") : ".fi\n";
             example = indented;
         }
