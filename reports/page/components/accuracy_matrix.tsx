@@ -122,7 +122,7 @@ function MatrixCell(props: {
   const words = nearest
     ? `${fixed(room, 1)} dB to ${nearest.limit.limit}`
     : rho
-      ? `rho ${errorRatio(rho.value)}`
+      ? `ρ ${errorRatio(rho.value)}`
       : row.reason;
   return (
     <td
