@@ -5,12 +5,13 @@
     check_layers.py --self-test    plants forbidden includes in a temporary tree and expects each to be found
 """
 
-import os
 import pathlib
 import re
 import sys
 import tempfile
 from fnmatch import fnmatchcase
+
+from source_tree import files_below
 
 # What a folder may include besides itself: other folders, or single headers.
 EDGES = {
@@ -102,13 +103,7 @@ def is_roof(path):
 
 def sources(root):
     """Every C++ file below root, without build and hidden folders, as a path relative to root."""
-    for folder, folders, names in os.walk(root):
-        relative = pathlib.Path(folder).relative_to(root)
-        at_root = not relative.parts
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and not (at_root and f == "build"))
-        for name in sorted(names):
-            if name.endswith(SUFFIXES) and not name.startswith("."):
-                yield (relative / name).as_posix()
+    return files_below(root, SUFFIXES)
 
 
 def project_fault(file, target):

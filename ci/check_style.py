@@ -6,11 +6,12 @@
 """
 
 import ast
-import os
 import pathlib
 import re
 import sys
 import tempfile
+
+from source_tree import files_below
 
 LINE_COLUMNS = 110
 FILE_LINES = 400
@@ -57,14 +58,7 @@ SUFFIXES = CPP_SUFFIXES + SCRIPT_SUFFIXES + PAGE_SUFFIXES + BUILD_SUFFIXES
 
 
 def files(root):
-    """What is checked, without hidden folders and build: trees of whole systems may be mounted there."""
-    for folder, folders, names in os.walk(root):
-        relative = pathlib.Path(folder).relative_to(root)
-        at_root = not relative.parts
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and not (at_root and f == "build"))
-        for name in sorted(names):
-            if name.endswith(SUFFIXES) and not name.startswith("."):
-                yield (relative / name).as_posix()
+    return files_below(root, SUFFIXES)
 
 
 def bare_cpp(text):
