@@ -5,7 +5,7 @@ import pathlib
 
 
 def files_below(root, suffixes):
-    """Paths relative to root, without hidden folders and build, where trees of whole systems may be mounted."""
+    """Relative paths, without hidden folders and build: trees of whole systems may be mounted there."""
     for folder, folders, names in os.walk(root):
         relative = pathlib.Path(folder).relative_to(root)
         at_root = not relative.parts
