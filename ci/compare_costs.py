@@ -32,12 +32,23 @@ def steps(record):
     for step in record["time_model"]["steps"] if record["time_model"] else []:
         ops = span(step["ops"])
         out[ops, "ms"] = ("modelled", step["seconds"] * 1e3)
-        out[ops, "context switches"] = ("planned", step["context_switches"])
+        out[ops, "context switches"] = ("modelled", step["context_switches"])
+    out["all steps", "ms"] = ("modelled", sum(value for (_, figure), (_, value) in out.items()
+                                              if figure == "ms"))
     for layer in record["layers"][:1]:
         for step in layer["steps"]:
             for figure in ("launches", "tiles", "bytes"):
                 out[span(step["ops"]), figure] = ("counted", step[figure]["value"])
     return out
+
+
+def costs(name):
+    """The shape of a record's work, and its figures."""
+    record = read(name)
+    try:
+        return {key: record["identities"]["recording"][key] for key in ("context", "heads")}, steps(record)
+    except (KeyError, TypeError, IndexError) as error:
+        return fail(f"{name}: lacks {error}: written by a commit too old to compare")
 
 
 def span(ops):
@@ -65,12 +76,12 @@ def main():
     if len(sys.argv) != 4:
         print(__doc__, file=sys.stderr)
         sys.exit(2)
-    base, head = read(sys.argv[1]), read(sys.argv[2])
-    for key in ("context", "heads"):
-        ours, theirs = (record["identities"]["recording"][key] for record in (base, head))
-        if ours != theirs:
-            fail(f"identities.recording.{key}: is {ours} in {sys.argv[1]} and {theirs} in {sys.argv[2]}")
-    lines, slower = table(steps(base), steps(head))
+    (base_shape, base), (head_shape, head) = costs(sys.argv[1]), costs(sys.argv[2])
+    for key, ours in base_shape.items():
+        if ours != head_shape[key]:
+            fail(f"identities.recording.{key}: is {ours} in {sys.argv[1]} and {head_shape[key]} in "
+                 f"{sys.argv[2]}")
+    lines, slower = table(base, head)
     text = "\n".join(lines)
     print(text)
     try:

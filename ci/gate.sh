@@ -10,6 +10,7 @@
 # more, 5 unstable; the first of 2 3 5 1 4 that occurs.
 # shellcheck disable=SC2317 # functions are called by step
 set -euo pipefail
+called_from=$PWD # for absolute, of steps.sh
 cd "$(dirname "$0")/.."
 # shellcheck source=ci/steps.sh
 source ci/steps.sh
@@ -31,10 +32,11 @@ while [ $# -gt 0 ]; do
         --out | --build-base | --build-head | --device | --artefacts)
             [ $# -ge 2 ] || usage "$1 needs a value"
             case $1 in
-                --out) out=$2 ;;
-                --build-base) build_base=$2 ;;
-                --build-head) build_head=$2 ;;
-                *) device+=("$1" "$2") ;;
+                --out) out=$(absolute "$2") ;;
+                --build-base) build_base=$(absolute "$2") ;;
+                --build-head) build_head=$(absolute "$2") ;;
+                --device) device+=("$1" "$2") ;;
+                --artefacts) device+=("$1" "$(absolute "$2")") ;;
             esac
             shift
             ;;
@@ -66,14 +68,18 @@ if [ -z "$base" ]; then
 fi
 base=$(git rev-parse --quiet --verify "$base^{commit}") || usage "BASE is no commit of this repository"
 
-mapfile -t changed < <(git diff --name-only "$base" -- && git ls-files --others --exclude-standard)
+differing=$(git -c core.quotePath=off diff --no-renames --name-only "$base" --) || exit 3
+untracked=$(git -c core.quotePath=off ls-files --others --exclude-standard) || exit 3
+mapfile -t changed < <(printf '%s\n%s\n' "$differing" "$untracked" | sed '/^$/d')
 
 # What of the change can reach a result or a cost. Tests and words cannot.
 relevant=()
 kernels=()
 all_kernels=no
+array_designs=no
 for file in "${changed[@]}"; do
     case $file in
+        kernels/array/*) array_designs=yes ;;
         *_test.* | *_bench.cpp | *.md | *.py) continue ;;
         kernels/aie2/*.cc) [ -f "$file" ] && kernels+=("$file") ;;
         kernels/aie2/*.h | kernels/host/*) all_kernels=yes ;;
@@ -93,8 +99,11 @@ if [ ${#relevant[@]} -eq 0 ]; then
     exit 0
 fi
 
+if [ -e "$out" ] && [ ! -f "$out/.gate" ] && [ -n "$(ls -A "$out")" ]; then
+    usage "--out $out: is not empty, and no gate wrote it; name another folder"
+fi
 rm -rf "$out"
-mkdir -p "$out"
+mkdir -p "$out" && touch "$out/.gate" || exit 3
 out=$(cd "$out" && pwd)
 # shellcheck disable=SC2034 # steps.sh reads it
 log_folder=$out
@@ -138,10 +147,15 @@ roles_of() {
 }
 
 for kernel in "${kernels[@]}"; do
-    for role in $(roles_of "$kernel"); do
+    roles=$(roles_of "$kernel")
+    [ -n "$roles" ] || add_step "kernel ${kernel##*/}: no function of the harness found in it" 3 0 "$kernel"
+    for role in $roles; do
         step "kernel $role" "" "$head" gate --kernel "$kernel" --as "$role" --include kernels/aie2
     done
 done
+if [ $array_designs = yes ]; then
+    step "array designs" "" python3 kernels/array/array_designs_test.py "$head"
+fi
 
 # compare NAME ARGUMENTS...: accuracy of the head.
 compare() {
@@ -183,11 +197,10 @@ for design in unfused fused; do
         python3 ci/compare_costs.py "$file-base.json" "$file-head.json" "$file.md"
 done
 
-if grep -q '^  regress ' <<<"$("$head" --help)"; then
-    step "regressions" "$out/regressions.md" "$head" regress "$out/costs-unfused-head.json" \
-        --baseline "$out/costs-unfused-base.json" --markdown "$out/regressions.md"
-fi
-if grep -q '^  report ' <<<"$("$head" --help)" && [ -f "$out/unfused.json" ]; then
+# What the host measures, both builds in turn: slower only where it is slower again.
+step "measured" "$out/measured.md" "$head" regress --ab "$old" "$head" --rounds 2 \
+    --markdown "$out/measured.md" -- --compare --layer 0 --no-probes --context $costs_context "${device[@]}"
+if [ -f "$out/unfused.json" ] && has_page "$head"; then
     step "page" "$out/report.html" "$head" report "$out/unfused.json" --html "$out/report.html"
 fi
 
@@ -202,7 +215,7 @@ summary() {
         echo
         cat "$out/costs-$design.md" 2>/dev/null || echo "not known"
     done
-    [ ! -f "$out/regressions.md" ] || { echo && cat "$out/regressions.md"; }
+    [ ! -f "$out/measured.md" ] || { echo && cat "$out/measured.md"; }
     local i
     for i in "${!step_names[@]}"; do
         if [ "${step_codes[i]}" -ne 0 ]; then
@@ -221,7 +234,7 @@ summary() {
     printf -- '- %s\n' "${relevant[@]}"
     echo "</details>"
 }
-summary >"$out/gate.md"
+summary >"$out/gate.md" || exit 3
 cat "$out/gate.md" >&3
 if [ $annotations = yes ]; then
     annotate_steps >&3

@@ -56,6 +56,27 @@ class Gate(unittest.TestCase):
             done = self.gate(*words, expect=2)
             self.assertEqual((done.stdout, done.stderr.count("\n")), ("", 1), words)
 
+    def test_a_folder_that_no_gate_wrote_is_left_alone(self):
+        precious = self.tree / "kernels/aie2/bias_scale.cc"
+        precious.write_text(precious.read_text() + "// changed\n")
+        done = self.gate("--out", "kernels", "HEAD", expect=2)
+        self.assertIn("no gate wrote it", done.stderr)
+        self.assertTrue(precious.exists())
+
+    def test_a_kernel_that_moved_away_is_a_change(self):
+        self.git("mv", "kernels/aie2/bias_scale.cc", "elsewhere.txt")
+        done = self.gate("HEAD", expect=0)
+        self.assertIn("- kernels/aie2/bias_scale.cc", done.stdout)
+
+    def test_an_interrupted_step_ends_the_gate(self):
+        self.change("kernels/aie2/bias_scale.cc", "rounded, factor", "rounded, factor ")
+        tree = self.tree / "build/interrupted"
+        (tree / "bin").mkdir(parents=True)
+        (tree / "bin/harness").write_text("#!/bin/sh\nexit 130\n")
+        (tree / "bin/harness").chmod(0o755)
+        done = self.gate("--build-head", tree, "HEAD", expect=130)
+        self.assertIn("interrupted in kernel bias_scale_even", done.stderr)
+
     def test_a_healthy_change_of_a_kernel_passes(self):
         with open(self.tree / "kernels/aie2/bias_scale.cc", "a", encoding="utf-8") as kernel:
             kernel.write("// The same bits.\n")
@@ -65,6 +86,7 @@ class Gate(unittest.TestCase):
                      "costs, fused"):
             self.assertRegex(done.stdout, rf"(?m)^\| {step} \| passed \|")
         self.assertIn("Modelled and counted costs are the same", done.stdout)
+        self.assertRegex(done.stdout, r"(?m)^\| measured \| passed \|")
         self.assertNotIn("::error", done.stdout)
         self.assertEqual((self.tree / "build/gate/gate.md").read_text(), done.stdout)
 

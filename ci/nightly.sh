@@ -10,7 +10,7 @@
 # 3 could not run, 4 slower, 5 unstable; the first of 2 3 5 1 4 that occurs.
 # shellcheck disable=SC2317 # functions are called by step
 set -euo pipefail
-called_from=$PWD
+called_from=$PWD # for absolute, of steps.sh
 cd "$(dirname "$0")/.."
 # shellcheck source=ci/steps.sh
 source ci/steps.sh
@@ -18,14 +18,6 @@ source ci/steps.sh
 usage() {
     echo "ci/nightly.sh: $1; see the top of ci/nightly.sh" >&2
     exit 2
-}
-
-# A file as the caller named it.
-absolute() {
-    case $1 in
-        /*) echo "$1" ;;
-        *) echo "$called_from/$1" ;;
-    esac
 }
 
 begun=$(date -u +%Y-%m-%dT%H-%M-%SZ)
@@ -84,17 +76,13 @@ fi
 harness=$build/bin/harness
 bench=$build/bin/bench
 
-# Not a pipe: grep -q ends at the first match, and whoever still writes into it would fail.
-has_command() {
-    grep -q "^  $1 " <<<"$("$harness" --help 2>/dev/null)"
-}
-
 # compare NAME ARGUMENTS...: one design on one recording.
 runs=()
 compare() {
     local name=$1
     local file=$out/${name//[^a-zA-Z0-9]/-}
     shift
+    rm -f "$file.json" "$file.xml" "$file.html" # of an earlier night
     step "$name" "$file.json" "$harness" --compare "$@" "${device[@]}" --json "$file.json" --junit "$file.xml"
     [ ! -f "$file.json" ] || runs+=("$file.json")
 }
@@ -144,17 +132,16 @@ step bench "$out/bench.json" "$bench" "${bench_options[@]}"
 changes() {
     local defaults=() code=0
     mapfile -t defaults < <(printf '%s\n' "${runs[@]}" | grep '/default-' || printf '%s\n' "${runs[0]}")
+    rm -f "$out/changes.md"
     "$harness" regress "${defaults[@]}" --history "$history" --markdown "$out/changes.md" \
         2>"$out/changes.err" || code=$?
     cat "$out/changes.err" >&2
     if [ "$code" -eq 3 ] && grep -q ': no baseline' "$out/changes.err"; then
+        echo "Nothing is compared: no earlier night of this environment." >"$out/changes.md"
         code=0
     fi
     return "$code"
 }
-if [ -n "$history" ] && [ -f "$history" ] && [ ${#runs[@]} -gt 0 ] && has_command regress; then
-    step changes "$out/changes.md" changes
-fi
 
 # add_to_history: all runs of tonight, in their order.
 add_to_history() {
@@ -166,17 +153,17 @@ add_to_history() {
     done
     return "$worst"
 }
-if [ -n "$history" ]; then
-    if has_command history; then
-        step history "$history" add_to_history
-    else
-        echo "this build has no harness history" >"$out/history.log"
-        add_step history 3 0 "$out/history.log"
-    fi
+
+nights=()
+if [ -n "$history" ] && [ ${#runs[@]} -gt 0 ]; then
+    [ ! -f "$history" ] || step changes "$out/changes.md" changes
+    step history "$history" add_to_history
+    nights=(--history "$history")
 fi
-if has_command report && [ ${#runs[@]} -gt 0 ]; then
-    nights=()
-    [ ! -f "${history:-}" ] || nights=(--history "$history")
+pages=
+if ! has_page "$harness"; then
+    pages="This build has no HTML pages; npm and node build them (HARNESS_PAGE)."
+else
     for run in "${runs[@]}"; do
         step "page of $(basename "$run" .json)" "${run%.json}.html" "$harness" report "$run" \
             --html "${run%.json}.html" "${nights[@]}"
@@ -188,7 +175,9 @@ code=$(worst_code)
     echo "**$(verdict_of "$code")**: nightly of $begun, $(git describe --always --dirty || echo unknown)"
     echo
     step_table "$out"
-} >"$out/summary.md"
+    [ -z "$pages" ] || printf '\n%s\n' "$pages"
+    [ ! -f "$out/changes.md" ] || { echo && cat "$out/changes.md"; }
+} >"$out/summary.md" || exit 3
 cat "$out/summary.md"
 if [ $annotations = yes ]; then
     annotate_steps

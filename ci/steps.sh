@@ -11,6 +11,19 @@ step_codes=()
 step_seconds=()
 step_files=()
 
+# absolute FILE: as the caller named it, who set called_from.
+absolute() {
+    case $1 in
+        /*) echo "$1" ;;
+        *) echo "${called_from:?}/$1" ;;
+    esac
+}
+
+# has_page HARNESS: whether this build writes HTML pages; it says so before it looks for the run.
+has_page() {
+    ! grep -q HARNESS_PAGE <<<"$("$1" report no-run.json --html no-page.html 2>&1 || true)"
+}
+
 # step NAME FILE COMMAND...: runs the command, its output in a log beside the other files. FILE: what it
 # leaves (empty: nothing but the log), as a link in the summary.
 step() {
@@ -19,6 +32,10 @@ step() {
     log="$log_folder/$(printf '%02d' $((${#step_names[@]} + 1)))-${name//[^a-zA-Z0-9]/-}.log"
     echo "== $name"
     "$@" >"$log" 2>&1 || code=$?
+    if [ "$code" -eq 130 ]; then
+        echo "interrupted in $name" >&2
+        exit 130
+    fi
     add_step "$name" "$code" $((SECONDS - begin)) "${file:-$log}"
     if [ "$code" -ne 0 ]; then
         tail -n 20 "$log"
@@ -77,18 +94,19 @@ step_table() {
             [ "${step_codes[i]}" -eq 0 ] && this=yes || this=no
             [ "$this" = "$passed" ] || continue
             file=${step_files[i]#"$1"/}
-            printf '| %s | %s | %s s | [%s](%s) |\n' "${step_names[i]}" "$(verdict_of "${step_codes[i]}")" \
-                "${step_seconds[i]}" "$file" "$file"
+            printf '| %s | %s | %s s | [%s](%s) |\n' "${step_names[i]//|/\\|}" \
+                "$(verdict_of "${step_codes[i]}")" "${step_seconds[i]}" "$file" "$file"
         done
     done
 }
 
 # annotate_steps: one line for each step that did not pass, as GitHub shows it beside a pull request.
 annotate_steps() {
-    local i
+    local i title
     for i in "${!step_names[@]}"; do
         if [ "${step_codes[i]}" -ne 0 ]; then
-            echo "::error title=${step_names[i]}::$(verdict_of "${step_codes[i]}"), see ${step_files[i]##*/}"
+            title=$(printf '%s' "${step_names[i]}" | sed 's/%/%25/g; s/:/%3A/g; s/,/%2C/g')
+            echo "::error title=$title::$(verdict_of "${step_codes[i]}"), see ${step_files[i]##*/}"
         fi
     done
 }

@@ -37,6 +37,7 @@ fi
 command -v aiecc.py >/dev/null || die 3 "no aiecc.py: it comes with mlir-aie; run its env_setup.sh"
 [ -x "$peano/bin/clang++" ] || die 3 "$peano: no bin/clang++: github.com/Xilinx/llvm-aie/releases"
 
+peano=$(cd "$peano" && pwd)
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
 
@@ -60,7 +61,8 @@ designs() {
     PYTHONPATH="$here/array" python3 "$here/array/designs.py" --context "$context" --heads "$heads" "$@"
 }
 designs --list >"$build/list"
-while read -r program design buffers cores; do
+# What runs in the loop may read its input, which must not be the list.
+while read -r program design buffers cores <&3; do
     name=$design-${program:0:12}
     designs --program "$program" >"$build/$name.mlir"
     (cd "$build" && aiecc.py --aie-generate-xclbin --no-compile-host --xclbin-name="$name.xclbin" \
@@ -73,5 +75,5 @@ while read -r program design buffers cores; do
     "$harness" artefact add --artefacts "$artefacts" --name "$name" --xclbin "$build/$name.xclbin" \
         --instructions "$build/$name.bin" "${words[@]}" --cores "$cores" --buffers "$buffers" \
         --program "$program" --limit "not run on silicon yet"
-done <"$build/list"
+done 3<"$build/list"
 "$harness" artefact plan --design tile64 --context "$context" --heads "$heads" --artefacts "$artefacts"
