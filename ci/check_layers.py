@@ -23,6 +23,7 @@ EDGES = {
     "reports": [
         "harness/run_record.hpp",
         "harness/run_record_example.hpp",
+        "harness/atomic_file.hpp",
         "harness/error_picture.hpp",
         "harness/regression.hpp",
         "harness/run_figures.hpp",

@@ -22,7 +22,7 @@ FUNCTION_LINES = 70
 ENVIRONMENT_READERS = {
     "harness/options.cpp": "what the command line leaves open",
     "harness/cache.cpp": "the XDG cache folder",
-    "harness/history_file.cpp": "the XDG data folder",
+    "harness/user_folder.cpp": "the XDG cache and data folders",
     "harness/rank_launcher.cpp": "what mpirun and srun tell the processes that they start",
     "harness/recorder.cpp": "the XDG cache folder",
     "reference/blas.cpp": "BLAS takes its choice of kernels from there alone",

@@ -93,17 +93,18 @@ if [ $all_kernels = yes ]; then
 fi
 
 short=$(git rev-parse --short "$base")
-if [ ${#relevant[@]} -eq 0 ]; then
-    echo "**passed**: nothing between $short and the working tree can change a result or a cost of the NPU's"
-    echo "path (${#changed[@]} files differ)."
-    exit 0
-fi
-
 if [ -e "$out" ] && [ ! -f "$out/.gate" ] && [ -n "$(ls -A "$out")" ]; then
     usage "--out $out: is not empty, and no gate wrote it; name another folder"
 fi
 rm -rf "$out"
 mkdir -p "$out" && touch "$out/.gate" || exit 3
+if [ ${#relevant[@]} -eq 0 ]; then
+    {
+        echo "**passed**: nothing between $short and the working tree can change a result or a cost of the"
+        echo "NPU's path (${#changed[@]} files differ)."
+    } | tee "$out/gate.md"
+    exit 0
+fi
 out=$(cd "$out" && pwd)
 # shellcheck disable=SC2034 # steps.sh reads it
 log_folder=$out
@@ -130,6 +131,9 @@ build_of_base() {
     fi && build "$source" build/gate-base/build
 }
 
+if [ -z "$build_head" ] || [ -z "$build_base" ]; then
+    step "install" "" bash ci/install.sh
+fi
 if [ -z "$build_head" ]; then
     build_head=build/gate-head
     step "build of the head" "" build . "$build_head"

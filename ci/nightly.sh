@@ -5,6 +5,7 @@
 #                 [--artefacts FOLDER] [--annotations] [--reduced]
 # --out: where the files go (default: build/nightly/<time>). --build: a build tree that is there already.
 # --history: a database that `harness history add` keeps. --device, --artefacts: as the harness's.
+# With --artefacts, the designs whose launches are all compiled there; the summary names the others.
 # --annotations: besides, a line for each failed step as GitHub shows it. --reduced: small data, for tests.
 # A step that fails does not stop the others. Exit codes are the harness's: 0 passed, 1 accuracy, 2 usage,
 # 3 could not run, 4 slower, 5 unstable; the first of 2 3 5 1 4 that occurs.
@@ -26,6 +27,7 @@ build=
 history=
 recordings=()
 device=()
+artefacts=
 annotations=no
 reduced=no
 while [ $# -gt 0 ]; do
@@ -38,7 +40,7 @@ while [ $# -gt 0 ]; do
                 --history) history=$(absolute "$2") ;;
                 --recording) recordings+=("$(absolute "$2")") ;;
                 --device) device+=("$1" "$2") ;;
-                --artefacts) device+=("$1" "$(absolute "$2")") ;;
+                --artefacts) artefacts=$(absolute "$2") && device+=("$1" "$artefacts") ;;
             esac
             shift
             ;;
@@ -76,15 +78,24 @@ fi
 harness=$build/bin/harness
 bench=$build/bin/bench
 
-# compare NAME ARGUMENTS...: one design on one recording.
+# compare NAME ARGUMENTS...: one design on one recording. Runs whose names differ only behind a comma are of
+# one kind, and are held against earlier nights together.
 runs=()
+kinds=()
 compare() {
     local name=$1
     local file=$out/${name//[^a-zA-Z0-9]/-}
     shift
     rm -f "$file.json" "$file.xml" "$file.html" # of an earlier night
     step "$name" "$file.json" "$harness" --compare "$@" "${device[@]}" --json "$file.json" --junit "$file.xml"
-    [ ! -f "$file.json" ] || runs+=("$file.json")
+    [ ! -f "$file.json" ] || { runs+=("$file.json") && kinds+=("${name%%,*}"); }
+}
+
+# is_compiled DESIGN CONTEXT: whether the device can run it. Of one that cannot, the summary says so.
+not_compiled=()
+is_compiled() {
+    [ -z "$artefacts" ] || "$harness" artefact plan --design "$1" --context "$2" --artefacts "$artefacts" \
+        >/dev/null 2>&1 || { not_compiled+=("$1 at T = $2") && return 1; }
 }
 
 # designs CLASSES: the designs of the manifest for these classes of ops, e.g. gemm|softmax.
@@ -100,14 +111,16 @@ if [ $reduced = yes ]; then
 else
     # Three runs of the default, for one alone is never slower by its clock.
     for i in 1 2 3; do
-        compare "default, run $i of 3"
+        ! is_compiled unfused 1500 || compare "default, run $i of 3"
     done
     mapfile -t of_attention < <(designs 'gemm|softmax|attention')
     mapfile -t of_layer < <(designs 'gelu|norm')
     [ ${#of_layer[@]} -gt 0 ] || add_step "list of designs" 3 0 "$harness"
     for design in "${of_attention[@]}"; do
-        compare "$design T=1500" --design "$design"
-        compare "$design T=3001" --design "$design" --context 3001
+        for context in 1500 3001; do
+            ! is_compiled "$design" $context ||
+                compare "$design T=$context" --design "$design" --context $context
+        done
         for i in "${!recordings[@]}"; do
             compare "$design recording $((i + 1)) ${recordings[i]##*/}" --design "$design" \
                 --dataset "${recordings[i]}"
@@ -128,19 +141,29 @@ if [ $reduced = yes ]; then
 fi
 step bench "$out/bench.json" "$bench" "${bench_options[@]}"
 
-# changes: what differs from the last green nights. The first night of an environment has none.
+# changes: what differs from the last green nights, kind by kind. The first night of an environment has none.
 changes() {
-    local defaults=() code=0
-    mapfile -t defaults < <(printf '%s\n' "${runs[@]}" | grep '/default-' || printf '%s\n' "${runs[0]}")
-    rm -f "$out/changes.md"
-    "$harness" regress "${defaults[@]}" --history "$history" --markdown "$out/changes.md" \
-        2>"$out/changes.err" || code=$?
-    cat "$out/changes.err" >&2
-    if [ "$code" -eq 3 ] && grep -q ': no baseline' "$out/changes.err"; then
-        echo "Nothing is compared: no earlier night of this environment." >"$out/changes.md"
+    local kind i of_kind code=0 codes=()
+    : >"$out/changes.md"
+    while read -r kind; do
+        of_kind=()
+        for i in "${!runs[@]}"; do
+            [ "${kinds[i]}" != "$kind" ] || of_kind+=("${runs[i]}")
+        done
         code=0
-    fi
-    return "$code"
+        rm -f "$out/change.md"
+        "$harness" regress "${of_kind[@]}" --history "$history" --markdown "$out/change.md" \
+            2>"$out/change.err" || code=$?
+        cat "$out/change.err" >&2
+        if [ "$code" -eq 3 ] && grep -q ': no baseline' "$out/change.err"; then
+            echo "Nothing is compared: no earlier night of this environment." >"$out/change.md"
+            code=0
+        fi
+        { echo "## $kind" && cat "$out/change.md" && echo; } >>"$out/changes.md"
+        codes+=("$(known_code "$code")")
+    done < <(printf '%s\n' "${kinds[@]}" | awk '!seen[$0]++')
+    rm -f "$out/change.md" "$out/change.err"
+    return "$(worst_of "${codes[@]}")"
 }
 
 # add_to_history: all runs of tonight, in their order.
@@ -175,6 +198,8 @@ code=$(worst_code)
     echo "**$(verdict_of "$code")**: nightly of $begun, $(git describe --always --dirty || echo unknown)"
     echo
     step_table "$out"
+    [ ${#not_compiled[@]} -eq 0 ] || printf '\nNot compiled for this NPU, and so not run: %s\n' \
+        "$(printf '%s\n' "${not_compiled[@]}" | awk '!seen[$0]++' | paste -sd, | sed 's/,/, /g')"
     [ -z "$pages" ] || printf '\n%s\n' "$pages"
     [ ! -f "$out/changes.md" ] || { echo && cat "$out/changes.md"; }
 } >"$out/summary.md" || exit 3

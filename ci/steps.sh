@@ -70,18 +70,23 @@ verdict_of() {
     esac
 }
 
-# The worst of the steps; 3 where there were none.
-worst_code() {
-    local code step
+# worst_of CODES...: 3 where there are none.
+worst_of() {
+    local code one
     for code in 2 3 5 1 4; do
-        for step in "${step_codes[@]}"; do
-            if [ "$step" -eq "$code" ]; then
+        for one in "$@"; do
+            if [ "$one" -eq "$code" ]; then
                 echo "$code"
                 return
             fi
         done
     done
-    [ ${#step_codes[@]} -gt 0 ] && echo 0 || echo 3
+    [ $# -gt 0 ] && echo 0 || echo 3
+}
+
+# The worst of the steps.
+worst_code() {
+    worst_of "${step_codes[@]}"
 }
 
 # step_table FOLDER: a row for each step, failed ones first; files relative to FOLDER.
