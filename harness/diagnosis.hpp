@@ -56,7 +56,7 @@ enum class Pattern : std::uint8_t {
     // Of a headline alone (headline_diagnosis.hpp).
     inherited,            // an op on the way to the output is wrong
     declared_arithmetic,  // nothing is wrong: the declared roundings cost as much
-    unrelated,          // what came has nothing to do with the result
+    unrelated,            // what came has nothing to do with the result
     unknown,
 };
 

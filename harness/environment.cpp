@@ -7,7 +7,9 @@
 #include <chrono>
 #include <ctime>
 #include <fstream>
+#include <span>
 
+#include "datasets/sha256.hpp"
 #include "harness/build_info.hpp"
 #include "reference/blas.hpp"
 
@@ -29,6 +31,17 @@ std::string value_of(const char* file, std::string_view key, char separator) {
     return "unknown";
 }
 
+// As machine-id(5) asks: not the id itself, but a hash that no other program makes of it.
+std::string machine() {
+    std::ifstream in("/etc/machine-id");
+    std::string id;
+    if (!(in >> id)) {
+        return "unknown";
+    }
+    const std::string text = "npu-attention-harness " + id;
+    return datasets::sha256_hex(std::as_bytes(std::span(text))).substr(0, 12);
+}
+
 std::string operating_system() {
     utsname names{};
     uname(&names);
@@ -47,6 +60,7 @@ int usable_cores() {
 Environment environment(int threads) {
     const reference::BlasInfo blas = reference::blas_info();
     Environment out;
+    out.machine = machine();
     out.cpu = value_of("/proc/cpuinfo", "model name", ':');
     out.cores = usable_cores();
     out.threads = threads > 0 ? threads : out.cores;

@@ -11,10 +11,13 @@ struct NpuEnvironment {
     std::string name;               // or empty: it has none
     bool hardware = false;          // whether that is a name of AMD's hardware; an emulation else
     std::string power_mode;         // or "unknown"
+    std::string xrt;                // version of the runtime, or "unknown"
+    std::string firmware;           // version that the driver tells, or "unknown"
     int most_launches_at_once = 1;  // in one list; 1: one by one
 };
 
 struct Environment {
+    std::string machine;         // the same of two runs on one machine; from its id, which it does not tell
     std::string cpu;             // model name
     int cores = 0;               // logical processors this process may use
     int threads = 0;             // tasks that run at once

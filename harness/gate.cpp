@@ -227,6 +227,20 @@ std::string_view name(Verdict verdict) {
     return "unknown";
 }
 
+std::optional<Verdict> parse_verdict(std::string_view word) {
+    for (const Verdict verdict : {Verdict::passed, Verdict::failed, Verdict::mistrusted, Verdict::not_run,
+                                  Verdict::covered, Verdict::unstable}) {
+        if (name(verdict) == word) {
+            return verdict;
+        }
+    }
+    return std::nullopt;
+}
+
+bool is_good(Verdict verdict) {
+    return verdict == Verdict::passed || verdict == Verdict::covered;
+}
+
 std::string_view name(Basis basis) {
     switch (basis) {
         case Basis::exact:

@@ -25,6 +25,12 @@ enum class Verdict : std::uint8_t {
 
 std::string_view name(Verdict verdict);
 
+// The verdict of this name; none for another word.
+std::optional<Verdict> parse_verdict(std::string_view word);
+
+// Passed, or covered by a row that is judged in its stead.
+bool is_good(Verdict verdict);
+
 enum class Quantity : std::uint8_t {
     nonfinite,
     unwritten,

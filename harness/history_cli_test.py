@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 HARNESS = os.path.abspath(sys.argv.pop(1))
@@ -177,6 +178,26 @@ class HistoryCli(unittest.TestCase):
         listed = self.harness("history", "list", "--history", self.history, expect=0).stdout
         self.assertEqual(listed.count("2026-03-"), 6)
 
+    def test_what_must_not_be_overwritten_or_added_is_refused(self):
+        self.add_nights(2)
+        before = self.history.read_bytes()
+        night = self.path / "night0.json"
+        for words in (("history", "export", "--csv", self.history),
+                      ("regress", night, "--markdown", self.history)):
+            self.one_line(self.harness(*words, "--history", self.history, expect=2), "would be overwritten")
+        self.assertEqual(self.history.read_bytes(), before)
+
+        def shard(record):
+            record["shard"] = {"of": 3, "shards": [1, 2]}
+
+        part = self.run_file("part.json", 9, change=shard)
+        self.one_line(self.harness("history", "add", part, "--history", self.history, expect=3),
+                      "holds only 2 of 3 shards", "harness merge")
+        empty = self.path / "empty.sqlite"
+        empty.touch()
+        self.one_line(self.harness("history", "list", "--history", empty, expect=3), "is empty")
+        self.one_line(self.harness("regress", night, "--baseline", night, expect=3), "is its own baseline")
+
     # ---- regression
 
     def test_a_slowdown_needs_several_runs(self):
@@ -270,6 +291,21 @@ class HistoryCli(unittest.TestCase):
         done = self.harness("regress", "--ab", old, same, "--", "--fail", expect=3)
         self.one_line(done, "left no run record", "exit code 3")
         self.one_line(self.harness("regress", "--ab", old, self.path / "gone", expect=3), "gone")
+
+    def test_an_interrupt_ends_the_build_that_runs(self):
+        build = self.path / "sleeper"
+        build.write_text(f"#!/bin/sh\necho $$ >{self.path}/pid\nexec sleep 300\n")
+        build.chmod(0o755)
+        process = subprocess.Popen([HARNESS, "regress", "--ab", build, build, "--", "--compare"],
+                                   stderr=subprocess.PIPE, text=True)
+        pid = self.path / "pid"
+        while not (pid.exists() and pid.read_text().strip()):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(timeout=60), 130)
+        process.stderr.close()
+        with self.assertRaises(ProcessLookupError):
+            os.kill(int(pid.read_text()), 0)
 
     def test_usage(self):
         run = self.run_file("run.json")

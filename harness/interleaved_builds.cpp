@@ -7,41 +7,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
-#include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <stdexcept>
+#include <thread>
 
 #include "harness/interrupt.hpp"
 #include "harness/run_figures_json.hpp"
+#include "harness/temporary_folder.hpp"
 
 namespace harness {
 namespace {
-
-class TemporaryRunFolder {
-public:
-    TemporaryRunFolder() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "harness-regress-XXXXXX").string();
-        if (mkdtemp(pattern.data()) == nullptr) {
-            throw std::runtime_error(fmt::format("{}: cannot be created: {}", pattern, std::strerror(errno)));
-        }
-        path_ = pattern;
-    }
-    ~TemporaryRunFolder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    TemporaryRunFolder(const TemporaryRunFolder&) = delete;
-    TemporaryRunFolder& operator=(const TemporaryRunFolder&) = delete;
-
-    [[nodiscard]] std::string file(int number) const {
-        return (path_ / fmt::format("run-{}.json", number)).string();
-    }
-
-private:
-    std::filesystem::path path_;
-};
 
 pid_t start(const std::vector<std::string>& words) {
     std::vector<char*> arguments;
@@ -62,28 +39,42 @@ pid_t start(const std::vector<std::string>& words) {
     return child;
 }
 
-// The status that the process ended with.
-int wait_for(pid_t child) {
-    int status = 0;
-    while (waitpid(child, &status, 0) < 0) {
-        try {
-            throw_if_interrupted();
-        } catch (const Interrupted&) {
-            kill(child, SIGTERM);
-            waitpid(child, &status, 0);
-            throw;
+// A process that is ended, if it still runs, with this object.
+class Child {
+public:
+    explicit Child(pid_t pid) : pid_(pid) {}
+    Child(const Child&) = delete;
+    Child& operator=(const Child&) = delete;
+    ~Child() {
+        if (!ended_) {
+            kill(pid_, SIGTERM);
+            waitpid(pid_, nullptr, 0);
         }
     }
-    throw_if_interrupted();
-    return status;
-}
+
+    // The status that it ended with. Polls, since signals restart waitpid; throws Interrupted.
+    int wait() {
+        int status = 0;
+        while (waitpid(pid_, &status, WNOHANG) != pid_) {
+            throw_if_interrupted();
+            std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        }
+        ended_ = true;
+        throw_if_interrupted();
+        return status;
+    }
+
+private:
+    pid_t pid_;
+    bool ended_ = false;
+};
 
 RunFigures run_once(const std::string& program, const std::vector<std::string>& arguments,
                     const std::string& json) {
     std::vector<std::string> words{program};
     words.insert(words.end(), arguments.begin(), arguments.end());
     words.insert(words.end(), {"--json", json, "--quiet"});
-    const int status = wait_for(start(words));
+    const int status = Child(start(words)).wait();
     if (!std::filesystem::exists(json)) {
         throw std::runtime_error(fmt::format(
             "{} left no run record: {}; behind -- must stand what makes one, such as --compare", program,
@@ -99,7 +90,7 @@ RunFigures run_once(const std::string& program, const std::vector<std::string>& 
 
 InterleavedRuns run_interleaved(const InterleavedBuilds& builds,
                                 const std::function<void(const std::string& program)>& before_run) {
-    const TemporaryRunFolder folder;
+    const TemporaryFolder folder;
     InterleavedRuns out;
     int number = 0;
     for (int round = 0; round < builds.rounds; ++round) {
@@ -108,7 +99,8 @@ InterleavedRuns run_interleaved(const InterleavedBuilds& builds,
             const std::string& program = is_first ? builds.first : builds.second;
             before_run(program);
             (is_first ? out.first : out.second)
-                .push_back(run_once(program, builds.arguments, folder.file(number++)));
+                .push_back(run_once(program, builds.arguments,
+                                    (folder.path() / fmt::format("run-{}.json", number++)).string()));
         }
     }
     return out;

@@ -9,7 +9,8 @@ std::optional<NpuEnvironment> npu_environment(const npu_impl::Device& device) {
     if (!npu) {
         return std::nullopt;
     }
-    return NpuEnvironment{npu->name, npu->hardware, npu->power_mode, npu->most_launches_at_once};
+    return NpuEnvironment{npu->name, npu->hardware, npu->power_mode,
+                          npu->xrt,  npu->firmware, npu->most_launches_at_once};
 }
 
 void note_power_mode(Environment& environment, const npu_impl::Device& device) {

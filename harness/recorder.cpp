@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
 #include <utility>
@@ -15,6 +14,7 @@
 #include "harness/interrupt.hpp"
 #include "harness/progress.hpp"
 #include "harness/recorded_layer.hpp"
+#include "harness/user_folder.hpp"
 #include "reference/blas.hpp"
 
 namespace harness {
@@ -71,21 +71,6 @@ datasets::RecordingInfo describe(const RecordRequest& request) {
         request.audio_seconds > 0 ? request.audio_seconds : audio_seconds_of(model.shape.context);
     info.clips.push_back({clip_id(model), seconds, model.shape.context});
     return info;
-}
-
-std::filesystem::path cache_folder() {
-    // The XDG base directory specification names these two variables; nothing else of the environment is
-    // read.
-    const char* cache = std::getenv("XDG_CACHE_HOME");
-    if (cache != nullptr && *cache == '/') {
-        return std::filesystem::path(cache) / "npu-attention-harness";
-    }
-    const char* home = std::getenv("HOME");
-    if (home == nullptr || *home == '\0') {
-        throw std::runtime_error(
-            "no cache folder: set XDG_CACHE_HOME or HOME, or name a recording with --dataset");
-    }
-    return std::filesystem::path(home) / ".cache" / "npu-attention-harness";
 }
 
 }  // namespace

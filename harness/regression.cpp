@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <tuple>
 
@@ -20,11 +21,8 @@ using Identity = std::tuple<std::string, std::string, std::string, std::string, 
 struct Sides {
     std::vector<const Figure*> runs;
     std::vector<const Figure*> baseline;
+    bool was_asked_for = false;  // a run of the baseline over the same layers has it
 };
-
-bool is_good(std::optional<Verdict> verdict) {
-    return verdict == Verdict::passed || verdict == Verdict::covered;
-}
 
 bool equal_bits(double a, double b) {
     return std::bit_cast<std::uint64_t>(a) == std::bit_cast<std::uint64_t>(b) ||
@@ -34,6 +32,8 @@ bool equal_bits(double a, double b) {
 // In the order of the first run that has them, those of the baseline last.
 class Pairing {
 public:
+    explicit Pairing(std::string_view scope) : scope_(scope) {}
+
     void add(const RunFigures& run, std::vector<const Figure*> Sides::*side) {
         for (const Figure& figure : run.figures) {
             if (figure_quantity(figure.quantity).nature == FigureNature::derived) {
@@ -45,21 +45,41 @@ public:
             if (is_new) {
                 sides_.emplace_back();
             }
-            (sides_[at->second].*side).push_back(&figure);
+            Sides& sides = sides_[at->second];
+            (sides.*side).push_back(&figure);
+            sides.was_asked_for |= side == &Sides::baseline && run.scope == scope_;
+            if (side == &Sides::runs) {
+                rows_.emplace(figure.row, figure.input);
+            }
         }
     }
     [[nodiscard]] const std::vector<Sides>& sides() const { return sides_; }
 
+    // Whether the runs should have judged what only the baseline has.
+    [[nodiscard]] bool lacks(const Sides& sides) const {
+        const Figure& figure = *sides.baseline.back();
+        return figure_quantity(figure.quantity).nature == FigureNature::verdict && is_good(*figure.verdict) &&
+               sides.was_asked_for && rows_.contains({figure.row, figure.input});
+    }
+
 private:
+    std::string_view scope_;                              // of the runs
+    std::set<std::pair<std::string, std::string>> rows_;  // and inputs that they have anywhere
     std::map<Identity, std::size_t> index_;
     std::vector<Sides> sides_;
 };
 
-ComparedFigure described(const Sides& sides) {
+ComparedFigure described(const Sides& sides, const Pairing& pairing) {
     ComparedFigure out;
     const Figure& shown = sides.runs.empty() ? *sides.baseline.back() : *sides.runs.back();
     out.figure = shown;
     out.figure.samples.clear();
+    if (sides.runs.empty() && pairing.lacks(sides)) {
+        out.verdict = RegressionVerdict::lost;
+        out.baseline_verdict = name(*shown.verdict);
+        out.candidate_verdict = "absent";
+        return out;
+    }
     if (sides.runs.empty() || sides.baseline.empty()) {
         out.verdict = RegressionVerdict::no_data;
         out.reason = sides.runs.empty() ? "only in the baseline" : "not in the baseline";
@@ -74,14 +94,14 @@ void compare_verdicts(ComparedFigure& out, const Sides& sides) {
     const auto word = [](const Figure& figure) { return std::string(name(*figure.verdict)); };
     // The worst of the runs decides: what fails in one of them has not passed.
     const auto failed =
-        std::ranges::find_if(sides.runs, [](const Figure* f) { return !is_good(f->verdict); });
+        std::ranges::find_if(sides.runs, [](const Figure* f) { return !is_good(*f->verdict); });
     const Figure& now = failed != sides.runs.end() ? **failed : *sides.runs.back();
     const Figure& before = *sides.baseline.back();
     out.baseline_verdict = word(before);
     out.candidate_verdict = word(now);
-    if (is_good(before.verdict) && !is_good(now.verdict)) {
+    if (is_good(*before.verdict) && !is_good(*now.verdict)) {
         out.verdict = RegressionVerdict::lost;
-    } else if (!is_good(before.verdict) && is_good(now.verdict)) {
+    } else if (!is_good(*before.verdict) && is_good(*now.verdict)) {
         out.verdict = RegressionVerdict::better;
     } else {
         out.verdict = before.verdict == now.verdict ? RegressionVerdict::same : RegressionVerdict::changed;
@@ -163,21 +183,28 @@ void compare_times(std::vector<ComparedFigure>& figures, const std::vector<std::
     }
 }
 
-void require_one_environment(std::span<const RunFigures> runs, std::span<const RunFigures> baseline) {
+void require_comparable(std::span<const RunFigures> runs, std::span<const RunFigures> baseline,
+                        Baseline kind) {
     if (runs.empty() || baseline.empty()) {
         throw std::invalid_argument(runs.empty() ? "no run to compare" : "the baseline has no run");
     }
     const RunFigures& first = runs.front();
-    const auto require = [&](const RunFigures& other) {
-        if (const std::string difference = key_difference(first.key, other.key); !difference.empty()) {
+    const auto require = [&](const RunFigures& other, KeyFields fields) {
+        if (const std::string difference = key_difference(first.key, other.key, fields);
+            !difference.empty()) {
             throw std::invalid_argument(
                 fmt::format("{} and {} cannot be compared: {}; run both in the same environment", first.file,
                             other.file, difference));
         }
     };
-    std::ranges::for_each(runs, require);
-    std::ranges::for_each(baseline, require);
+    for (const RunFigures& run : baseline) {
+        require(run, kind == Baseline::earlier ? KeyFields::all : KeyFields::not_of_build);
+        if (std::ranges::find(runs, run.sha256, &RunFigures::sha256) != runs.end()) {
+            throw std::invalid_argument(fmt::format("{} is its own baseline: name another run", run.file));
+        }
+    }
     for (const RunFigures& run : runs) {
+        require(run, KeyFields::all);
         if (run.commit != first.commit) {
             throw std::invalid_argument(fmt::format("{} and {} are of two builds, commit {} and {}",
                                                     first.file, run.file, first.commit, run.commit));
@@ -222,9 +249,9 @@ int Regression::exit_code() const {
 }
 
 Regression compare_with_baseline(std::span<const RunFigures> runs, std::span<const RunFigures> baseline,
-                                 std::string baseline_words, const TimeRule& rule) {
-    require_one_environment(runs, baseline);
-    Pairing pairing;
+                                 std::string baseline_words, Baseline kind) {
+    require_comparable(runs, baseline, kind);
+    Pairing pairing(runs.back().scope);
     for (const RunFigures& run : runs) {
         pairing.add(run, &Sides::runs);
     }
@@ -235,13 +262,13 @@ Regression compare_with_baseline(std::span<const RunFigures> runs, std::span<con
     out.baseline = std::move(baseline_words);
     out.baseline_commit = baseline.back().commit;
     out.commit = runs.back().commit;
-    out.rule = rule;
+    out.differences = key_difference(runs.back().key, baseline.back().key);
     std::ranges::transform(runs, std::back_inserter(out.runs), &RunFigures::file);
     std::vector<std::size_t> measured;
     for (const Sides& sides : pairing.sides()) {
-        ComparedFigure figure = described(sides);
+        ComparedFigure figure = described(sides, pairing);
         const FigureQuantity& quantity = figure_quantity(figure.figure.quantity);
-        if (figure.verdict != RegressionVerdict::no_data) {
+        if (!sides.runs.empty() && !sides.baseline.empty()) {
             if (quantity.nature == FigureNature::verdict) {
                 compare_verdicts(figure, sides);
             } else if (figure.figure.kind == FigureKind::measured) {
@@ -252,7 +279,7 @@ Regression compare_with_baseline(std::span<const RunFigures> runs, std::span<con
         }
         out.figures.push_back(std::move(figure));
     }
-    compare_times(out.figures, measured, pairing.sides(), rule);
+    compare_times(out.figures, measured, pairing.sides(), out.rule);
     out.measured_rows = measured.size();
     if (out.count(RegressionVerdict::no_data) == out.figures.size()) {
         throw std::invalid_argument(
@@ -267,16 +294,23 @@ Regression reproduced_by(const Regression& first, Regression second) {
         return std::tie(one.figure.row, one.figure.part, one.figure.clip, one.figure.input,
                         one.figure.quantity, one.figure.kind);
     };
-    for (ComparedFigure& figure : second.figures) {
-        if (figure.verdict != RegressionVerdict::slower || !figure.change) {
-            continue;
-        }
-        const bool seen = std::ranges::any_of(first.figures, [&](const ComparedFigure& other) {
-            return other.verdict == RegressionVerdict::slower && identity(other) == identity(figure);
+    const auto is_in = [&](const Regression& other, const ComparedFigure& figure) {
+        return std::ranges::any_of(other.figures, [&](const ComparedFigure& one) {
+            return one.verdict == figure.verdict && identity(one) == identity(figure);
         });
-        if (!seen) {
+    };
+    for (ComparedFigure& figure : second.figures) {
+        if (figure.verdict == RegressionVerdict::slower && figure.change && !is_in(first, figure)) {
             figure.verdict = RegressionVerdict::ambiguous;
             figure.reason = "may be slower: not in the rounds before";
+        }
+    }
+    for (const ComparedFigure& figure : first.figures) {
+        if (figure.verdict == RegressionVerdict::lost && !is_in(second, figure)) {
+            std::erase_if(second.figures,
+                          [&](const ComparedFigure& one) { return identity(one) == identity(figure); });
+            second.figures.push_back(figure);
+            second.figures.back().reason = "not in the rounds after";
         }
     }
     std::ranges::stable_sort(second.figures, {}, &ComparedFigure::verdict);

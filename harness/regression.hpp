@@ -5,7 +5,8 @@
 //   modelled  times exactly; slower by more than 5% is a regression of the plan, any other change is shown
 //   counted   exactly; a change is shown
 //   computed  exactly, since the same bits give the same figure: any loss is shown
-//   verdicts  one that was passed (or covered) and is not any more is lost, and fails
+//   verdicts  one that was passed (or covered) and is not any more is lost, and fails; so does one that is
+//             absent from a run over the same layers which judged its row elsewhere
 // Figures that follow from others (RTF) are not compared again.
 #pragma once
 
@@ -51,6 +52,7 @@ struct Regression {
     std::vector<std::string> runs;
     std::string commit;                   // of the runs
     std::string baseline_commit;          // of the latest run of the baseline
+    std::string differences;              // of builds: in what they bring with them, as key_difference
     std::vector<ComparedFigure> figures;  // by verdict, in the order of the enumerators, then as they came
     std::size_t measured_rows = 0;        // that took part in the correction
     TimeRule rule;
@@ -60,13 +62,18 @@ struct Regression {
     [[nodiscard]] int exit_code() const;
 };
 
+// Whether the baseline comes from another night, or from another build that was run in turn on the same
+// machine: only builds may differ in what a build brings with it (compiler, BLAS, declared design).
+enum class Baseline : std::uint8_t { earlier, other_build };
+
 // Throws std::invalid_argument where a side has no run, runs differ in their environment (the field is
-// named), the runs are of several commits or no figure is on both sides. Both sides in order of time.
+// named), the runs are of several commits, no figure is on both sides, or a run is on both. Both sides in
+// order of time.
 Regression compare_with_baseline(std::span<const RunFigures> runs, std::span<const RunFigures> baseline,
-                                 std::string baseline_words, const TimeRule& rule = {});
+                                 std::string baseline_words, Baseline kind = Baseline::earlier);
 
 // Of a first comparison and a second on fresh runs, the second; but what it calls slower is only ambiguous
-// where the first did not call it so.
+// where the first did not call it so, and a verdict that the first lost stays lost.
 Regression reproduced_by(const Regression& first, Regression second);
 
 // Where it is of: "scores..context layer 3 clip-0 isolated"

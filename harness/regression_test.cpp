@@ -1,5 +1,6 @@
 #include "harness/regression.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -333,7 +334,10 @@ TEST(TimeChange, TellsHowManySamplesItTakes) {
 
 RunFigures run(std::vector<Figure> figures, std::string file = "run.json") {
     RunFigures out;
+    static int made = 0;
     out.file = std::move(file);
+    out.sha256 = fmt::format("run {}", ++made);
+    out.scope = "3";
     out.created_utc = "2026-01-01T00:00:00Z";
     out.commit = "abc";
     out.key.cpu = "a processor";
@@ -363,7 +367,7 @@ TEST(Regression, AccuracyIsComparedToTheLastBit) {
     EXPECT_EQ(verdict("rho", std::nextafter(0.5, 1), 0.5), RegressionVerdict::worse);
     EXPECT_EQ(verdict("rho", std::nextafter(0.5, 0), 0.5), RegressionVerdict::better);
     EXPECT_EQ(verdict("match %", std::nextafter(99.9, 0), 99.9), RegressionVerdict::worse);
-    EXPECT_EQ(verdict("room dB", std::nextafter(6.0, 7), 6), RegressionVerdict::better);
+    EXPECT_EQ(verdict("headroom dB", std::nextafter(6.0, 7), 6), RegressionVerdict::better);
     EXPECT_EQ(verdict("match %", nothing, nothing), RegressionVerdict::same);
     EXPECT_EQ(verdict("match %", nothing, 99.9), RegressionVerdict::worse);
     EXPECT_EQ(verdict("rho", std::numeric_limits<double>::infinity(), 0.9), RegressionVerdict::worse);
@@ -462,6 +466,74 @@ TEST(Regression, RefusesAnotherEnvironmentAndNamesTheField) {
     EXPECT_THROW(compare_with_baseline(runs, baseline, "base"), std::invalid_argument);
     EXPECT_THROW(compare_with_baseline({}, baseline, "base"), std::invalid_argument);
     EXPECT_THROW(compare_with_baseline(baseline, {}, "base"), std::invalid_argument);
+}
+
+TEST(Regression, BuildsMayDifferInWhatTheyBringAndNothingElse) {
+    const Figure any = figure("rho", FigureKind::computed, 0.4);
+    for (const KeyField& field : key_fields()) {
+        const std::vector runs{run({any})};
+        std::vector baseline{run({any})};
+        baseline[0].key.*field.value += "x";
+        if (field.of_build) {
+            EXPECT_THAT(compare_with_baseline(runs, baseline, "b", Baseline::other_build).differences,
+                        HasSubstr(std::string(field.name) + ": "));
+        } else {
+            EXPECT_THROW(compare_with_baseline(runs, baseline, "b", Baseline::other_build),
+                         std::invalid_argument)
+                << field.name;
+        }
+    }
+    const std::vector runs{run({any})};
+    std::vector itself{run({any}), runs[0]};
+    EXPECT_THROW(compare_with_baseline(runs, itself, "b"), std::invalid_argument);
+}
+
+TEST(Regression, AVerdictThatIsGoneIsLostWhereItWasAskedFor) {
+    const auto verdict = [](std::string row, std::string part) {
+        Figure out = figure("verdict", FigureKind::computed, 0, Verdict::passed);
+        out.row = std::move(row);
+        out.part = std::move(part);
+        return out;
+    };
+    std::vector baseline{
+        run({verdict("scores", "layer 3"), verdict("scores", "layer 4"), verdict("probe ones", "layer 3")})};
+    const std::vector runs{run({verdict("scores", "layer 3")})};
+    const auto found = [&] { return compare_with_baseline(runs, baseline, "base").figures; };
+    // No run without probes has lost them.
+    EXPECT_EQ(found()[0].verdict, RegressionVerdict::lost);
+    EXPECT_EQ(found()[0].figure.part, "layer 4");
+    EXPECT_EQ(found()[0].candidate_verdict, "absent");
+    EXPECT_EQ(found()[1].verdict, RegressionVerdict::no_data);
+    // Nor has a run over fewer layers.
+    baseline[0].scope = "3-4";
+    EXPECT_EQ(found()[0].verdict, RegressionVerdict::no_data);
+    // What had failed is no loss.
+    baseline[0].scope = "3";
+    baseline[0].figures[1].verdict = Verdict::failed;
+    EXPECT_EQ(found()[0].verdict, RegressionVerdict::no_data);
+}
+
+TEST(Regression, ASecondLookForgivesTimesAndNoVerdict) {
+    const std::vector baseline{run({figure("verdict", FigureKind::computed, 0, Verdict::passed),
+                                    figure("launches", FigureKind::counted, 3)})};
+    const auto against = [&](Verdict verdict) {
+        const std::vector runs{run({figure("verdict", FigureKind::computed, 0, verdict),
+                                    figure("launches", FigureKind::counted, 3)})};
+        return compare_with_baseline(runs, baseline, "base");
+    };
+    const Regression lost = reproduced_by(against(Verdict::failed), against(Verdict::passed));
+    EXPECT_EQ(lost.exit_code(), 1);
+    EXPECT_EQ(lost.figures.size(), 2U);
+    EXPECT_EQ(lost.figures[0].candidate_verdict, "failed");
+    EXPECT_EQ(reproduced_by(against(Verdict::passed), against(Verdict::failed)).exit_code(), 1);
+    EXPECT_EQ(reproduced_by(against(Verdict::failed), against(Verdict::failed)).figures.size(), 2U);
+    EXPECT_EQ(reproduced_by(against(Verdict::passed), against(Verdict::passed)).exit_code(), 0);
+    // Slower in the second rounds only.
+    Regression slow = against(Verdict::passed);
+    slow.figures[0].verdict = RegressionVerdict::slower;
+    slow.figures[0].change = TimeChange{};
+    EXPECT_EQ(reproduced_by(slow, slow).exit_code(), 4);
+    EXPECT_EQ(reproduced_by(against(Verdict::passed), slow).exit_code(), 0);
 }
 
 TEST(Regression, MeasuredTimesOfManyRunsAreFoundSlower) {

@@ -19,7 +19,7 @@ constexpr std::array quantities{
     FigureQuantity{"match %", FigureNature::accuracy, Better::higher},
     FigureQuantity{"worst row error", FigureNature::accuracy, Better::lower},
     FigureQuantity{"worst tile error", FigureNature::accuracy, Better::lower},
-    FigureQuantity{"room dB", FigureNature::accuracy, Better::higher},
+    FigureQuantity{"headroom dB", FigureNature::accuracy, Better::higher},
     FigureQuantity{"differing elements", FigureNature::accuracy, Better::lower},
     FigureQuantity{"CPU RTF", FigureNature::derived, Better::lower},
     FigureQuantity{"NPU RTF", FigureNature::derived, Better::lower},
@@ -32,19 +32,20 @@ constexpr std::array fields{
     KeyField{"cpu", &EnvironmentKey::cpu},
     KeyField{"cores", &EnvironmentKey::cores},
     KeyField{"threads", &EnvironmentKey::threads},
-    KeyField{"blas", &EnvironmentKey::blas},
-    KeyField{"blas_kernels", &EnvironmentKey::blas_kernels},
-    KeyField{"compiler", &EnvironmentKey::compiler},
-    KeyField{"flags", &EnvironmentKey::flags},
-    KeyField{"build_type", &EnvironmentKey::build_type},
+    KeyField{"blas", &EnvironmentKey::blas, true},
+    KeyField{"blas_kernels", &EnvironmentKey::blas_kernels, true},
+    KeyField{"compiler", &EnvironmentKey::compiler, true},
+    KeyField{"flags", &EnvironmentKey::flags, true},
+    KeyField{"build_type", &EnvironmentKey::build_type, true},
     KeyField{"device", &EnvironmentKey::device},
     KeyField{"device_model", &EnvironmentKey::device_model},
+    KeyField{"npu", &EnvironmentKey::npu},
     KeyField{"xrt", &EnvironmentKey::xrt},
     KeyField{"firmware", &EnvironmentKey::firmware},
     KeyField{"power_mode", &EnvironmentKey::power_mode},
     KeyField{"emulation", &EnvironmentKey::emulation},
     KeyField{"design", &EnvironmentKey::design},
-    KeyField{"design_hash", &EnvironmentKey::design_hash},
+    KeyField{"design_sha256", &EnvironmentKey::design_sha256, true},
     KeyField{"placement", &EnvironmentKey::placement},
     KeyField{"head", &EnvironmentKey::head},
     KeyField{"context", &EnvironmentKey::context},
@@ -93,9 +94,12 @@ std::span<const KeyField> key_fields() {
     return fields;
 }
 
-std::string key_difference(const EnvironmentKey& here, const EnvironmentKey& there) {
+std::string key_difference(const EnvironmentKey& here, const EnvironmentKey& there, KeyFields which) {
     std::string out;
     for (const KeyField& field : fields) {
+        if (which != KeyFields::all && field.of_build != (which == KeyFields::of_build)) {
+            continue;
+        }
         if (here.*field.value != there.*field.value) {
             const auto shown = [](const std::string& text) { return text.empty() ? "nothing" : text; };
             out += fmt::format("{}{}: {} here, {} there", out.empty() ? "" : "; ", field.name,

@@ -72,12 +72,13 @@ struct EnvironmentKey {
     std::string build_type;
     std::string device;
     std::string device_model;  // the specification behind modelled times
+    std::string npu;
     std::string xrt;
     std::string firmware;
     std::string power_mode;
     std::string emulation;
     std::string design;
-    std::string design_hash;
+    std::string design_sha256;
     std::string placement;
     std::string head;
     std::string context;
@@ -89,13 +90,18 @@ struct EnvironmentKey {
 struct KeyField {
     std::string_view name;
     std::string EnvironmentKey::*value;
+    bool of_build = false;  // what a build brings with it, and so may differ where builds are compared
 };
 
 // Every field, in the order of the struct.
 std::span<const KeyField> key_fields();
 
-// The fields that differ, as "threads: 2 here, 8 there" joined by "; "; empty where none does.
-std::string key_difference(const EnvironmentKey& here, const EnvironmentKey& there);
+// Which fields a comparison of two keys is about.
+enum class KeyFields : std::uint8_t { all, of_build, not_of_build };
+
+// Those that differ, as "threads: 2 here, 8 there" joined by "; "; empty where none does.
+std::string key_difference(const EnvironmentKey& here, const EnvironmentKey& there,
+                           KeyFields which = KeyFields::all);
 
 struct RunFigures {
     std::string file;    // that it was read from, for messages
@@ -107,6 +113,7 @@ struct RunFigures {
     std::string scope;   // which layers ran, "0-2,5 end"
     Verdict verdict = Verdict::not_run;
     int exit_code = 0;
+    std::string missing;  // of the part of a sharded run: that it is one, in words
     EnvironmentKey key;
     std::vector<Figure> figures;
 };

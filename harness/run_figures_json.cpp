@@ -47,11 +47,8 @@ std::string part_of(int layer) {
 
 Verdict verdict_of(const Json& json) {
     const std::string word = text_of(json, "verdict");
-    for (const Verdict verdict : {Verdict::passed, Verdict::failed, Verdict::mistrusted, Verdict::not_run,
-                                  Verdict::covered, Verdict::unstable}) {
-        if (name(verdict) == word) {
-            return verdict;
-        }
+    if (const auto verdict = parse_verdict(word)) {
+        return *verdict;
     }
     throw std::invalid_argument(fmt::format("verdict '{}' is unknown", word));
 }
@@ -132,7 +129,7 @@ void add_op_row(std::vector<Figure>& figures, const Json& json) {
         }
     }
     if (room < infinity) {
-        out.computed(op, input, "room dB", room, verdict);
+        out.computed(op, input, "headroom dB", room, verdict);
     }
 }
 
@@ -251,6 +248,7 @@ EnvironmentKey key_of(const Json& json) {
     const Json& identities = json.at("identities");
     const Json& recording = identities.at("recording");
     EnvironmentKey key;
+    key.machine = text_if_there(environment, "machine");
     key.cpu = text_of(environment, "cpu");
     key.cores = fmt::to_string(environment.at("cores").get<int>());
     key.threads = fmt::to_string(environment.at("threads").get<int>());
@@ -259,16 +257,19 @@ EnvironmentKey key_of(const Json& json) {
     key.compiler = text_of(environment, "compiler");
     key.flags = text_of(environment, "flags");
     key.build_type = text_of(environment, "build_type");
-    key.xrt = text_if_there(environment, "xrt");
-    key.firmware = text_if_there(environment, "firmware");
     // Of a run on the device xrt; the emulated one has none.
     if (environment.contains("npu") && environment["npu"].is_object()) {
-        key.power_mode = text_if_there(environment["npu"], "power_mode");
+        const Json& npu = environment["npu"];
+        key.npu = text_of(npu, "name");
+        key.xrt = text_if_there(npu, "xrt");
+        key.firmware = text_if_there(npu, "firmware");
+        key.power_mode = text_of(npu, "power_mode");
     }
     key.device = text_of(identities, "device");
     key.device_model = text_of(identities, "cost_model");
     key.emulation = text_of(identities, "emulation");
     key.design = text_of(identities, "design");
+    key.design_sha256 = text_if_there(identities, "design_sha256");
     key.placement = identities.contains("placement") ? text_of(identities, "placement") : "attention";
     key.head = identities.contains("head") ? fmt::to_string(identities.at("head").get<int>()) : "-1";
     key.context = fmt::to_string(recording.at("context").get<std::int64_t>());
@@ -355,6 +356,10 @@ RunFigures parse_run_figures(const std::string& text, const std::string& file) {
         out.scope = scope_of(json);
         out.key = key_of(json);
         out.figures = figures_of(json);
+        if (json.contains("shard") && json["shard"].at("shards").size() < json["shard"].at("of")) {
+            out.missing = fmt::format("holds only {} of {} shards", json["shard"]["shards"].size(),
+                                      json["shard"]["of"].get<std::size_t>());
+        }
         refuse_repeated(out.figures);
     } catch (const Json::exception& error) {
         throw datasets::ReadError(file, "figures", error.what());

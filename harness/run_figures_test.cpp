@@ -80,7 +80,7 @@ TEST(RunFigures, RoomIsThatOfTheNearestGatedLimit) {
                                {Quantity::context_largest, 1, 0.5}};
     ASSERT_FALSE(limit(Quantity::context_largest).gated);
     const RunFigures run = parse_run_figures(to_json(record), "run.json");
-    EXPECT_EQ(find(run, "query", "room dB", "isolated").value, 6.25);
+    EXPECT_EQ(find(run, "query", "headroom dB", "isolated").value, 6.25);
 }
 
 TEST(RunFigures, OfAnEncoderHaveStagesAndDrift) {

@@ -208,19 +208,11 @@ Json to_json(const ClipRow& clip) {
 }
 
 Json to_json(const Environment& e) {
-    return {{"cpu", e.cpu},
-            {"cores", e.cores},
-            {"threads", e.threads},
-            {"blas", e.blas},
-            {"blas_core_type", e.blas_core_type},
-            {"blas_threads_per_task", 1},
-            {"compiler", e.compiler},
-            {"flags", e.flags},
-            {"build_type", e.build_type},
-            {"commit", e.commit},
-            {"version", e.version},
-            {"system", e.system},
-            {"npu", to_json(e.npu)}};
+    return {{"machine", e.machine},       {"cpu", e.cpu},           {"cores", e.cores},
+            {"threads", e.threads},       {"blas", e.blas},         {"blas_core_type", e.blas_core_type},
+            {"blas_threads_per_task", 1}, {"compiler", e.compiler}, {"flags", e.flags},
+            {"build_type", e.build_type}, {"commit", e.commit},     {"version", e.version},
+            {"system", e.system},         {"npu", to_json(e.npu)}};
 }
 
 Json to_json(const std::optional<CandidateFile>& candidate) {
@@ -251,6 +243,7 @@ Json identities(const RunRecord& record) {
               {"layers", record.recording.layers},
               {"provenance", record.provenance_note}}},
             {"design", record.design},
+            {"design_sha256", record.design_sha256},
             {"placement", record.placement},
             {"head", record.head},
             {"device", record.device},
@@ -368,32 +361,6 @@ std::string to_json(const RunRecord& record) {
     }
     // Names of files may hold bytes that are not UTF-8.
     return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
-void write_atomically(const std::string& file, const std::string& text) {
-    const std::string temporary = fmt::format("{}.partial-{}", file, getpid());
-    const auto fail = [&](std::string_view reason) {
-        std::error_code ignored;
-        std::filesystem::remove(temporary, ignored);
-        throw std::runtime_error(fmt::format("{}: cannot write: {}", file, reason));
-    };
-    std::error_code ignored;
-    const auto type = std::filesystem::status(file, ignored).type();
-    if (type != std::filesystem::file_type::not_found && type != std::filesystem::file_type::regular) {
-        throw std::runtime_error(fmt::format("{}: cannot write: it is there, and no regular file", file));
-    }
-    errno = 0;
-    std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
-    out.write(text.data(), static_cast<std::streamsize>(text.size()));
-    out.close();
-    if (!out) {
-        fail(errno != 0 ? std::strerror(errno) : "unknown error");
-    }
-    std::error_code error;
-    std::filesystem::rename(temporary, file, error);
-    if (error) {
-        fail(error.message());
-    }
 }
 
 }  // namespace harness

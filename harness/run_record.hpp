@@ -5,7 +5,8 @@
 // version of its major; what an earlier one lacks comes back empty, what a later one adds is left unread.
 // Minor version 1 added placement and head, 2 the findings of judgements and the diagnosis of headlines, 3
 // the counts of misrounded stores, how the CPU was timed, intervals of speedups, the NPU and its power mode,
-// launch times with the modelled time beside them, and the note of a shard.
+// launch times with the modelled time beside them, and the note of a shard, 4 the machine, the design's hash
+// and the versions of XRT and firmware.
 //
 // A duration carries its clock, a count comes from the device, a figure of the cost model is marked modelled;
 // a report prints these words as they are.
@@ -36,7 +37,7 @@
 namespace harness {
 
 inline constexpr int run_schema_major = 1;
-inline constexpr int run_schema_minor = 3;
+inline constexpr int run_schema_minor = 4;
 
 // Both sides of one piece of identical work: the smallest range of ops that both paths resolve.
 struct StepTime {
@@ -131,6 +132,7 @@ struct RunRecord {
     datasets::RecordingInfo recording;
     std::string provenance_note;  // what the recording can and cannot prove
     std::string design;
+    std::string design_sha256;            // of all that the manifest declares of it
     std::string placement = "attention";  // the ops on the NPU
     int head = -1;                        // -1: all
     std::string device;
@@ -176,9 +178,5 @@ ExitCode exit_code(Verdict verdict);
 
 // The run as JSON text, schema run_schema_major.run_schema_minor.
 std::string to_json(const RunRecord& record);
-
-// Writes `text` whole or not at all: into a temporary beside `file`, then renamed. Throws std::runtime_error
-// that names the file.
-void write_atomically(const std::string& file, const std::string& text);
 
 }  // namespace harness

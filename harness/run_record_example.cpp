@@ -91,6 +91,7 @@ RunRecord example_encoder_record() {
     record.recording.model_id = "random-base";
     record.provenance_note = "random weights";
     record.design = "fused";
+    record.design_sha256 = "d5";
     record.device = "emulated";
     record.emulation = "fast";
     record.cost_model = "modelled for hawk_point";
@@ -135,6 +136,7 @@ RunRecord example_record() {
     record.recording.model_id = "synthetic-hard-base";
     record.recording.context = 1500;
     record.design = "fused";
+    record.design_sha256 = "d5";
     record.device = "emulated";
     record.emulation = "fast";
     record.cost_model = "modelled for hawk_point";
@@ -188,7 +190,8 @@ RunRecord example_record() {
 RunRecord example_on_npu(bool hardware) {
     RunRecord record = example_record();
     record.device = "xrt";
-    record.environment.npu = {hardware ? "NPU Strix" : "emulated NPU", hardware, "performance", 24};
+    record.environment.npu = {
+        hardware ? "NPU Strix" : "emulated NPU", hardware, "performance", "2.19.0", "1.5.2.380", 24};
     const auto measure = [&](StepTime& step) {
         step.npu_modelled = step.npu;
         LaunchTimes times;

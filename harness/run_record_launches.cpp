@@ -25,10 +25,9 @@ Json to_json(const std::optional<NpuEnvironment>& npu) {
     if (!npu) {
         return nullptr;
     }
-    return {{"name", npu->name},
-            {"hardware", npu->hardware},
-            {"power_mode", npu->power_mode},
-            {"launches_at_once", npu->most_launches_at_once}};
+    return {
+        {"name", npu->name}, {"hardware", npu->hardware}, {"power_mode", npu->power_mode},
+        {"xrt", npu->xrt},   {"firmware", npu->firmware}, {"launches_at_once", npu->most_launches_at_once}};
 }
 
 }  // namespace harness

@@ -110,6 +110,11 @@ LayerRow layer_of(const Place& place) {
     return out;
 }
 
+// Absent before minor version 4.
+std::string text_if_there(const Place& place, const char* key) {
+    return place.has(key) ? place[key].text() : "";
+}
+
 void read_identities(RunRecord& record, const Place& place) {
     const Place recording = place["recording"];
     record.recording_file = recording["file"].text();
@@ -125,6 +130,7 @@ void read_identities(RunRecord& record, const Place& place) {
     record.recording.layers = recording["layers"].small();
     record.provenance_note = recording["provenance"].text();
     record.design = place["design"].text();
+    record.design_sha256 = text_if_there(place, "design_sha256");
     // Absent from minor version 0, whose runs had this.
     record.placement = place.has("placement") ? place["placement"].text() : "attention";
     record.head = place.has("head") ? place["head"].small() : -1;
@@ -140,8 +146,14 @@ std::optional<NpuEnvironment> npu_of(const Place& environment) {
         return std::nullopt;
     }
     const Place npu = environment["npu"];
-    return NpuEnvironment{npu["name"].text(), npu["hardware"].boolean(), npu["power_mode"].text(),
-                          npu["launches_at_once"].small()};
+    NpuEnvironment out;
+    out.name = npu["name"].text();
+    out.hardware = npu["hardware"].boolean();
+    out.power_mode = npu["power_mode"].text();
+    out.xrt = text_if_there(npu, "xrt");
+    out.firmware = text_if_there(npu, "firmware");
+    out.most_launches_at_once = npu["launches_at_once"].small();
+    return out;
 }
 
 void check_schema(const Place& root) {
@@ -181,9 +193,7 @@ RunRecord parse_run_record(const std::string& text, const std::string& file) {
     for (const Place& layer : root["layers"].elements()) {
         record.layers.push_back(layer_of(layer));
     }
-    constexpr std::array verdicts{Verdict::passed,  Verdict::failed,  Verdict::mistrusted,
-                                  Verdict::not_run, Verdict::covered, Verdict::unstable};
-    record.verdict = root["verdict"].one_of(verdicts);
+    record.verdict = verdict_of(root["verdict"]);
     return record;
 }
 

@@ -14,6 +14,7 @@ datasets::OpRange range_of(const Place& place);
 
 // Empty before minor version 2. `place`: the object that has them.
 std::vector<Finding> findings_of(const Place& place);
+Verdict verdict_of(const Place& place);
 Judgement judgement_of(const Place& place);
 
 Element element_of(const Place& place);

@@ -96,6 +96,14 @@ TEST(RunRecordRead, GivesBackTheNpuAndItsPowerMode) {
     EXPECT_EQ(read.environment.npu->name, "NPU Strix");
     EXPECT_TRUE(read.environment.npu->hardware);
     EXPECT_EQ(read.environment.npu->power_mode, "performance");
+    EXPECT_EQ(read.environment.npu->xrt, "2.19.0");
+    EXPECT_EQ(read.environment.npu->firmware, "1.5.2.380");
+    EXPECT_EQ(read.design_sha256, "d5");
+    // A record before minor version 4.
+    std::string old = changed(text, "\"xrt\": \"2.19.0\",", "");
+    old = changed(old, "\"design_sha256\": \"d5\",", "");
+    EXPECT_EQ(parse_run_record(old, "run.json").environment.npu->xrt, "");
+    EXPECT_EQ(parse_run_record(old, "run.json").design_sha256, "");
     EXPECT_EQ(read.environment.npu->most_launches_at_once, 24);
     EXPECT_FALSE(parse_run_record(to_json(example_on_npu(false)), "run.json").environment.npu->hardware);
     EXPECT_THAT(refusal(changed(text, "\"hardware\": true", "\"hardware\": 1")),

@@ -1,4 +1,5 @@
 #include "harness/run_record.hpp"
+#include "harness/atomic_file.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -163,6 +163,7 @@ void complete_layer(LayerRow& layer, const Place& place) {
 
 Environment environment_of(const Place& place, std::optional<NpuEnvironment> npu) {
     Environment e;
+    e.machine = place.has("machine") ? place["machine"].text() : "";  // absent before minor version 4
     e.cpu = place["cpu"].text();
     e.cores = place["cores"].small();
     e.threads = place["threads"].small();

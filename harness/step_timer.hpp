@@ -18,8 +18,8 @@ public:
     // candidate's parts as planned, `counted` as its device counted them, `launches` as measured, where its
     // device has a clock.
     StepTimer(datasets::PreparedLayer& golden, datasets::Work work, const datasets::Source& source,
-              const StopRule& rule, std::vector<datasets::Part> modelled,
-              std::vector<datasets::Part> counted, std::optional<LaunchTimer> launches = std::nullopt);
+              const StopRule& rule, std::vector<datasets::Part> modelled, std::vector<datasets::Part> counted,
+              std::optional<LaunchTimer> launches = std::nullopt);
 
     // The smallest ops that both sides resolve, summed over the range. CPU: the median, and all samples. NPU:
     // measured where the device is hardware, modelled else.

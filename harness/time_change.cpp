@@ -106,22 +106,6 @@ void decide(TimeChange& change, const Measured& measured, std::size_t rows, cons
 
 }  // namespace
 
-std::string_view name(TimeVerdict verdict) {
-    switch (verdict) {
-        case TimeVerdict::same:
-            return "same";
-        case TimeVerdict::faster:
-            return "faster";
-        case TimeVerdict::slower:
-            return "slower";
-        case TimeVerdict::ambiguous:
-            return "ambiguous";
-        case TimeVerdict::no_data:
-            return "no data";
-    }
-    return "unknown";
-}
-
 int samples_needed(std::size_t rows, const TimeRule& rule) {
     std::size_t samples = 2;
     while (least_p(samples, samples) * double(rows) > rule.alpha) {

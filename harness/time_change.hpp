@@ -31,8 +31,6 @@ struct TimeRow {
 
 enum class TimeVerdict : std::uint8_t { same, faster, slower, ambiguous, no_data };
 
-std::string_view name(TimeVerdict verdict);
-
 struct TimeChange {
     TimeVerdict verdict = TimeVerdict::no_data;
     std::string reason;            // of what is ambiguous, or lacks data

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "harness/atomic_file.hpp"
 #include "harness/run_record.hpp"
 
 namespace harness {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "datasets/sha256.hpp"
 #include "npu_impl/manifest.hpp"
 
 namespace npu_impl {
@@ -102,6 +103,14 @@ public:
             }
         }
         return *of(OpClass::gemm);
+    }
+
+    [[nodiscard]] std::string declaration_sha256() const {
+        datasets::Sha256 hash;
+        for (const ClassDesign* design : chosen_) {
+            hash.update(design == nullptr ? std::string_view("none\n") : design->declaration);
+        }
+        return hash.finish();
     }
 
     bool operator==(const Choice& other) const { return chosen_ == other.chosen_; }
@@ -271,6 +280,7 @@ Design compose(const Catalogue& catalogue, std::span<const std::string_view> nam
     design.tile = choice.of(OpClass::gemm)->tile;
     design.l1_bytes = catalogue.l1_bytes;
     design.stack_bytes = catalogue.stack_bytes;
+    design.declaration_sha256 = choice.declaration_sha256();
     for (const datasets::OpInfo& op : datasets::ops_in(device_ops)) {
         if (op.op == Op::attention_residual || op.op == Op::block) {
             continue;

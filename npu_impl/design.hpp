@@ -77,6 +77,7 @@ struct ClassDesign {
     TileShape tile;
     std::vector<StepDesign> steps;  // in dataflow order
     Arithmetics arithmetic;
+    std::string declaration;  // all that the manifest says of it, its kernels and arithmetic: canonical JSON
 };
 
 // A name for a composition.
@@ -107,6 +108,7 @@ struct Design {
     std::int64_t stack_bytes = 0xD00;
     std::vector<StepDesign> steps;  // in dataflow order
     Arithmetics arithmetic;
+    std::string declaration_sha256;  // of the declarations of its designs
 
     // The most that any step uses.
     [[nodiscard]] int cores() const;

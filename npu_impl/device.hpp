@@ -158,6 +158,8 @@ struct NpuIdentity {
     std::string name;               // "NPU Strix", or empty: it has none
     bool hardware = false;          // its name is one that AMD's driver gives; without one it is an emulation
     std::string power_mode;         // "performance", or "unknown"
+    std::string xrt;                // version of the runtime, or "unknown"
+    std::string firmware;           // version that the driver tells, or "unknown"
     int most_launches_at_once = 1;  // in one list of launches; 1: the runtime has no lists
 };
 

@@ -293,6 +293,14 @@ ClassDesign parse_design(const json& object, std::size_t index, const Shared& sh
         fields.fail("tiles_per_launch", fmt::format("must be a multiple of the {} cores", common.cores));
     }
     parse_ops(fields, shared, common, design);
+    json declaration{{"design", object}};
+    for (const json& op : object.at("ops")) {
+        const auto kernel = op.at("kernel").get<std::string>();
+        const auto arithmetic = op.at("arithmetic").get<std::string>();
+        declaration["kernels"][kernel] = shared.kernels.at(kernel);
+        declaration["arithmetic"][arithmetic] = shared.arithmetic.at(arithmetic);
+    }
+    design.declaration = declaration.dump() + "\n";
     return design;
 }
 

@@ -75,6 +75,25 @@ TEST(Compose, TakesOneDesignPerClassAndDefaultsForTheRest) {
     EXPECT_EQ(find_design("tile64_batch")->step_of(Op::probabilities).tiles_per_launch, 0);
 }
 
+TEST(Manifest, ADesignsHashIsOfAllThatIsDeclaredOfItAndNothingElse) {
+    const auto changed = [](const char* from, const char* to) {
+        std::string text(embedded_manifest());
+        const auto at = text.find(from);
+        EXPECT_NE(at, std::string::npos) << from;
+        text.replace(at, std::string_view(from).size(), to);
+        return parse_manifest(text);
+    };
+    const auto hash = [](const Catalogue& catalogue, std::string_view design) {
+        return compose(catalogue, std::array{design}).declaration_sha256;
+    };
+    EXPECT_EQ(hash(catalogue(), "unfused").size(), 64U);
+    EXPECT_NE(hash(catalogue(), "unfused"), hash(catalogue(), "fused"));
+    EXPECT_EQ(hash(catalogue(), "unfused"), hash(catalogue(), "softmax_rows"));
+    const Catalogue fewer = changed("\"tiles_per_launch\": 8", "\"tiles_per_launch\": 16");
+    EXPECT_NE(hash(fewer, "tile64_batch"), hash(catalogue(), "tile64_batch"));
+    EXPECT_EQ(hash(fewer, "unfused"), hash(catalogue(), "unfused"));
+}
+
 TEST(Compose, RefusesInOneLine) {
     const auto expect = [](std::string_view list, const std::string& what) {
         EXPECT_EQ(find_design(list), nullptr);

@@ -13,9 +13,16 @@ namespace npu_impl {
 // at all, are taken for emulations: their times are never those of an NPU.
 bool is_hardware_name(std::string_view name);
 
-inline constexpr std::string_view unknown_power_mode = "unknown";
+inline constexpr std::string_view not_told = "unknown";
 
-// The power mode in XRT's report of the platform (JSON), or unknown_power_mode; takes any text.
+// The power mode in XRT's report of the platform (JSON), or not_told; takes any text.
 std::string power_mode_in(std::string_view platform_report);
+
+// XRT's version in its report of the host (JSON), or "unknown"; takes any text.
+std::string xrt_version_in(std::string_view host_report);
+
+// The firmware's version as the driver tells it for the PCI device "0000:c5:00.1", or "unknown". `root`
+// stands before every file name: "" for this machine.
+std::string firmware_version(const std::string& root, const std::string& pci_device);
 
 }  // namespace npu_impl

@@ -126,6 +126,9 @@ NpuIdentity XrtSession::identity() const {
     identity.hardware = is_hardware_name(identity.name);
     identity.power_mode =
         power_mode_in(told([&] { return device_.get_info<xrt::info::device::platform>(); }));
+    identity.xrt = xrt_version_in(told([&] { return device_.get_info<xrt::info::device::host>(); }));
+    identity.firmware =
+        firmware_version("", told([&] { return device_.get_info<xrt::info::device::bdf>(); }));
     identity.most_launches_at_once = static_cast<int>(most_launches_at_once);
     (void)take_warnings();  // of queries without an answer
     return identity;

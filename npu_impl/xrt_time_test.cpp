@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 
 #include "npu_impl/launch_program.hpp"
 #include "npu_impl/npu_identity.hpp"
@@ -48,14 +50,31 @@ TEST_F(XrtTimeTest, PowerModesAreReadFromReportsOnly) {
     EXPECT_EQ(power_mode_in(R"({"platforms":[{"status":{"power_mode":"turbo"}}]})"), "turbo");
     for (const char* text : {"", "{", "[]", "{}", R"({"platforms":{}})", R"({"platforms":[]})",
                              R"({"platforms":[{"status":{"power_mode":3}}]})", R"({"platforms":["x"]})"}) {
-        EXPECT_EQ(power_mode_in(text), unknown_power_mode) << text;
+        EXPECT_EQ(power_mode_in(text), not_told) << text;
     }
+}
+
+TEST_F(XrtTimeTest, VersionsAreReadOfRuntimeAndFirmware) {
+    EXPECT_EQ(xrt_version_in(R"({"version":"2.13.0","branch":"b"})"), "2.13.0");
+    for (const char* text : {"", "[]", "{}", R"({"version":2})"}) {
+        EXPECT_EQ(xrt_version_in(text), not_told) << text;
+    }
+    const std::filesystem::path root = ::testing::TempDir() + "firmware";
+    const std::filesystem::path device = root / "sys/bus/pci/devices/0000:c5:00.1";
+    std::filesystem::create_directories(device);
+    EXPECT_EQ(firmware_version(root.string(), "0000:c5:00.1"), not_told);
+    std::ofstream(device / "fw_version") << "1.5.2.380\n";
+    EXPECT_EQ(firmware_version(root.string(), "0000:c5:00.1"), "1.5.2.380");
+    EXPECT_EQ(firmware_version(root.string(), ""), not_told);
+    std::filesystem::remove_all(root);
 }
 
 // The NPU of these tests is none: whatever is measured is measured of an emulation.
 TEST_F(XrtTimeTest, AnEmulatedNpuNeverClaimsTheTimeOfHardware) {
     const auto device = open();
     ASSERT_TRUE(device->npu());
+    EXPECT_THAT(device->npu()->xrt, ::testing::StartsWith("2."));
+    EXPECT_EQ(device->npu()->firmware, not_told);
     EXPECT_FALSE(device->npu()->hardware);
     EXPECT_EQ(device->clock(), datasets::Clock::emulation_wall);
     for (const datasets::Part& part : compute_attention(*device, design_, layer_).parts) {
@@ -67,7 +86,7 @@ TEST_F(XrtTimeTest, AnEmulatedNpuNeverClaimsTheTimeOfHardware) {
         EXPECT_EQ(device->npu()->most_launches_at_once, 24);
     } else {
         EXPECT_EQ(device->npu()->name, "");
-        EXPECT_EQ(device->npu()->power_mode, unknown_power_mode);
+        EXPECT_EQ(device->npu()->power_mode, not_told);
         EXPECT_EQ(device->npu()->most_launches_at_once, 1);
     }
 }

@@ -29,11 +29,11 @@ struct Line {
 
     [[nodiscard]] std::string text() const {
         if (rows == 0) {
-            return fmt::format("{:>8} {:>8} {:>5} {:<18}", "-", "-", "-", "");
+            return fmt::format("{:>9} {:>8} {:>5} {:<18}", "-", "-", "-", "");
         }
         const auto rms = [this](double squares) { return std::sqrt(squares / rows); };
         const std::string room = least != nullptr ? fmt::format("{:.1f}", least->decibel) : "-";
-        return fmt::format("{:>8.2e} {:>8.2e} {:>5} {:<18}", rms(predicted), rms(measured), room,
+        return fmt::format("{:>9.2e} {:>8.2e} {:>5} {:<18}", rms(predicted), rms(measured), room,
                            least != nullptr ? harness::limit(least->quantity).name : "");
     }
 };
@@ -51,18 +51,20 @@ std::string accuracy_table(const harness::RunRecord& record) {
             }
         }
         if (isolated.rows + chained.rows > 0) {
-            out += fmt::format("{:<13} {} {}\n", datasets::name(op.op), isolated.text(), chained.text());
+            const std::string line =
+                fmt::format("{:<13} {} {}", datasets::name(op.op), isolated.text(), chained.text());
+            out += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
         }
     }
     if (out.empty()) {
         return out;
     }
-    return fmt::format("{:<13} {:<42} chained\n", "error against", "isolated") +
-           fmt::format("{:<13} {:>8} {:>8} {:>5} {:<18} {:>8} {:>8} {:>5} {}\n", "the golden", "foretold",
-                       "measured", "dB", "to the limit of", "foretold", "measured", "dB", "to the limit of") +
+    return fmt::format("{:<13} {:<43} chained\n", "error against", "isolated") +
+           fmt::format("{:<13} {:>9} {:>8} {:>5} {:<18} {:>9} {:>8} {:>5} {}\n", "the golden", "predicted",
+                       "measured", "dB", "to the limit of", "predicted", "measured", "dB",
+                       "to the limit of") +
            out +
-           "errors: relative, rms over the layers; foretold from the declared arithmetic; dB: room to the "
-           "limit\n\n";
+           "errors: relative, rms over the layers; predicted from the declared arithmetic; dB: headroom\n\n";
 }
 
 }  // namespace reports

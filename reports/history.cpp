@@ -1,6 +1,7 @@
 #include "reports/history.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -15,31 +16,6 @@ using harness::Figure;
 using harness::KeyField;
 using harness::RunFigures;
 
-// "cpu, cores, ..." with `prefix` before each.
-std::string key_columns(std::string_view prefix) {
-    std::string out;
-    for (const KeyField& field : harness::key_fields()) {
-        out += fmt::format("{}{}{}", out.empty() ? "" : ", ", prefix, field.name);
-    }
-    return out;
-}
-
-std::string key_placeholders() {
-    std::string out = "?";
-    for (std::size_t i = 1; i < harness::key_fields().size(); ++i) {
-        out += ", ?";
-    }
-    return out;
-}
-
-std::string key_condition() {
-    std::string out;
-    for (const KeyField& field : harness::key_fields()) {
-        out += fmt::format("{}{} = ?", out.empty() ? "" : " AND ", field.name);
-    }
-    return out;
-}
-
 void bind_key(HistoryStatement& statement, const EnvironmentKey& key) {
     for (const KeyField& field : harness::key_fields()) {
         statement.bind(std::string_view(key.*field.value));
@@ -47,7 +23,8 @@ void bind_key(HistoryStatement& statement, const EnvironmentKey& key) {
 }
 
 std::optional<std::int64_t> environment_number(const HistoryDatabase& database, const EnvironmentKey& key) {
-    HistoryStatement find = database.statement("SELECT id FROM environment WHERE " + key_condition());
+    HistoryStatement find =
+        database.statement("SELECT id FROM environment WHERE " + key_list("{} = ?", " AND "));
     bind_key(find, key);
     return find.step() ? std::optional(find.integer(0)) : std::nullopt;
 }
@@ -56,8 +33,8 @@ std::int64_t environment_of(const HistoryDatabase& database, const EnvironmentKe
     if (const auto number = environment_number(database, key)) {
         return *number;
     }
-    HistoryStatement insert = database.statement(fmt::format(
-        "INSERT INTO environment({}) VALUES({}) RETURNING id", key_columns(""), key_placeholders()));
+    HistoryStatement insert = database.statement(
+        fmt::format("INSERT INTO environment({}) VALUES({}) RETURNING id", key_list("{}"), key_list("?")));
     bind_key(insert, key);
     insert.step();
     return insert.integer(0);
@@ -125,22 +102,23 @@ void add_figures(const HistoryDatabase& database, std::int64_t run, const std::v
     }
 }
 
-std::optional<harness::Verdict> verdict_of(const std::string& word) {
-    using harness::Verdict;
-    for (const Verdict verdict : {Verdict::passed, Verdict::failed, Verdict::mistrusted, Verdict::not_run,
-                                  Verdict::covered, Verdict::unstable}) {
-        if (harness::name(verdict) == word) {
-            return verdict;
-        }
+// Of a word that this program wrote.
+template <typename Value>
+Value known(std::optional<Value> value, const std::string& word, const std::string& file) {
+    if (!value) {
+        throw HistoryError(file,
+                           fmt::format("'{}' is no word of this program's: the file is damaged, restore "
+                                       "a copy",
+                                       word));
     }
-    return std::nullopt;
+    return *value;
 }
 
 // What the columns of every query for runs are.
 std::string run_columns() {
     return "r.id, r.environment, r.figures, r.sha256, r.created, r.build, r.command, r.system, r.scope, "
            "r.verdict, r.exit_code, " +
-           key_columns("e.");
+           key_list("e.{}");
 }
 
 constexpr int first_key_column = 11;
@@ -157,7 +135,7 @@ HistoryRun run_of(const HistoryStatement& row, const std::string& file) {
     out.run.command = row.text(6);
     out.run.system = row.text(7);
     out.run.scope = row.text(8);
-    out.run.verdict = verdict_of(row.text(9)).value_or(harness::Verdict::not_run);
+    out.run.verdict = known(harness::parse_verdict(row.text(9)), row.text(9), file);
     out.run.exit_code = static_cast<int>(row.integer(10));
     int column = first_key_column;
     for (const KeyField& field : harness::key_fields()) {
@@ -178,8 +156,13 @@ std::vector<HistoryRun> all_runs(HistoryStatement& query, const std::string& fil
 
 struct History::State {
     HistoryDatabase database;
+    std::optional<HistoryTransaction> snapshot;  // of a reader
 
-    State(const std::string& file, HistoryAccess access) : database(file, access) {}
+    State(const std::string& file, HistoryAccess access) : database(file, access) {
+        if (access == HistoryAccess::read) {
+            snapshot.emplace(database, "BEGIN");
+        }
+    }
 
     [[nodiscard]] std::vector<HistoryRun> runs_where(const std::string& condition,
                                                      const std::string& order) const {
@@ -208,28 +191,56 @@ struct History::State {
         transaction.commit();
         return removed;
     }
-    // The first day of the last `nights` on which the condition (of one environment and a time) holds.
-    [[nodiscard]] std::string first_day(const char* condition, std::int64_t environment,
-                                        const std::string& until, int nights) const {
-        HistoryStatement query = database.statement(
-            fmt::format("SELECT min(day) FROM (SELECT DISTINCT substr(created, 1, 10) AS day FROM run WHERE "
-                        "environment = ? AND created <= ? AND {} ORDER BY day DESC LIMIT ?)",
-                        condition));
-        query.bind(environment).bind(std::string_view(until)).bind(std::int64_t{nights});
-        query.step();
-        return query.text(0);
+    // The runs in an environment up to a moment, the latest first.
+    [[nodiscard]] HistoryStatement runs_until(std::int64_t environment, const std::string& until,
+                                              const std::string& condition) const {
+        HistoryStatement query =
+            query_where("r.environment = ? AND r.created <= ? AND " + condition, "r.created DESC, r.id DESC");
+        query.bind(environment).bind(std::string_view(until));
+        return query;
+    }
+    [[nodiscard]] std::vector<Trend> trends_until(std::int64_t environment, const std::string& scope,
+                                                  const std::string& until, int nights,
+                                                  const TrendFilter& filter) const {
+        HistoryStatement days = database.statement(
+            "SELECT min(day) FROM (SELECT DISTINCT substr(created, 1, 10) AS day FROM run WHERE environment "
+            "= "
+            "? AND created <= ? AND scope = ? ORDER BY day DESC LIMIT ?)");
+        days.bind(environment).bind(std::string_view(until)).bind(std::string_view(scope));
+        days.bind(std::int64_t{nights});
+        days.step();
+        return fold_trends(database, {environment, days.text(0), until, scope}, filter);
     }
 };
 
 namespace {
 
-void erase_compared(std::vector<HistoryRun>& runs, const BaselineFilter& filter) {
-    std::erase_if(runs, [&](const HistoryRun& run) {
-        return std::ranges::find(filter.without, run.run.sha256) != filter.without.end();
-    });
+bool is_compared(const HistoryRun& run, const BaselineFilter& filter) {
+    return std::ranges::find(filter.without, run.run.sha256) != filter.without.end();
 }
 
-constexpr const char* is_green = "verdict = 'passed' AND exit_code = 0";
+std::string day_of(const HistoryRun& run) {
+    return run.run.created_utc.substr(0, 10);
+}
+
+// Whether a build, as `git describe --long` names its commit ("v1.2-0-g<hash>", "<hash>-dirty"), is of the
+// commit that somebody asks for.
+bool is_of_commit(std::string_view build, std::string_view asked) {
+    if (build == asked) {
+        return true;
+    }
+    constexpr std::size_t least_digits = 7;
+    constexpr std::string_view dirty = "-dirty";
+    const auto at = build.rfind("-g");
+    const std::string_view hash = at == std::string_view::npos ? build : build.substr(at + 2);
+    if (build.ends_with(dirty)) {
+        return false;
+    }
+    const std::string tagged_here = fmt::format("{}-0-g{}", asked, hash);
+    return build == tagged_here || (asked.size() >= least_digits && hash.starts_with(asked));
+}
+
+constexpr const char* is_green = "r.verdict = 'passed' AND r.exit_code = 0";
 constexpr const char* end_of_time = "9999";
 
 }  // namespace
@@ -243,19 +254,10 @@ History& History::operator=(History&&) noexcept = default;
 
 bool History::add(const RunFigures& run) {
     const HistoryDatabase& database = state_->database;
-    HistoryStatement check = database.statement("PRAGMA quick_check(1)");
-    check.step();
-    if (check.text(0) != "ok") {
-        throw HistoryError(database.file(),
-                           fmt::format("is damaged ({}); nothing was changed: restore a copy, "
-                                       "or begin another file",
-                                       check.text(0)));
-    }
-    check.reset();
     HistoryTransaction transaction(database);
-    HistoryStatement known = database.statement("SELECT id FROM run WHERE sha256 = ?");
-    known.bind(std::string_view(run.sha256));
-    if (known.step()) {
+    HistoryStatement same = database.statement("SELECT id FROM run WHERE sha256 = ?");
+    same.bind(std::string_view(run.sha256));
+    if (same.step()) {
         return false;
     }
     add_figures(database, add_run(database, run), run.figures);
@@ -277,14 +279,24 @@ RunFigures History::with_figures(const HistoryRun& run) const {
         "SELECT s.row, s.part, s.clip, s.input, s.quantity, s.kind, f.value, f.samples, f.verdict"
         " FROM figure f JOIN series s ON s.id = f.series WHERE f.run = ? ORDER BY s.id");
     query.bind(run.number);
+    const std::string& file = state_->database.file();
     while (query.step()) {
-        out.figures.push_back(
-            {query.text(0), query.text(1), query.text(2), query.text(3), query.text(4),
-             harness::parse_figure_kind(query.text(5)).value_or(harness::FigureKind::computed), query.real(6),
-             query.reals(7), verdict_of(query.text(8))});
+        Figure figure{query.text(0),
+                      query.text(1),
+                      query.text(2),
+                      query.text(3),
+                      query.text(4),
+                      known(harness::parse_figure_kind(query.text(5)), query.text(5), file),
+                      query.real(6),
+                      query.reals(7),
+                      {}};
+        if (!query.is_null(8)) {
+            figure.verdict = known(harness::parse_verdict(query.text(8)), query.text(8), file);
+        }
+        out.figures.push_back(std::move(figure));
     }
     if (std::ssize(out.figures) != run.figures) {
-        throw HistoryError(state_->database.file(),
+        throw HistoryError(file,
                            fmt::format("run {} has {} of its {} figures: the file is damaged, restore a copy",
                                        run.number, out.figures.size(), run.figures));
     }
@@ -292,43 +304,47 @@ RunFigures History::with_figures(const HistoryRun& run) const {
 }
 
 std::vector<HistoryRun> History::green_nights(const BaselineFilter& filter, int nights) const {
+    std::vector<HistoryRun> out;
     const auto environment = environment_number(state_->database, filter.key);
     if (!environment) {
-        return {};
+        return out;
     }
-    // A compared run may be in the history already; it must not use up a night.
-    const std::string first = state_->first_day(is_green, *environment, filter.until_utc, nights + 1);
-    HistoryStatement query = state_->query_where(
-        fmt::format("r.environment = ? AND r.created >= ? AND r.created <= ? AND {}", is_green),
-        "r.created, r.id");
-    query.bind(*environment).bind(std::string_view(first)).bind(std::string_view(filter.until_utc));
-    std::vector<HistoryRun> out = all_runs(query, state_->database.file());
-    erase_compared(out, filter);
-    std::string day;
+    HistoryStatement query = state_->runs_until(*environment, filter.until_utc, is_green);
     int seen = 0;
-    auto begin = out.end();
-    while (begin != out.begin()) {
-        const std::string other = std::prev(begin)->run.created_utc.substr(0, 10);
-        if (other != day && ++seen > nights) {
+    while (query.step()) {
+        HistoryRun run = run_of(query, state_->database.file());
+        if (is_compared(run, filter)) {
+            continue;  // in the history already: uses up no night
+        }
+        if ((out.empty() || day_of(run) != day_of(out.back())) && ++seen > nights) {
             break;
         }
-        day = other;
-        --begin;
+        out.push_back(std::move(run));
     }
-    out.erase(out.begin(), begin);
+    std::ranges::reverse(out);
     return out;
 }
 
 std::vector<HistoryRun> History::of_commit(const BaselineFilter& filter, const std::string& commit) const {
+    std::vector<HistoryRun> out;
     const auto environment = environment_number(state_->database, filter.key);
     if (!environment) {
-        return {};
+        return out;
     }
-    HistoryStatement query =
-        state_->query_where("r.environment = ? AND substr(r.build, 1, length(?2)) = ?2", "r.created, r.id");
-    query.bind(*environment).bind(std::string_view(commit));
-    std::vector<HistoryRun> out = all_runs(query, state_->database.file());
-    erase_compared(out, filter);
+    HistoryStatement query = state_->runs_until(*environment, end_of_time, "1");
+    while (query.step()) {
+        HistoryRun run = run_of(query, state_->database.file());
+        if (!is_of_commit(run.run.commit, commit) || is_compared(run, filter)) {
+            continue;
+        }
+        if (!out.empty() && out.back().run.commit != run.run.commit) {
+            throw HistoryError(state_->database.file(),
+                               fmt::format("{} may be {} or {}: give more digits", commit,
+                                           out.back().run.commit, run.run.commit));
+        }
+        out.push_back(std::move(run));
+    }
+    std::ranges::reverse(out);
     return out;
 }
 
@@ -352,13 +368,15 @@ std::vector<std::int64_t> History::environments_with(const std::string& row) con
     return out;
 }
 
-std::vector<Trend> History::trends(std::int64_t environment, int nights, const TrendFilter& filter) const {
-    const auto last = latest(environment);
-    if (!last) {
-        return {};
-    }
-    const std::string first = state_->first_day("1", environment, end_of_time, nights);
-    return fold_trends(state_->database, {environment, first, last->run.scope}, filter);
+std::vector<Trend> History::trends(std::int64_t environment, const std::string& scope, int nights,
+                                   const TrendFilter& filter) const {
+    return state_->trends_until(environment, scope, end_of_time, nights, filter);
+}
+
+std::vector<Trend> History::trends_like(const RunFigures& run, int nights) const {
+    const auto environment = environment_number(state_->database, run.key);
+    return environment ? state_->trends_until(*environment, run.scope, run.created_utc, nights, {})
+                       : std::vector<Trend>();
 }
 
 std::int64_t History::prune_older_than(int days, const std::string& now_utc) {

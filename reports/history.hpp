@@ -1,8 +1,9 @@
 // The history of runs: one SQLite file, any number of years, several writers at once.
 //
 // A run is added whole or not at all, in one transaction; a process that is killed while it adds leaves what
-// was there before. The file is in WAL mode, a writer waits for another up to 20 s. Its header says whose it
-// is and of which schema: what is not ours is refused before it is opened, and so never written to.
+// was there before. What is read is of one moment, that of the first reading. The file is in WAL mode, a
+// writer waits for another up to 20 s. Its header says whose it is and of which schema: what is not ours is
+// refused before it is opened, and so never written to.
 #pragma once
 
 #include <cstdint>
@@ -66,7 +67,9 @@ public:
     [[nodiscard]] harness::RunFigures with_figures(const HistoryRun& run) const;
 
     // In order of time: the runs of the last `nights` days (UTC) on which one passed, without those that did
-    // not; or those of a commit, which may be abbreviated.
+    // not; or those of a commit: a hash of 7 digits or more, the name of a tag that it bears, or all that a
+    // run record says. A build of a changed tree is of no commit but by all that. Throws HistoryError where
+    // several commits are meant.
     [[nodiscard]] std::vector<HistoryRun> green_nights(const BaselineFilter& filter, int nights) const;
     [[nodiscard]] std::vector<HistoryRun> of_commit(const BaselineFilter& filter,
                                                     const std::string& commit) const;
@@ -77,12 +80,14 @@ public:
     // Environments whose runs hold the row, those with the latest runs first.
     [[nodiscard]] std::vector<std::int64_t> environments_with(const std::string& row) const;
 
-    // Over the last `nights` days (UTC) with runs in this environment and of the scope of its latest run: one
-    // point per run. Times and counts are the mean over parts (layers) and clips, of accuracy it is the
-    // worst. A quantity of isolated or chained rows says so: "rho (isolated)". Points that say nothing are
-    // left out.
-    [[nodiscard]] std::vector<Trend> trends(std::int64_t environment, int nights,
+    // Over the last `nights` days (UTC) with runs in this environment and of this scope: one point per run.
+    // Times and counts are the mean over parts (layers) and clips, of accuracy it is the worst. A quantity of
+    // isolated or chained rows says so: "rho (isolated)". Points that say nothing are left out.
+    [[nodiscard]] std::vector<Trend> trends(std::int64_t environment, const std::string& scope, int nights,
                                             const TrendFilter& filter = {}) const;
+
+    // The same of all runs in the run's own environment and scope, up to it.
+    [[nodiscard]] std::vector<Trend> trends_like(const harness::RunFigures& run, int nights) const;
 
     // Calls `take` for every figure of every run, in order of time.
     template <typename Take>

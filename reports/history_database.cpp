@@ -1,6 +1,7 @@
 #include "reports/history_database.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <array>
 #include <cmath>
@@ -15,14 +16,8 @@ namespace {
 // Identity of a figure in `series`, of a place in `environment`: what many rows share is kept once. figure is
 // clustered by series, so that the nights of one row lie together; figure_of_run is for whole runs.
 std::string schema() {
-    std::string fields;
-    std::string names;
-    for (const harness::KeyField& field : harness::key_fields()) {
-        fields += fmt::format("{} TEXT NOT NULL, ", field.name);
-        names += fmt::format("{}{}", names.empty() ? "" : ", ", field.name);
-    }
     return fmt::format(
-        "CREATE TABLE environment(id INTEGER PRIMARY KEY, {}UNIQUE({})) STRICT;"
+        "CREATE TABLE environment(id INTEGER PRIMARY KEY, {}, UNIQUE({})) STRICT;"
         "CREATE TABLE run(id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, created TEXT NOT NULL,"
         " build TEXT NOT NULL, command TEXT NOT NULL, system TEXT NOT NULL, scope TEXT NOT NULL,"
         " verdict TEXT NOT NULL, exit_code INTEGER NOT NULL, figures INTEGER NOT NULL,"
@@ -37,7 +32,11 @@ std::string schema() {
         " PRIMARY KEY(series, run)) STRICT, WITHOUT ROWID;"
         "CREATE INDEX figure_of_run ON figure(run);"
         "PRAGMA application_id = {}; PRAGMA user_version = {};",
-        fields, names, history_application, history_schema);
+        key_list("{} TEXT NOT NULL"), key_list("{}"), history_application, history_schema);
+}
+
+std::string damage(std::string_view words) {
+    return fmt::format("is damaged ({}); nothing was changed: restore a copy, or begin another file", words);
 }
 
 std::string reason_of(sqlite3* database, int result) {
@@ -53,8 +52,7 @@ std::string reason_of(sqlite3* database, int result) {
                                database != nullptr ? std::strerror(sqlite3_system_errno(database)) : "");
         case SQLITE_CORRUPT:
         case SQLITE_NOTADB:
-            return fmt::format("is damaged ({}); nothing was changed: restore a copy, or begin another file",
-                               words);
+            return damage(words);
         case SQLITE_READONLY:
         case SQLITE_PERM:
             return "may not be written: give write access to it and its folder, or name another file";
@@ -94,6 +92,9 @@ void refuse_foreign(const std::string& file, HistoryAccess access) {
     }
     in.read(header.data(), header.size());
     if (in.gcount() == 0) {
+        if (access == HistoryAccess::read) {
+            throw HistoryError(file, "is empty: begin it with harness history add RUN.json");
+        }
         return;
     }
     constexpr std::string_view magic("SQLite format 3\0", 16);
@@ -114,6 +115,14 @@ void refuse_foreign(const std::string& file, HistoryAccess access) {
 
 HistoryError::HistoryError(const std::string& file, const std::string& reason)
     : std::runtime_error(fmt::format("{}: history: {}", file, reason)) {}
+
+std::string key_list(fmt::format_string<const std::string_view&> form, std::string_view between) {
+    std::vector<std::string> pieces;
+    for (const harness::KeyField& field : harness::key_fields()) {
+        pieces.push_back(fmt::format(form, field.name));
+    }
+    return fmt::format("{}", fmt::join(pieces, between));
+}
 
 HistoryStatement::HistoryStatement(sqlite3* database, const std::string& file, std::string_view sql)
     : database_(database), file_(file), statement_(nullptr, sqlite3_finalize) {
@@ -224,6 +233,7 @@ HistoryDatabase::HistoryDatabase(std::string file, HistoryAccess access)
     sqlite3_busy_timeout(raw, busy_ms);
     if (access == HistoryAccess::write) {
         create_schema();
+        require_undamaged();
         execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
     }
 }
@@ -254,6 +264,14 @@ void HistoryDatabase::create_schema() const {
         execute(schema());
     }
     transaction.commit();
+}
+
+void HistoryDatabase::require_undamaged() const {
+    HistoryStatement check = statement("PRAGMA quick_check(1)");
+    check.step();
+    if (const std::string found = check.text(0); found != "ok") {
+        throw HistoryError(file_, damage(found));
+    }
 }
 
 HistoryTransaction::HistoryTransaction(const HistoryDatabase& database, const char* begin)

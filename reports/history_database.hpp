@@ -1,6 +1,7 @@
 // SQLite for the history: a file that is checked before it is opened, statements, transactions.
 #pragma once
 
+#include <fmt/format.h>
 #include <sqlite3.h>
 
 #include <cstdint>
@@ -15,7 +16,10 @@ namespace reports {
 
 // Header of the file, at the places that sqlite.org/fileformat2.html gives: who made it, and its schema.
 inline constexpr std::int32_t history_application = 0x4E504148;  // "NPAH"
-inline constexpr std::int32_t history_schema = 1;
+inline constexpr std::int32_t history_schema = 2;
+
+// One piece per field of the environment's key, in its order: `form` is given the field's name.
+std::string key_list(fmt::format_string<const std::string_view&> form, std::string_view between = ", ");
 
 // How long a writer waits for another.
 inline constexpr int busy_ms = 20'000;
@@ -53,7 +57,8 @@ private:
 
 class HistoryDatabase {
 public:
-    // Throws HistoryError for what is no history, without having written to it.
+    // Throws HistoryError for what is no history, or damaged where it is to be written, without having
+    // written to it.
     HistoryDatabase(std::string file, HistoryAccess access);
 
     [[nodiscard]] HistoryStatement statement(std::string_view sql) const;
@@ -62,6 +67,7 @@ public:
 
 private:
     void create_schema() const;
+    void require_undamaged() const;
 
     std::string file_;
     std::unique_ptr<sqlite3, int (*)(sqlite3*)> database_;

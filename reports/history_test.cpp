@@ -201,9 +201,57 @@ TEST_F(HistoryFile, GreenNightsAreDaysOnWhichARunPassed) {
     harness::EnvironmentKey unknown = key;
     unknown.threads = "64";
     EXPECT_THAT(days({unknown, at(30), {}}, 3), IsEmpty());
-    EXPECT_EQ(history.of_commit({key, at(30), {}}, "commit4").size(), 1U);
-    EXPECT_EQ(history.of_commit({key, at(30), {}}, "comm").size(), 7U);
-    EXPECT_EQ(history.of_commit({key, at(30), {}}, "ommit").size(), 0U);
+}
+
+TEST_F(HistoryFile, AComparedRunOfSeveralDaysUsesUpNoNight) {
+    History history(file, HistoryAccess::write);
+    for (int day = 1; day <= 6; ++day) {
+        ASSERT_TRUE(history.add(run(day)));
+    }
+    const auto nights =
+        history.green_nights({run(1).key, at(30), {run(4).sha256, run(5).sha256, run(6).sha256}}, 2);
+    ASSERT_EQ(nights.size(), 2U);
+    EXPECT_EQ(nights[0].run.commit, "commit2");
+    EXPECT_EQ(nights[1].run.commit, "commit3");
+}
+
+TEST_F(HistoryFile, CommitsAreFoundByHashTagOrAllOfTheirName) {
+    const std::string hash(40, 'a');
+    const std::string other = std::string(39, 'a') + "b";
+    History history(file, HistoryAccess::write);
+    int day = 0;
+    for (const std::string& build :
+         {hash, hash + "-dirty", "v1.0-0-g" + other, "v1.0-3-g" + std::string(40, 'c')}) {
+        RunFigures one = run(++day);
+        one.commit = build;
+        ASSERT_TRUE(history.add(one));
+    }
+    const BaselineFilter filter{run(1).key, at(30), {}};
+    const auto days = [&](const std::string& commit) {
+        std::vector<std::string> out;
+        for (const HistoryRun& one : history.of_commit(filter, commit)) {
+            out.push_back(one.run.created_utc.substr(8, 2));
+        }
+        return out;
+    };
+    EXPECT_THAT(days(hash), ElementsAre("02"));
+    EXPECT_THAT(days(hash + "-dirty"), ElementsAre("03"));
+    EXPECT_THAT(days(other), ElementsAre("04"));
+    EXPECT_THAT(days("v1.0"), ElementsAre("04")) << "and not what came after the tag";
+    EXPECT_THAT(days("ccccccc"), ElementsAre("05"));
+    EXPECT_THAT(days("cccccc"), IsEmpty()) << "too short to mean one commit";
+    EXPECT_THAT(days("v1"), IsEmpty());
+    EXPECT_THROW(days("aaaaaaaaa"), HistoryError) << "two commits begin so";
+}
+
+TEST_F(HistoryFile, AReaderSeesOneMoment) {
+    History writer(file, HistoryAccess::write);
+    ASSERT_TRUE(writer.add(run(1)));
+    const History reader(file, HistoryAccess::read);
+    EXPECT_EQ(reader.runs().size(), 1U);
+    ASSERT_TRUE(writer.add(run(2)));
+    EXPECT_EQ(reader.runs().size(), 1U);
+    EXPECT_EQ(History(file, HistoryAccess::read).runs().size(), 2U);
 }
 
 TEST_F(HistoryFile, TrendsFoldLayersAndKeepScopesApart) {
@@ -213,7 +261,7 @@ TEST_F(HistoryFile, TrendsFoldLayersAndKeepScopesApart) {
     }
     ASSERT_TRUE(history.add(run(3, 50, 1)));  // layer 0 only: not to be folded with the others
     const std::int64_t here = history.latest()->environment;
-    const std::vector<Trend> trends = history.trends(here, 3, {.row = "scores", .part = ""});
+    const std::vector<Trend> trends = history.trends(here, "0-1", 3, {.row = "scores", .part = ""});
     ASSERT_EQ(trends.size(), 3U) << "a verdict has no value to draw";
     EXPECT_EQ(trends[0].quantity, "CPU ms");
     EXPECT_EQ(trends[0].kind, "measured");
@@ -227,9 +275,15 @@ TEST_F(HistoryFile, TrendsFoldLayersAndKeepScopesApart) {
     EXPECT_THAT(means, ElementsAre(13.5, 14.5, 15.5));
     EXPECT_EQ(trends[0].points[0].commit, "commit3");
     EXPECT_EQ(trends[2].points[0].value, 99.9) << "the worst layer";
-    EXPECT_EQ(history.trends(here, 3, {.row = "scores", .part = "layer 1"})[0].points[0].value, 14);
-    EXPECT_THAT(history.trends(here, 3, {.row = "query", .part = ""}), IsEmpty());
-    EXPECT_EQ(history.trends(here, 3).size(), 3U);
+    EXPECT_EQ(history.trends(here, "0-1", 3, {.row = "scores", .part = "layer 1"})[0].points[0].value, 14);
+    EXPECT_THAT(history.trends(here, "0-1", 3, {.row = "query", .part = ""}), IsEmpty());
+    EXPECT_EQ(history.trends(here, "0-1", 3).size(), 3U);
+    // Of runs like one of them: its scope, and nothing later.
+    EXPECT_EQ(history.trends_like(run(3, 50, 1), 9)[0].points.size(), 1U);
+    EXPECT_EQ(history.trends_like(run(4), 9)[0].points.size(), 4U);
+    RunFigures elsewhere = run(4);
+    elsewhere.key.cpu = "another processor";
+    EXPECT_THAT(history.trends_like(elsewhere, 9), IsEmpty());
     EXPECT_THAT(history.environments_with("scores"), ElementsAre(here));
     EXPECT_THAT(history.environments_with("query"), IsEmpty());
 }
@@ -281,12 +335,13 @@ TEST_F(HistoryFile, AForeignFileIsRefusedAndNotTouched) {
     std::filesystem::remove(file);
     ASSERT_EQ(sqlite3_open(file.c_str(), &other), SQLITE_OK);
     sqlite3_exec(other,
-                 fmt::format("CREATE TABLE run(id); PRAGMA application_id = {}; PRAGMA user_version = 2",
-                             history_application)
+                 fmt::format("CREATE TABLE run(id); PRAGMA application_id = {}; PRAGMA user_version = {}",
+                             history_application, history_schema + 1)
                      .c_str(),
                  nullptr, nullptr, nullptr);
     sqlite3_close(other);
-    is_refused("has schema 2, and this program knows 1");
+    is_refused(
+        fmt::format("has schema {}, and this program knows {}", history_schema + 1, history_schema).c_str());
 }
 
 TEST_F(HistoryFile, WhatIsNotThereIsReadByNobody) {
@@ -316,6 +371,12 @@ TEST_F(HistoryFile, DamageIsRefusedBeforeAnythingIsWritten) {
         EXPECT_THAT(refusal(file), HasSubstr("is damaged")) << page;
         EXPECT_EQ(bytes_of(file), damaged) << page;
     }
+}
+
+TEST_F(HistoryFile, AWordThatNobodyWroteIsDamage) {
+    { ASSERT_TRUE(History(file, HistoryAccess::write).add(run(1))); }
+    { HistoryDatabase(file, HistoryAccess::write).execute("UPDATE run SET verdict = 'passd'"); }
+    EXPECT_THROW((void)History(file, HistoryAccess::read).runs(), HistoryError);
 }
 
 TEST_F(HistoryFile, AFullDiskLeavesTheHistoryAsItWas) {
@@ -436,9 +497,11 @@ TEST_F(HistoryFile, TrendsOfOneOpAreFoundByIndices) {
     const HistoryDatabase database(file, HistoryAccess::read);
     const std::vector<std::string> plan = plan_of_trends(database);
     EXPECT_THAT(
-        plan, ElementsAre(HasSubstr("SEARCH r USING INDEX run_of_environment (environment=? AND created>?)"),
-                          HasSubstr("INDEX sqlite_autoindex_series_1 (row=?)"),
-                          HasSubstr("SEARCH f USING PRIMARY KEY (series=? AND run=?)")));
+        plan,
+        ElementsAre(
+            HasSubstr("SEARCH r USING INDEX run_of_environment (environment=? AND created>? AND created<?)"),
+            HasSubstr("INDEX sqlite_autoindex_series_1 (row=?)"),
+            HasSubstr("SEARCH f USING PRIMARY KEY (series=? AND run=?)")));
     EXPECT_THAT(plan, Each(Not(HasSubstr("SCAN"))));
 }
 

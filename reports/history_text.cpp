@@ -9,7 +9,9 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <ostream>
 #include <set>
+#include <utility>
 
 namespace reports {
 namespace {
@@ -20,6 +22,17 @@ constexpr std::size_t spark_width = 30;
 std::string key_text(const harness::EnvironmentKey& key) {
     return fmt::format("{}, {} threads; design {} on {} ({}), T = {}, recording {:.12}", key.cpu, key.threads,
                        key.design, key.device, key.emulation, key.context, key.recording);
+}
+
+// Fewer digits of the hash, and still whether the tree was changed.
+std::string short_commit(std::string_view commit) {
+    constexpr std::size_t digits = 12;
+    constexpr std::string_view dirty = "-dirty";
+    const bool is_dirty = commit.ends_with(dirty);
+    commit.remove_suffix(is_dirty ? dirty.size() : 0);
+    const auto at = commit.rfind("-g");
+    commit.remove_prefix(at == std::string_view::npos ? 0 : at + 2);
+    return fmt::format("{}{}", commit.substr(0, digits), is_dirty ? dirty : "");
 }
 
 double middle(std::vector<double> values) {
@@ -89,15 +102,19 @@ nlohmann::ordered_json json_figure(const harness::Figure& figure) {
 std::string history_list(const std::vector<HistoryRun>& runs) {
     std::string out = fmt::format("{:>6} {:<20} {:<18} {:<10} {:>4} {:>7} {:>4}  {}\n", "run", "created",
                                   "commit", "verdict", "exit", "figures", "env", "layers");
-    std::map<std::int64_t, std::string> environments;
+    std::map<std::int64_t, const harness::EnvironmentKey*> environments;
     for (const HistoryRun& one : runs) {
         out += fmt::format("{:>6} {:<20} {:<18.18} {:<10} {:>4} {:>7} {:>4}  {}\n", one.number,
-                           one.run.created_utc, one.run.commit, harness::name(one.run.verdict),
+                           one.run.created_utc, short_commit(one.run.commit), harness::name(one.run.verdict),
                            one.run.exit_code, one.figures, one.environment, one.run.scope);
-        environments[one.environment] = key_text(one.run.key);
+        environments[one.environment] = &one.run.key;
     }
-    for (const auto& [number, text] : environments) {
-        out += fmt::format("env {}: {}\n", number, text);
+    for (const auto& [number, key] : environments) {
+        out += fmt::format("env {}: {}\n", number, key_text(*key));
+        if (const auto& last = runs.back(); number != last.environment) {
+            out += fmt::format("  against env {}: {}\n", last.environment,
+                               harness::key_difference(*key, last.run.key));
+        }
     }
     return out;
 }
@@ -149,12 +166,12 @@ std::string trend_table(const HistoryRun& latest, const std::vector<Trend>& tren
     return out + "times and counts: mean over layers and clips; accuracy: the worst of them\n";
 }
 
-std::string history_csv(const History& history) {
-    std::string out = "run,created,commit,scope,run_verdict";
+void write_csv(std::ostream& out, const History& history) {
+    std::string heading = "run,created,commit,scope,run_verdict";
     for (const harness::KeyField& key : harness::key_fields()) {
-        out += fmt::format(",{}", key.name);
+        heading += fmt::format(",{}", key.name);
     }
-    out += ",row,part,clip,input,quantity,kind,value,samples,verdict\r\n";
+    out << heading << ",row,part,clip,input,quantity,kind,value,samples,verdict\r\n";
     std::int64_t described = -1;
     std::string run_fields;
     history.for_each_figure([&](const HistoryRun& one, const harness::Figure& figure) {
@@ -170,46 +187,52 @@ std::string history_csv(const History& history) {
         for (const double sample : figure.samples) {
             samples += fmt::format("{}{}", samples.empty() ? "" : " ", number(sample));
         }
-        out += fmt::format("{},{},{},{},{},{},{},{},{},{}\r\n", run_fields, field(figure.row),
+        out << fmt::format("{},{},{},{},{},{},{},{},{},{}\r\n", run_fields, field(figure.row),
                            field(figure.part), field(figure.clip), figure.input, field(figure.quantity),
                            harness::name(figure.kind), number(figure.value), samples,
                            figure.verdict ? harness::name(*figure.verdict) : std::string_view());
     });
-    return out;
 }
 
-std::string history_json(const History& history) {
+void write_json(std::ostream& out, const History& history) {
     using Json = nlohmann::ordered_json;
+    const auto text = [](const Json& json) {
+        return json.dump(1, ' ', false, Json::error_handler_t::replace);
+    };
+    const std::vector<HistoryRun> runs = history.runs();
     std::map<std::int64_t, Json> environments;
-    Json runs = Json::array();
-    for (const HistoryRun& one : history.runs()) {
+    for (const HistoryRun& one : runs) {
         Json& key = environments[one.environment];
         key["environment"] = one.environment;
         for (const harness::KeyField& each : harness::key_fields()) {
             key[std::string(each.name)] = one.run.key.*each.value;
         }
-        Json figures = Json::array();
-        for (const harness::Figure& figure : history.with_figures(one).figures) {
-            figures.push_back(json_figure(figure));
-        }
-        runs.push_back({{"run", one.number},
-                        {"environment", one.environment},
-                        {"sha256", one.run.sha256},
-                        {"created_utc", one.run.created_utc},
-                        {"commit", one.run.commit},
-                        {"command", one.run.command},
-                        {"system", one.run.system},
-                        {"scope", one.run.scope},
-                        {"verdict", harness::name(one.run.verdict)},
-                        {"exit_code", one.run.exit_code},
-                        {"figures", std::move(figures)}});
     }
     Json listed = Json::array();
     for (auto& [number, key] : environments) {
         listed.push_back(std::move(key));
     }
-    const Json out{{"schema", "npu-attention-history"}, {"environments", listed}, {"runs", runs}};
-    return out.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+    out << "{\"schema\": \"npu-attention-history\",\n\"environments\": " << text(listed) << ",\n\"runs\": [";
+    const char* between = "\n";
+    for (const HistoryRun& one : runs) {
+        Json figures = Json::array();
+        for (const harness::Figure& figure : history.with_figures(one).figures) {
+            figures.push_back(json_figure(figure));
+        }
+        out << std::exchange(between, ",\n")
+            << text({{"run", one.number},
+                     {"environment", one.environment},
+                     {"sha256", one.run.sha256},
+                     {"created_utc", one.run.created_utc},
+                     {"commit", one.run.commit},
+                     {"command", one.run.command},
+                     {"system", one.run.system},
+                     {"scope", one.run.scope},
+                     {"verdict", harness::name(one.run.verdict)},
+                     {"exit_code", one.run.exit_code},
+                     {"figures", std::move(figures)}});
+    }
+    out << "\n]}\n";
 }
 
 }  // namespace reports

@@ -1,6 +1,7 @@
 // The history in words, and as files for other programs.
 #pragma once
 
+#include <iosfwd>
 #include <string>
 #include <vector>
 
@@ -20,9 +21,9 @@ std::string trend_table(const HistoryRun& latest, const std::vector<Trend>& tren
 std::string spark_line(const std::vector<double>& values, std::size_t width);
 
 // Every figure of every run: one line each under a line of names, RFC 4180. Samples are separated by blanks.
-std::string history_csv(const History& history);
+void write_csv(std::ostream& out, const History& history);
 
 // {"environments": [...], "runs": [{..., "figures": [...]}]}
-std::string history_json(const History& history);
+void write_json(std::ostream& out, const History& history);
 
 }  // namespace reports

@@ -8,16 +8,16 @@
 namespace reports {
 namespace {
 
-// The figures of one row (?5; all rows without `of_row`): run by run through the index of environments and
+// The figures of one row (?6; all rows without `of_row`): run by run through the index of environments and
 // times, series by series through that of rows, and each figure by its key. The order of the joins is given,
 // since without statistics SQLite would guess it.
 std::string trend_query(bool of_row) {
     return fmt::format(
         "SELECT s.row, s.quantity, s.input, s.kind, r.created, r.build, r.id, f.value"
         " FROM run r CROSS JOIN series s CROSS JOIN figure f ON f.series = s.id AND f.run = r.id"
-        " WHERE r.environment = ?1 AND r.created >= ?2 AND r.scope = ?3 AND (?4 = '' OR s.part = ?4)"
-        " AND f.value IS NOT NULL{}",
-        of_row ? " AND s.row = ?5" : "");
+        " WHERE r.environment = ?1 AND r.created >= ?2 AND r.created <= ?3 AND r.scope = ?4"
+        " AND (?5 = '' OR s.part = ?5) AND f.value IS NOT NULL{}",
+        of_row ? " AND s.row = ?6" : "");
 }
 
 // One point of a trend, collected over parts and clips.
@@ -43,8 +43,11 @@ using FoldedTrend = std::map<std::pair<std::string, std::int64_t>, Folded>;
 std::vector<Trend> fold_trends(const HistoryDatabase& database, const TrendRuns& runs,
                                const TrendFilter& filter) {
     HistoryStatement query = database.statement(trend_query(!filter.row.empty()));
-    query.bind(runs.environment).bind(std::string_view(runs.first_day)).bind(std::string_view(runs.scope));
-    query.bind(std::string_view(filter.part));
+    query.bind(runs.environment)
+        .bind(std::string_view(runs.first_day))
+        .bind(std::string_view(runs.until_utc))
+        .bind(std::string_view(runs.scope))
+        .bind(std::string_view(filter.part));
     if (!filter.row.empty()) {
         query.bind(std::string_view(filter.row));
     }

@@ -10,10 +10,12 @@
 
 namespace reports {
 
-// Which runs: of one environment, created on this day or later, of one scope.
+// Which runs: of one environment, created from this day up to this moment, of one
+// scope.
 struct TrendRuns {
     std::int64_t environment = 0;
     std::string first_day;
+    std::string until_utc;
     std::string scope;
 };
 

@@ -23,10 +23,6 @@ constexpr std::size_t most_characters = 60'000;
 constexpr std::size_t failures_shown = 20;
 constexpr std::size_t rows_shown = 50;
 
-bool is_good(Verdict verdict) {
-    return verdict == Verdict::passed || verdict == Verdict::covered;
-}
-
 // As text of a table's cell or a line: what Markdown or HTML would read as its own is escaped.
 std::string plain(std::string_view text) {
     std::string out;
@@ -60,11 +56,47 @@ const char* mark(bool good) {
     return good ? "✅" : "❌";
 }
 
+// ", 1 of 6 headlines" where one has no good verdict; nothing else.
+std::string bad_of(const std::vector<Verdict>& verdicts, const char* what) {
+    const auto bad = std::ranges::count_if(verdicts, [](Verdict one) { return !harness::is_good(one); });
+    return bad > 0 ? fmt::format(", {} of {} {}", bad, verdicts.size(), what) : "";
+}
+
+// "3 failed, 1 not_run of 48 rows, 1 of 6 headlines": what is not good, in words.
+std::string counted(const RunRecord& record) {
+    std::string out;
+    for (const Verdict verdict :
+         {Verdict::failed, Verdict::mistrusted, Verdict::unstable, Verdict::not_run}) {
+        const auto count = std::ranges::count_if(
+            record.rows, [&](const harness::OpRow& row) { return row.judgement.verdict == verdict; });
+        out +=
+            count > 0 ? fmt::format("{}{} {}", out.empty() ? "" : ", ", count, harness::name(verdict)) : "";
+    }
+    std::vector<Verdict> headlines;
+    std::vector<Verdict> probes;
+    for (const harness::LayerRow& layer : record.layers) {
+        if (layer.headline.verdict != Verdict::not_run) {
+            headlines.push_back(layer.headline.verdict);
+        }
+        for (const harness::ProbeRow& probe : layer.probes) {
+            probes.push_back(probe.judgement.verdict);
+        }
+    }
+    for (const harness::ProbeRow& probe : record.ragged_probes) {
+        probes.push_back(probe.judgement.verdict);
+    }
+    return fmt::format("{} of {} rows{}{}", out.empty() ? "none failed" : out, record.rows.size(),
+                       bad_of(headlines, "headlines"), bad_of(probes, "probes"));
+}
+
 std::string verdict_line(const RunRecord& record) {
-    const auto failed = std::ranges::count_if(
-        record.rows, [](const harness::OpRow& row) { return !is_good(row.judgement.verdict); });
-    return fmt::format("### {} {}: {} of {} rows failed\n\n", mark(is_good(record.verdict)),
-                       plain(harness::name(record.verdict)), failed, record.rows.size());
+    std::string out = fmt::format("### {} {}: {}", mark(harness::is_good(record.verdict)),
+                                  plain(harness::name(record.verdict)), counted(record));
+    if (record.shard && !complete(*record.shard)) {
+        out += fmt::format("; only shards {} of {}", harness::shard_list(record.shard->shards),
+                           record.shard->of);
+    }
+    return out + "\n\n";
 }
 
 std::string verdict_line(const Regression& regression) {
@@ -72,48 +104,77 @@ std::string verdict_line(const Regression& regression) {
                        plain(regression_verdict(regression)));
 }
 
-std::string failure(const harness::OpRow& row) {
-    std::string out = fmt::format("**{}** {} {} {} ({}): {}\n", harness::name(row.judgement.verdict),
-                                  plain(row.clip), piece_name(row.layer), datasets::name(row.op),
-                                  harness::name(row.input), plain(row.judgement.reason));
-    std::string details = limits_text(row.judgement, "") + damage_text(row, "");
-    if (!row.reproduce.empty()) {
-        details += fmt::format("reproduce: {}\n", row.reproduce);
+// What has failed: a line that says where and why, and a block of details where there are some.
+class FailureList {
+public:
+    void add(const harness::Judgement& judgement, std::string_view where, const std::string& details,
+             const std::string& reproduce) {
+        if (harness::is_good(judgement.verdict) || ++count_ > failures_shown) {
+            return;
+        }
+        text_ += fmt::format("**{}** {}: {}\n", harness::name(judgement.verdict), plain(where),
+                             plain(judgement.reason));
+        std::string block = details;
+        if (!reproduce.empty()) {
+            block += fmt::format("reproduce: {}\n", reproduce);
+        }
+        if (!block.empty()) {
+            block.pop_back();
+            text_ += code(block);
+        }
+        text_ += "\n";
     }
-    if (!details.empty()) {
-        details.pop_back();
-        out += code(details);
+    [[nodiscard]] std::string text() const {
+        return count_ <= failures_shown
+                   ? text_
+                   : fmt::format("{}... and {} more\n\n", text_, count_ - failures_shown);
     }
-    return out + "\n";
+
+private:
+    std::string text_;
+    std::size_t count_ = 0;
+};
+
+void add_layer(FailureList& list, const harness::LayerRow& layer) {
+    const std::string where = fmt::format("{} {}", layer.clip, piece_name(layer.layer));
+    if (layer.headline.verdict != Verdict::not_run) {
+        list.add(layer.headline, where + " match of the attention output",
+                 layer.diagnosis ? diagnosis_text(*layer.diagnosis, "") : "", layer.reproduce);
+    }
+    if (layer.differing_elements > 0) {
+        list.add(
+            {Verdict::unstable, fmt::format("{} elements differ after A, B, A", layer.differing_elements)},
+            where, "", layer.reproduce);
+    }
+    for (const harness::ProbeRow& row : layer.probes) {
+        list.add(row.judgement, fmt::format("{} probe {}", where, harness::name(row.probe)), "",
+                 row.reproduce);
+    }
 }
 
 std::string failures(const RunRecord& record) {
-    std::string out;
-    std::size_t count = 0;
+    FailureList list;
+    for (const harness::EncoderRow& row : record.encoders) {
+        list.add(row.judgement, row.clip + " whole encoder", "", "");
+    }
     for (const harness::OpRow& row : record.rows) {
-        if (!is_good(row.judgement.verdict) && ++count <= failures_shown) {
-            out += failure(row);
-        }
+        list.add(row.judgement,
+                 fmt::format("{} {} {} ({})", row.clip, piece_name(row.layer), datasets::name(row.op),
+                             harness::name(row.input)),
+                 limits_text(row.judgement, "") + damage_text(row, ""), row.reproduce);
     }
-    if (count > failures_shown) {
-        out += fmt::format("... and {} more rows\n\n", count - failures_shown);
-    }
-    std::size_t layers = 0;
     for (const harness::LayerRow& layer : record.layers) {
-        const bool is_bad = layer.headline.verdict == Verdict::failed || layer.differing_elements > 0;
-        if (is_bad && ++layers <= failures_shown) {
-            out +=
-                fmt::format("**{}** {} {}: {}\n",
-                            harness::name(layer.differing_elements > 0 ? Verdict::unstable : Verdict::failed),
-                            plain(layer.clip), piece_name(layer.layer),
-                            layer.differing_elements > 0
-                                ? fmt::format("{} elements differ after A, B, A", layer.differing_elements)
-                                : plain(layer.headline.reason));
-            out +=
-                layer.reproduce.empty() ? "\n" : code(fmt::format("reproduce: {}", layer.reproduce)) + "\n";
-        }
+        add_layer(list, layer);
     }
-    return out;
+    for (const harness::ProbeRow& row : record.ragged_probes) {
+        list.add(row.judgement,
+                 fmt::format("probe {} at T = {}", harness::name(row.probe), row.shape.context), "",
+                 row.reproduce);
+    }
+    for (const harness::TrustRow& row : record.trust) {
+        list.add(row.judgement, fmt::format("data cannot reveal {}", harness::name(row.fault)), "", "");
+    }
+    return list.text();
 }
 
 std::string compared_row(const ComparedFigure& one) {

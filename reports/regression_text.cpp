@@ -74,27 +74,42 @@ std::span<const RegressionSection> regression_sections() {
 std::string regression_verdict(const Regression& regression) {
     const std::size_t lost = regression.count(RegressionVerdict::lost);
     const std::size_t slower = regression.count(RegressionVerdict::slower);
+    const std::size_t worse = regression.count(RegressionVerdict::worse);
     const auto maybe = std::ranges::count_if(regression.figures, may_have_changed);
+    const auto vague = std::ranges::count_if(regression.figures, [](const ComparedFigure& figure) {
+        return figure.verdict == RegressionVerdict::ambiguous && !may_have_changed(figure);
+    });
     std::string out = lost > 0     ? fmt::format("ACCURACY LOST: {} verdicts lost", lost)
                       : slower > 0 ? fmt::format("SLOWER: {} figures", slower)
                                    : "NO REGRESSION: no verdict lost, nothing slower";
     if (lost > 0 && slower > 0) {
         out += fmt::format(", {} figures slower", slower);
     }
+    if (worse > 0) {
+        out += fmt::format("; {} less accurate", worse);
+    }
     if (maybe > 0) {
         out += fmt::format("; {} may have changed", maybe);
+    }
+    if (vague > 0) {
+        out += fmt::format("; {} of {} measured not judged", vague, regression.measured_rows);
     }
     return fmt::format("{}; exit code {}", out, regression.exit_code());
 }
 
 std::vector<std::string> regression_subject(const Regression& regression) {
-    return {
+    std::vector<std::string> out{
         fmt::format("baseline: {}, commit {}", regression.baseline, regression.baseline_commit),
-        fmt::format("compared: {}, commit {}", fmt::join(regression.runs, ", "), regression.commit),
+        fmt::format("compared: {}, commit {}", fmt::join(regression.runs, ", "), regression.commit)};
+    if (!regression.differences.empty()) {
+        out.push_back(fmt::format("the builds differ: {}", regression.differences));
+    }
+    out.push_back(
         fmt::format("measured: slower or faster beyond max({:.0f}%, {:g} x A/A spread), Mann-Whitney over {} "
                     "rows at {:g}% (Holm), reproduced",
                     100 * regression.rule.least_effect, regression.rule.spread_factor,
-                    regression.measured_rows, 100 * regression.rule.alpha)};
+                    regression.measured_rows, 100 * regression.rule.alpha));
+    return out;
 }
 
 std::string figure_text(const harness::Figure& figure, double value) {

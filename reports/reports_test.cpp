@@ -67,7 +67,7 @@ TEST(TerminalReport, ShowsWhatLaunchesTookBesideTheModel) {
     EXPECT_THAT(emulated, HasSubstr("23.40     -\n"));
     EXPECT_THAT(emulated, HasSubstr("measured  modelled"));
     harness::RunRecord nameless = harness::example_on_npu(false);
-    nameless.environment.npu = {"", false, "unknown", 1};
+    nameless.environment.npu = harness::NpuEnvironment{"", false, "unknown", "unknown", "unknown", 1};
     EXPECT_THAT(
         terminal_report(nameless, false),
         HasSubstr("taken for an emulation of one, power mode unknown; launches one by one: this XRT has "

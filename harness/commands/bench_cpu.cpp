@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "harness/atomic_file.hpp"
 #include "harness/commands/commands.hpp"
 #include "harness/commands/parts.hpp"
 #include "harness/cpu_baseline.hpp"

@@ -1,5 +1,6 @@
 // `harness bisect`: which op of a layer an error comes from.
 #include "harness/bisect.hpp"
+#include "harness/atomic_file.hpp"
 
 #include <fmt/format.h>
 
@@ -47,7 +48,7 @@ std::string layer_text(const LayerBisection& found, bool color) {
                                   found.layer, datasets::name(found.range.last), found.relative_error,
                                   headline_text(found.headline, color));
     out += fmt::format("  {:<16} {:<10} {:>10} {:>7} {:>10} {:>9}  {}\n", "step", "budget", "rho", "z rms",
-                       "own error", "share", "room dB");
+                       "own error", "share", "headroom dB");
     double sum = 0;
     for (const StepShare& step : found.steps) {
         out += fmt::format("  {:<16} {} {:>10.4g} {:>7} {:>10.4g} {:>8.1f}%  {}\n", step_name(step.step),

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 
+#include "harness/atomic_file.hpp"
 #include "harness/calibration_json.hpp"
 #include "harness/commands/commands.hpp"
 #include "harness/commands/parts.hpp"
@@ -193,13 +194,13 @@ std::string place(const MeasuredAt& at) {
 }
 
 void print_limits(const Calibration& calibration) {
-    fmt::print("{:<30} {:<9} {:>10} {:>9} {:>8}  {:<12} {:>9} {:>9}\n", "limit", "basis", "envelope", "limit",
-               "room dB", "mark", "held out", "proposed");
+    fmt::print("{:<30} {:<9} {:>10} {:>9} {:>11}  {:<12} {:>9} {:>9}\n", "limit", "basis", "envelope",
+               "limit", "headroom dB", "mark", "held out", "proposed");
     for (const CalibratedLimit& one : calibration.limits()) {
         const Limit& now = limit(one.quantity);
         const HealthyEnvelope& shown = one.fitted.figures > 0 ? one.fitted : one.held_out;
         const auto proposed = one.proposal();
-        fmt::print("{:<30} {:<9} {:>10} {:>9.4g} {:>8}  {:<12} {:>9} {:>9}{}\n", now.name, name(now.basis),
+        fmt::print("{:<30} {:<9} {:>10} {:>9.4g} {:>11}  {:<12} {:>9} {:>9}{}\n", now.name, name(now.basis),
                    shown.figures > 0 ? fmt::format("{:.4g}", shown.worst.value) : "-", now.limit,
                    decibel(one.fitted), name(one.mark()), decibel(one.held_out),
                    proposed ? fmt::format("{:.4g}", *proposed) : "-",

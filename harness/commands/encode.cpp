@@ -1,6 +1,7 @@
 // `harness encode`: the whole encoder over audio, timed, and with some of its ops on the NPU.
 #include <fmt/format.h>
 
+#include "harness/atomic_file.hpp"
 #include "harness/clips.hpp"
 #include "harness/commands/commands.hpp"
 #include "harness/commands/page.hpp"

@@ -1,5 +1,6 @@
 // `harness explain`: one row of a run, computed again, drawn and dumped.
 #include "harness/explain.hpp"
+#include "harness/atomic_file.hpp"
 
 #include <fmt/format.h>
 

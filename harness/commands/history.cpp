@@ -1,10 +1,12 @@
 // `harness history`: runs kept over nights.
 #include <fmt/format.h>
 
+#include "harness/atomic_file.hpp"
 #include "harness/commands/commands.hpp"
+#include "harness/commands/parts.hpp"
 #include "harness/environment.hpp"
-#include "harness/history_file.hpp"
 #include "harness/run_figures_json.hpp"
+#include "harness/user_folder.hpp"
 #include "reports/history.hpp"
 #include "reports/history_text.hpp"
 
@@ -19,6 +21,10 @@ void add(const HistoryOptions& options, const std::string& file) {
     std::vector<RunFigures> runs;
     for (const std::string& run : options.runs) {
         runs.push_back(read_run_figures(run));
+        if (!runs.back().missing.empty()) {
+            throw std::runtime_error(
+                fmt::format("{}: {}: put the whole together with harness merge", run, runs.back().missing));
+        }
     }
     History history(file, HistoryAccess::write);
     for (const RunFigures& run : runs) {
@@ -42,18 +48,21 @@ void show(const HistoryOptions& options, const std::string& file) {
             file, options.row));
     }
     for (const std::int64_t environment : environments) {
-        const auto trends = history.trends(environment, options.nights, {options.row, options.part});
-        fmt::print("{}\n", reports::trend_table(*history.latest(environment), trends));
+        const reports::HistoryRun latest = *history.latest(environment);
+        const auto trends =
+            history.trends(environment, latest.run.scope, options.nights, {options.row, options.part});
+        fmt::print("{}\n", reports::trend_table(latest, trends));
     }
 }
 
 void write_out(const HistoryOptions& options, const std::string& file) {
+    refuse_shared_files({file}, {options.csv, options.json});
     const History history(file, HistoryAccess::read);
     if (!options.csv.empty()) {
-        write_atomically(options.csv, reports::history_csv(history));
+        write_atomically(options.csv, [&](std::ostream& out) { reports::write_csv(out, history); });
     }
     if (!options.json.empty()) {
-        write_atomically(options.json, reports::history_json(history));
+        write_atomically(options.json, [&](std::ostream& out) { reports::write_json(out, history); });
     }
 }
 
@@ -70,7 +79,7 @@ void prune(const HistoryOptions& options, const std::string& file) {
 }  // namespace
 
 ExitCode run(const HistoryOptions& options, const std::string&) {
-    const std::string file = options.file.empty() ? default_history_file() : options.file;
+    const std::string file = options.file.empty() ? default_history_file().string() : options.file;
     switch (options.action) {
         case HistoryOptions::Action::add:
             add(options, file);

@@ -128,6 +128,7 @@ std::vector<std::string> not_checked(const datasets::Candidate& candidate, const
 void describe(RunRecord& record, const datasets::Candidate& candidate, const npu_impl::Design& design) {
     const datasets::CandidateInfo& info = candidate.info();
     record.design = design.name;
+    record.design_sha256 = design.declaration_sha256;
     record.device = record.emulation = record.cost_model = "none: numbers from a file";
     record.candidate =
         CandidateFile{candidate.file(), info.runner, input_of(info.feed), info.device, info.launches, {}};

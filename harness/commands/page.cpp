@@ -6,6 +6,8 @@
 
 #include "reports/html.hpp"
 
+#include "harness/atomic_file.hpp"
+
 namespace harness {
 
 void require_page(const std::string& html) {

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include "harness/atomic_file.hpp"
 #include "harness/npu_environment.hpp"
 #include "harness/recorder.hpp"
 #include "harness/summary.hpp"
@@ -88,6 +89,7 @@ bool wants_color(Color color) {
 void describe_npu(RunRecord& record, const std::string& design, const npu_impl::Device& device,
                   const npu_impl::CostModel& model) {
     record.design = design;
+    record.design_sha256 = npu_impl::compose(design).declaration_sha256;
     record.device = device.name();
     record.emulation = datasets::name(device.emulation());
     record.cost_model = fmt::format("modelled for {}: {}", model.spec.name, assumptions_of(model));

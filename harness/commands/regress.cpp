@@ -4,14 +4,16 @@
 
 #include <algorithm>
 
+#include "harness/atomic_file.hpp"
 #include "harness/commands/commands.hpp"
 #include "harness/commands/parts.hpp"
-#include "harness/history_file.hpp"
 #include "harness/interleaved_builds.hpp"
 #include "harness/progress.hpp"
 #include "harness/regression.hpp"
 #include "harness/run_figures_json.hpp"
 #include "harness/run_record_read.hpp"
+#include "harness/run_record_whole.hpp"
+#include "harness/user_folder.hpp"
 #include "reports/history.hpp"
 #include "reports/markdown.hpp"
 #include "reports/regression_text.hpp"
@@ -47,7 +49,8 @@ std::string why_none(const reports::History& history, const RegressOptions& opti
 }
 
 Regression against_history(const RegressOptions& options, const std::vector<RunFigures>& runs) {
-    const std::string file = options.history.empty() ? default_history_file() : options.history;
+    const std::string file = options.history.empty() ? default_history_file().string() : options.history;
+    refuse_shared_files({file}, {options.markdown});
     const reports::History history(file, reports::HistoryAccess::read);
     reports::BaselineFilter filter{runs.back().key, runs.back().created_utc, {}};
     std::ranges::transform(runs, std::back_inserter(filter.without), &RunFigures::sha256);
@@ -75,7 +78,8 @@ Regression of_builds(const RegressOptions& options) {
             run_interleaved(builds, [&](const std::string& program) { bar.step(program); });
         Regression out = compare_with_baseline(
             runs.second, runs.first,
-            fmt::format("{}, {} runs interleaved with as many", builds.first, runs.first.size()));
+            fmt::format("{}, {} runs interleaved with as many", builds.first, runs.first.size()),
+            Baseline::other_build);
         out.runs = {builds.second};
         return out;
     };
@@ -103,7 +107,9 @@ ExitCode run(const RegressOptions& options, const std::string&) {
                          ? against_history(options, runs)
                          : compare_with_baseline(runs, read_in_order_of_time(options.baseline),
                                                  fmt::format("{}", fmt::join(options.baseline, ", ")));
-        record = read_run_record(runs.back().file);
+        if (!options.markdown.empty()) {
+            record = parse_whole_record(read_run_text(runs.back().file), runs.back().file);
+        }
     }
     if (!options.markdown.empty()) {
         write_atomically(options.markdown, record ? reports::markdown_report(*record, &regression)

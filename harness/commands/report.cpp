@@ -1,10 +1,10 @@
 // `harness report`: a run that was written before, as a page, Markdown or JUnit XML.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <optional>
 #include <vector>
 
+#include "harness/atomic_file.hpp"
 #include "harness/commands/commands.hpp"
 #include "harness/commands/page.hpp"
 #include "harness/commands/parts.hpp"
@@ -19,18 +19,13 @@
 namespace harness {
 namespace {
 
-// Of the nights in the run's own environment; nothing where the history has none of it.
+// Of the nights in the run's own environment and scope; nothing where the history has none of it.
 std::vector<reports::Trend> trends_for(const ReportOptions& options) {
     if (options.history.empty()) {
         return {};
     }
-    const EnvironmentKey key = read_run_figures(options.run).key;
-    const reports::History history(options.history, reports::HistoryAccess::read);
-    const auto runs = history.runs();
-    const auto alike =
-        std::ranges::find_if(runs, [&](const reports::HistoryRun& one) { return one.run.key == key; });
-    return alike == runs.end() ? std::vector<reports::Trend>()
-                               : history.trends(alike->environment, options.nights);
+    return reports::History(options.history, reports::HistoryAccess::read)
+        .trends_like(read_run_figures(options.run), options.nights);
 }
 
 }  // namespace

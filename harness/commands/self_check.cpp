@@ -1,5 +1,6 @@
 // `harness self-check`: plants every known fault and prints which check saw it.
 #include "harness/self_check/self_check.hpp"
+#include "harness/atomic_file.hpp"
 
 #include <fmt/format.h>
 

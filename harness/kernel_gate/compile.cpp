@@ -113,25 +113,6 @@ std::string signature(std::string_view role) {
     return {};
 }
 
-TemporaryFolder::TemporaryFolder() {
-    std::error_code error;
-    const fs::path parent = fs::temp_directory_path(error);
-    std::string name = (parent / "harness-gate-XXXXXX").string();
-    if (error) {
-        throw std::runtime_error(fmt::format("there is no folder for temporary files: {}", error.message()));
-    }
-    if (mkdtemp(name.data()) == nullptr) {
-        throw std::runtime_error(
-            fmt::format("cannot make a temporary folder {}: {}", name, std::strerror(errno)));
-    }
-    path_ = name;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-}
-
 CompileResult compile_kernel(const CompileRequest& request, const TemporaryFolder& folder) {
     const fs::path headers = folder.path() / "include";
     for (const EmbeddedFile& file : embedded_files()) {

@@ -7,22 +7,9 @@
 #include <string_view>
 #include <vector>
 
+#include "harness/temporary_folder.hpp"
+
 namespace harness::kernel_gate {
-
-// A folder of this process, gone with this object.
-class TemporaryFolder {
-public:
-    // Throws std::runtime_error.
-    TemporaryFolder();
-    TemporaryFolder(const TemporaryFolder&) = delete;
-    TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-    ~TemporaryFolder();
-
-    [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
-private:
-    std::filesystem::path path_;
-};
 
 struct CompileRequest {
     std::filesystem::path kernel;

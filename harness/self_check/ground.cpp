@@ -177,7 +177,7 @@ std::shared_ptr<const Ground> synthetic_ground(const SyntheticGround& of) {
 }
 
 std::shared_ptr<const Ground> encoder_ground(std::uint64_t seed, std::int64_t context) {
-    const kernel_gate::TemporaryFolder folder;
+    const TemporaryFolder folder;
     RecordOptions options;
     options.common.quiet = true;
     options.encoder = EncoderOptions{};

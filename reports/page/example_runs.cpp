@@ -4,6 +4,7 @@
 #include <exception>
 #include <string>
 
+#include "harness/atomic_file.hpp"
 #include "harness/run_record_example.hpp"
 
 int main(int argc, char** argv) {
