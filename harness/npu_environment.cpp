@@ -14,9 +14,17 @@ std::optional<NpuEnvironment> npu_environment(const npu_impl::Device& device) {
 }
 
 void note_power_mode(Environment& environment, const npu_impl::Device& device) {
-    const std::optional<NpuEnvironment> now = npu_environment(device);
-    if (environment.npu && now && now->power_mode != environment.npu->power_mode) {
-        environment.npu->power_mode += ", then " + now->power_mode;
+    if (!environment.npu) {
+        return;
+    }
+    std::string now;
+    try {
+        now = npu_environment(device)->power_mode;
+    } catch (const npu_impl::DeviceError& error) {
+        now = fmt::format("unknown: {}", error.what());
+    }
+    if (now != environment.npu->power_mode) {
+        environment.npu->power_mode += ", then " + now;
     }
 }
 

@@ -13,7 +13,7 @@ namespace harness {
 std::optional<NpuEnvironment> npu_environment(const npu_impl::Device& device);
 
 // At the end of a run: a power mode that is another one now becomes "balanced, then performance", which is
-// the mode of no other run.
+// the mode of no other run. So does a device that fails then: what was judged before stands.
 void note_power_mode(Environment& environment, const npu_impl::Device& device);
 
 // What a speedup means whose NPU side was measured on the device of this run.

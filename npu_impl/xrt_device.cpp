@@ -131,6 +131,7 @@ public:
                            static_cast<std::size_t>(bytes), static_cast<std::size_t>(offset));
         });
         (sent ? counters_.bytes_to_device : counters_.bytes_from_device) += bytes;
+        session_.refuse_warnings(fmt::format("sync of buffer {}", buffer.id));
     }
 
     void submit(std::span<const Launch> launches) override {

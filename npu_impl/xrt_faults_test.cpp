@@ -4,6 +4,7 @@
 
 #include "datasets/sha256.hpp"
 #include "npu_impl/artefacts.hpp"
+#include "npu_impl/xrt_emulation/warning.hpp"
 #include "npu_impl/xrt_emulation/xclbin_writer.hpp"
 #include "npu_impl/xrt_layer_test.hpp"
 
@@ -126,6 +127,28 @@ TEST_F(XrtFaultsTest, AWarningOfXrtIsAnError) {
     EXPECT_THAT([&] { compute(*device); },
                 ThrowsMessage<DeviceError>(AllOf(HasSubstr("XRT warns"), HasSubstr("bank"))));
     (void)npu().take_violations();
+}
+
+// Of the last transfers of a run nobody else would hear.
+TEST_F(XrtFaultsTest, AWarningOfATransferIsAnErrorOfThatTransfer) {
+    const auto device = open();
+    const Buffer buffer = device->allocate(64);
+    for (const Direction direction : {Direction::to_device, Direction::from_device}) {
+        xrt_emulation::warn("copied in pieces");
+        EXPECT_THAT([&] { device->sync(buffer, direction, 0, 64); },
+                    ThrowsMessage<DeviceError>(
+                        AllOf(HasSubstr("sync of buffer 0: XRT warns: "), HasSubstr("copied in pieces"))));
+        EXPECT_NO_THROW(device->sync(buffer, direction, 0, 64)) << "it is told once";
+    }
+}
+
+// Asking for the name of the NPU discards what XRT warns of while it looks for an answer, nothing else.
+TEST_F(XrtFaultsTest, AWarningIsNotLostWhenTheIdentityIsAsked) {
+    const auto device = open();
+    xrt_emulation::warn("a buffer was moved");
+    EXPECT_THAT([&] { (void)device->npu(); },
+                ThrowsMessage<DeviceError>(AllOf(HasSubstr("XRT warns: "), HasSubstr("a buffer was moved"))));
+    EXPECT_NO_THROW((void)device->npu());
 }
 
 }  // namespace

@@ -114,6 +114,7 @@ XrtSession::XrtSession(unsigned index, std::string folder) : folder_(std::move(f
 }
 
 NpuIdentity XrtSession::identity() const {
+    refuse_warnings("before its identity was asked");
     const auto told = [](auto ask) {
         try {
             return ask();
@@ -183,7 +184,7 @@ void XrtSession::lose(const XrtContext& context) {
     contexts_.remove_if([&](const XrtContext& other) { return &other == &context; });
 }
 
-void XrtSession::refuse_warnings(std::string_view what) {
+void XrtSession::refuse_warnings(std::string_view what) const {
     if (const std::string warnings = take_warnings(); !warnings.empty()) {
         throw DeviceError(fmt::format("device xrt: {}: XRT warns: {}", what, warnings));
     }

@@ -103,7 +103,7 @@ public:
 
     [[nodiscard]] xrt::device& device() { return device_; }
 
-    // As XRT tells; what it does not tell is empty or unknown.
+    // As XRT tells; what it does not tell is empty or unknown. Throws DeviceError for warnings of before.
     [[nodiscard]] NpuIdentity identity() const;
 
     // Whether a context has to be closed before that of the artefact can be opened.
@@ -123,7 +123,7 @@ public:
     void lose(const XrtContext& context);
 
     // Throws DeviceError where XRT has warned of anything since the last call.
-    void refuse_warnings(std::string_view what);
+    void refuse_warnings(std::string_view what) const;
 
 private:
     std::string folder_;
