@@ -77,10 +77,7 @@ OpRow row_of(const Place& place) {
     if (place.has("statistics")) {
         out.statistics = statistics_of(place["statistics"]);
     }
-    if (place.has("site")) {
-        const Place site = place["site"];
-        out.site = datasets::Site{site["tile"].integer(), site["launch"].integer(), site["core"].small()};
-    }
+    out.site = site_of(place);
     if (place.has("diagnosis")) {
         out.diagnosis = diagnosis_of(place["diagnosis"]);
     }
@@ -173,12 +170,15 @@ void check_schema(const Place& root) {
 
 }  // namespace
 
-RunRecord parse_run_record(const std::string& text, const std::string& file) {
-    const Json json = Json::parse(text, nullptr, false);
-    const Place root(json, file, "");
+Json json_of_run(const std::string& text, const std::string& file) {
+    Json json = Json::parse(text, nullptr, false);
     if (json.is_discarded() || !json.is_object()) {
-        root.refuse("is not JSON, or cut short");
+        Place(json, file, "").refuse("is not JSON, or cut short");
     }
+    return json;
+}
+
+RunRecord run_record_of(const Place& root) {
     check_schema(root);
     RunRecord record;
     record.command = root["command"].text();
@@ -195,6 +195,11 @@ RunRecord parse_run_record(const std::string& text, const std::string& file) {
     }
     record.verdict = verdict_of(root["verdict"]);
     return record;
+}
+
+RunRecord parse_run_record(const std::string& text, const std::string& file) {
+    const Json json = json_of_run(text, file);
+    return run_record_of(Place(json, file, ""));
 }
 
 std::string read_run_text(const std::string& file) {

@@ -23,18 +23,29 @@ datasets::OpRange range_of(const Place& place) {
     return {op_of(place["first"]), op_of(place["last"])};
 }
 
+Quantity quantity_of(const Place& word) {
+    const auto quantity = parse_quantity(word.text());
+    if (!quantity) {
+        refuse_unknown(word);
+    }
+    return *quantity;
+}
+
+std::optional<datasets::Site> site_of(const Place& place) {
+    if (!place.has("site")) {
+        return std::nullopt;
+    }
+    const Place site = place["site"];
+    return datasets::Site{site["tile"].integer(), site["launch"].integer(), site["core"].small()};
+}
+
 std::vector<Finding> findings_of(const Place& place) {
     std::vector<Finding> out;
     if (!place.has("findings")) {
         return out;
     }
     for (const Place& finding : place["findings"].elements()) {
-        const Place word = finding["quantity"];
-        const auto quantity = parse_quantity(word.text());
-        if (!quantity) {
-            refuse_unknown(word);
-        }
-        out.push_back({*quantity, finding["text"].text()});
+        out.push_back({quantity_of(finding["quantity"]), finding["text"].text()});
     }
     return out;
 }

@@ -47,12 +47,8 @@ std::vector<Headroom> headroom_of(const Place& row) {
         return out;
     }
     for (const Place& one : row["headroom"].elements()) {
-        const auto quantity = parse_quantity(one["limit"].text());
-        if (!quantity) {
-            one["limit"].refuse(
-                fmt::format("is '{}', which this program does not know", one["limit"].text()));
-        }
-        out.push_back({*quantity, one["value"].measured(), one["room"].measured(Place::infinity)});
+        out.push_back(
+            {quantity_of(one["limit"]), one["value"].measured(), one["room"].measured(Place::infinity)});
     }
     return out;
 }
@@ -90,10 +86,7 @@ ProbeRow probe_of(const Place& place) {
         out.op = op_of(place["op"]);
         out.worst = element_of(place["worst"]);
     }
-    if (place.has("site")) {
-        const Place site = place["site"];
-        out.site = datasets::Site{site["tile"].integer(), site["launch"].integer(), site["core"].small()};
-    }
+    out.site = site_of(place);
     if (place.has("reproduce")) {
         out.reproduce = place["reproduce"].text();
     }
@@ -295,9 +288,9 @@ std::string difference(const Json& a, const Json& b, const std::string& path, st
 }  // namespace
 
 RunRecord parse_whole_record(const std::string& text, const std::string& file) {
-    RunRecord record = parse_run_record(text, file);
-    const Json json = Json::parse(text);
+    const Json json = json_of_run(text, file);
     const Place root(json, file, "");
+    RunRecord record = run_record_of(root);
     if (!root["encoders"].elements().empty() || !root["identities"]["candidate"].is_null() ||
         !root["baseline"].is_null()) {
         root.refuse("is no run over layers by harness --compare");
@@ -327,7 +320,7 @@ RunRecord parse_whole_record(const std::string& text, const std::string& file) {
 
 std::string first_difference(const std::string& a, const std::string& b, std::string_view a_name,
                              std::string_view b_name) {
-    return difference(Json::parse(a), Json::parse(b), "", a_name, b_name);
+    return a == b ? std::string() : difference(Json::parse(a), Json::parse(b), "", a_name, b_name);
 }
 
 }  // namespace harness
