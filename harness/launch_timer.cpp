@@ -1,6 +1,7 @@
 #include "harness/launch_timer.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "harness/stopwatch.hpp"
 
@@ -8,6 +9,7 @@ namespace harness {
 namespace {
 
 using datasets::Clock;
+using datasets::DeviceTime;
 using datasets::Part;
 
 // Fetches the last op, and has no use for it.
@@ -21,6 +23,18 @@ public:
 private:
     datasets::Op last_;
 };
+
+// The repetition whose total is the median; the mean of the middle two where the number is even.
+DeviceTime middle(std::vector<DeviceTime> sums) {
+    std::ranges::sort(sums, {}, &DeviceTime::total_seconds);
+    DeviceTime out = sums[sums.size() / 2];
+    if (sums.size() % 2 == 0) {
+        out += sums[sums.size() / 2 - 1];
+        out = {out.submit_seconds / 2,      out.wait_seconds / 2, out.to_device_seconds / 2,
+               out.from_device_seconds / 2, out.submissions / 2,  out.switches / 2};
+    }
+    return out;
+}
 
 }  // namespace
 
@@ -42,9 +56,9 @@ LaunchTimer::LaunchTimer(datasets::PreparedLayer& candidate, datasets::Work work
 std::optional<LaunchTimes> LaunchTimer::of(datasets::OpRange range) const {
     LaunchTimes out;
     out.warm_ups = 1;
-    std::vector<datasets::DeviceTime> sums;
+    std::vector<DeviceTime> sums;
     for (const std::vector<Part>& parts : repetitions_) {
-        datasets::DeviceTime sum;
+        DeviceTime sum;
         out.launches = 0;
         for (const Part& part : parts) {
             if (range.contains(part.ops.first) && range.contains(part.ops.last)) {
@@ -60,9 +74,7 @@ std::optional<LaunchTimes> LaunchTimer::of(datasets::OpRange range) const {
         return std::nullopt;
     }
     out.total.seconds = median(out.total.samples_seconds);
-    const auto middle = sums.begin() + std::ssize(sums) / 2;
-    std::ranges::nth_element(sums, middle, {}, &datasets::DeviceTime::total_seconds);
-    out.split = *middle;
+    out.split = middle(std::move(sums));
     return out;
 }
 

@@ -10,7 +10,7 @@ namespace harness {
 
 struct LaunchTimes {
     Duration total;              // inside the calls of the device; median of the repetitions
-    datasets::DeviceTime split;  // of the repetition in the middle, whose parts add up to its total
+    datasets::DeviceTime split;  // of the repetition in the middle, or two: its parts add up to `total`
     std::int64_t launches = 0;   // of one repetition
     int warm_ups = 0;            // runs of the range before the first repetition
 };

@@ -110,6 +110,19 @@ TEST(LaunchTimer, LeavesTheWarmUpOutAndAddsUp) {
     EXPECT_FALSE(timer.of({Op::query, Op::query}));
 }
 
+// Of four runs of 2, 3, 4 and 5 ms the median lies between two.
+TEST(LaunchTimer, ThePartsAddUpToTheMedianOfAnEvenNumberOfRuns) {
+    ClockedLayer candidate(datasets::Clock::device_wall);
+    const LaunchTimer timer(candidate, {{Op::fc1, Op::gelu}}, NoSource(), 4);
+    const auto both = timer.of({Op::fc1, Op::gelu});
+    ASSERT_TRUE(both);
+    EXPECT_DOUBLE_EQ(both->total.seconds, 4 * 3 * 3.5e-3);
+    EXPECT_DOUBLE_EQ(both->split.total_seconds(), both->total.seconds);
+    EXPECT_DOUBLE_EQ(both->split.from_device_seconds, 3 * 3.5e-3);
+    EXPECT_EQ(both->split.submissions, 3);
+    EXPECT_EQ(both->split.switches, 2);
+}
+
 TEST(LaunchTimer, OnlyADeviceWithAClockIsTimed) {
     ClockedLayer candidate(datasets::Clock::none);
     EXPECT_FALSE(is_clocked({}));
