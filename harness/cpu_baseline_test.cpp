@@ -119,9 +119,33 @@ TEST(CpuTiming, IsOfAllLayersThatWereTimedWhole) {
 
     std::vector<ClipRow> clips(1);
     clips.front().speedup = 2;
-    add_speedup_intervals(clips, 1.25, 0.1);
+    add_speedup_intervals(clips, {}, 1.25, 0.1);
     EXPECT_DOUBLE_EQ(clips.front().speedup_low, 2 * 0.9 / 1.25);
     EXPECT_DOUBLE_EQ(clips.front().speedup_high, 2 * 1.1 * 1.25);
+}
+
+// The model's interval says nothing of what was measured on an NPU: its own samples do.
+TEST(CpuTiming, TheSpeedupOfAnNpuIsAsWideAsItsSamples) {
+    std::vector<LayerRow> layers(2);
+    for (LayerRow& layer : layers) {
+        layer.clip = "clip";
+        layer.total.emplace();
+    }
+    layers[0].total->npu.samples_seconds = {1, 1, 1, 1, 1, 1};
+    layers[1].total->npu.samples_seconds = {1, 1.2, 0.8, 1, 1.1, 1};
+    std::vector<ClipRow> clips(1);
+    clips.front().clip = "clip";
+    clips.front().speedup = 2;
+    clips.front().npu.processing.clock = datasets::Clock::device_wall;
+    for (const double factor : {1.25, 3.0}) {
+        add_speedup_intervals(clips, layers, factor, 0.1);
+        EXPECT_DOUBLE_EQ(clips.front().speedup_low, 2 * 0.9 / 1.2);
+        EXPECT_DOUBLE_EQ(clips.front().speedup_high, 2 * 1.1 / 0.8);
+    }
+    clips.front().speedup_low = 0;
+    layers[1].total->npu.samples_seconds = {1, 1.2};
+    add_speedup_intervals(clips, layers, 1.25, 0.1);
+    EXPECT_EQ(clips.front().speedup_low, 0) << "two samples tell no interval";
 }
 
 TEST(CpuBaseline, ComesBackAsItWasWritten) {

@@ -18,27 +18,6 @@ namespace {
 
 using harness::to_json;
 
-// A speedup is as good as its weaker side.
-std::string_view speedup_kind(const Duration& cpu, const Duration& npu) {
-    const bool modelled = cpu.clock == datasets::Clock::modelled || npu.clock == datasets::Clock::modelled;
-    return modelled ? "modelled" : "measured";
-}
-
-Json to_json(const StepTime& step) {
-    Json out{{"ops", to_json(step.ops)},
-             {"cpu", to_json(step.cpu)},
-             {"npu", to_json(step.npu)},
-             {"launches", counted(step.launches, "launches")},
-             {"tiles", counted(step.tiles, "tiles")},
-             {"bytes", counted(step.bytes, "bytes")},
-             {"speedup", number(step.speedup, "cpu/npu", speedup_kind(step.cpu, step.npu))}};
-    if (step.launch_times) {
-        out["launch_times"] = to_json(*step.launch_times);
-        out["npu_modelled"] = to_json(step.npu_modelled);
-    }
-    return out;
-}
-
 Json to_json(const Element& element) {
     return {{"head", element.head},
             {"row", element.row},
@@ -139,10 +118,10 @@ Json to_json(const OpRow& row) {
     return out;
 }
 
-Json to_json(const LayerRow& layer) {
+Json to_json(const LayerRow& layer, bool cpu_elsewhere) {
     Json steps = Json::array();
     for (const StepTime& step : layer.steps) {
-        steps.push_back(to_json(step));
+        steps.push_back(to_json(step, cpu_elsewhere));
     }
     Json out{{"clip", layer.clip},
              {"layer", layer.layer},
@@ -170,7 +149,7 @@ Json to_json(const LayerRow& layer) {
         out["output"] = to_json(*layer.output);
     }
     if (layer.total) {
-        out["attention"] = to_json(*layer.total);
+        out["attention"] = to_json(*layer.total, cpu_elsewhere);
     }
     return out;
 }
@@ -185,26 +164,12 @@ Json to_json(const std::optional<InputSummary>& summary) {
             {"worst_tile", number(summary->worst_tile, "ratio", "measured")}};
 }
 
-Json to_json(const OpSummary& summary) {
+Json to_json(const OpSummary& summary, bool cpu_elsewhere) {
     return {{"op", datasets::name(summary.op)},
             {"verdict", name(summary.verdict)},
             {"isolated", to_json(summary.isolated)},
             {"chained", to_json(summary.chained)},
-            {"mean_time_per_layer", summary.time ? to_json(*summary.time) : Json(nullptr)}};
-}
-
-Json to_json(const ClipRow& clip) {
-    return {
-        {"clip", clip.clip},
-        {"scope", clip.scope},
-        {"audio", number(clip.audio_seconds, "s", "recorded")},
-        {"layers", clip.layers},
-        {"cpu", to_json(clip.cpu)},
-        {"npu", to_json(clip.npu)},
-        {"speedup", number(clip.speedup, "cpu/npu", speedup_kind(clip.cpu.processing, clip.npu.processing))},
-        {"speedup_interval", clip.speedup_low > 0
-                                 ? Json{{"low", clip.speedup_low}, {"high", clip.speedup_high}}
-                                 : Json(nullptr)}};
+            {"mean_time_per_layer", summary.time ? to_json(*summary.time, cpu_elsewhere) : Json(nullptr)}};
 }
 
 Json to_json(const Environment& e) {
@@ -316,17 +281,18 @@ std::string to_json(const RunRecord& record) {
     for (const OpRow& row : record.rows) {
         rows.push_back(to_json(row));
     }
+    const bool cpu_elsewhere = record.cpu_timing && record.cpu_timing->elsewhere;
     Json layers = Json::array();
     for (const LayerRow& layer : record.layers) {
-        layers.push_back(to_json(layer));
+        layers.push_back(to_json(layer, cpu_elsewhere));
     }
     Json clips = Json::array();
     for (const ClipRow& clip : record.clips) {
-        clips.push_back(to_json(clip));
+        clips.push_back(to_json(clip, cpu_elsewhere));
     }
     Json ops = Json::array();
     for (const OpSummary& summary : record.ops) {
-        ops.push_back(to_json(summary));
+        ops.push_back(to_json(summary, cpu_elsewhere));
     }
     Json gate = Json::array();
     for (const Limit& row : limits()) {

@@ -108,7 +108,7 @@ struct ClipRow {
     RealTime cpu;
     RealTime npu;
     double speedup = 0;
-    double speedup_low = 0;  // with the model's interval and that of the CPU's medians; 0: not known
+    double speedup_low = 0;  // by the intervals of both sides (add_speedup_intervals); 0: not known
     double speedup_high = 0;
 };
 

@@ -18,6 +18,9 @@
 
 namespace harness {
 
+struct ClipRow;
+struct StepTime;
+
 using Json = nlohmann::ordered_json;
 
 // JSON has no NaN and no infinity: both become null, and the verdict beside them says why.
@@ -42,6 +45,9 @@ Json to_json(const PublishedBaseline& baseline);
 Json to_json(const std::vector<ProbeRow>& rows);
 Json to_json(const LayerStatistics& statistics);
 Json to_json(const std::vector<TrustRow>& rows);
+// `cpu_elsewhere`: the CPU was timed on another machine than the NPU.
+Json to_json(const StepTime& step, bool cpu_elsewhere);
+Json to_json(const ClipRow& clip, bool cpu_elsewhere);
 Json to_json(const TimeModelNotes& notes);
 Json to_json(const CpuTiming& timing);
 Json to_json(const LaunchTimes& times);

@@ -104,6 +104,29 @@ TEST(RunRecord, TheTimeOfAnEmulationIsAKindOfItsOwn) {
     EXPECT_FALSE(plain["layers"][0]["steps"][0].contains("launch_times"));
 }
 
+// A ratio of times of two machines was measured by nobody.
+TEST(RunRecord, ASpeedupAndItsIntervalSayOfWhichKindTheyAre) {
+    for (const bool hardware : {false, true}) {
+        for (const bool elsewhere : {false, true}) {
+            RunRecord record = example_on_npu(hardware);
+            record.cpu_timing.emplace().elsewhere = elsewhere;
+            ClipRow clip;
+            clip.cpu.processing.clock = datasets::Clock::host_wall;
+            clip.npu.processing.clock = hardware ? datasets::Clock::device_wall : datasets::Clock::modelled;
+            clip.speedup = 2;
+            clip.speedup_low = 1.5;
+            clip.speedup_high = 2.5;
+            record.clips = {clip};
+            const auto json = nlohmann::json::parse(to_json(record));
+            const char* kind = hardware && !elsewhere ? "measured" : "modelled";
+            EXPECT_EQ(json["layers"][0]["steps"][0]["speedup"]["kind"], kind);
+            EXPECT_EQ(json["clips"][0]["speedup"]["kind"], kind);
+            EXPECT_EQ(json["clips"][0]["speedup_interval"]["kind"], kind);
+            EXPECT_EQ(json["clips"][0]["speedup_interval"]["unit"], "cpu/npu");
+        }
+    }
+}
+
 TEST(RunRecord, NothingJudgedIsNotAPass) {
     RunRecord record;
     EXPECT_EQ(overall_verdict(record), Verdict::not_run);

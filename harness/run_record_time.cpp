@@ -6,9 +6,19 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "harness/run_record.hpp"
 #include "harness/run_record_json.hpp"
 
 namespace harness {
+namespace {
+
+// A speedup is as good as its weaker side, and over two machines nobody has measured it.
+std::string_view speedup_kind(const Duration& cpu, const Duration& npu, bool cpu_elsewhere) {
+    const bool modelled = cpu.clock == datasets::Clock::modelled || npu.clock == datasets::Clock::modelled;
+    return modelled || cpu_elsewhere ? "modelled" : "measured";
+}
+
+}  // namespace
 
 std::string range_name(datasets::OpRange ops) {
     return ops.first == ops.last ? std::string(datasets::name(ops.last))
@@ -36,6 +46,38 @@ std::vector<AmdahlLine> amdahl(const std::vector<MovedStep>& steps, double whole
         lines.push_back(line);
     }
     return lines;
+}
+
+Json to_json(const StepTime& step, bool cpu_elsewhere) {
+    Json out{{"ops", to_json(step.ops)},
+             {"cpu", to_json(step.cpu)},
+             {"npu", to_json(step.npu)},
+             {"launches", counted(step.launches, "launches")},
+             {"tiles", counted(step.tiles, "tiles")},
+             {"bytes", counted(step.bytes, "bytes")},
+             {"speedup", number(step.speedup, "cpu/npu", speedup_kind(step.cpu, step.npu, cpu_elsewhere))}};
+    if (step.launch_times) {
+        out["launch_times"] = to_json(*step.launch_times);
+        out["npu_modelled"] = to_json(step.npu_modelled);
+    }
+    return out;
+}
+
+Json to_json(const ClipRow& clip, bool cpu_elsewhere) {
+    const std::string_view kind = speedup_kind(clip.cpu.processing, clip.npu.processing, cpu_elsewhere);
+    Json interval;
+    if (clip.speedup_low > 0) {
+        interval = {
+            {"low", clip.speedup_low}, {"high", clip.speedup_high}, {"unit", "cpu/npu"}, {"kind", kind}};
+    }
+    return {{"clip", clip.clip},
+            {"scope", clip.scope},
+            {"audio", number(clip.audio_seconds, "s", "recorded")},
+            {"layers", clip.layers},
+            {"cpu", to_json(clip.cpu)},
+            {"npu", to_json(clip.npu)},
+            {"speedup", number(clip.speedup, "cpu/npu", kind)},
+            {"speedup_interval", interval}};
 }
 
 Json to_json(const TimeModelNotes& notes) {

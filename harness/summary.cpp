@@ -77,6 +77,18 @@ std::optional<StepTime> mean_time(datasets::Op op, const std::vector<LayerRow>& 
     return sum;
 }
 
+// Of the medians of a clip's layers, relative: the widest. Infinite where one is not known.
+double npu_half_width(const std::string& clip, const std::vector<LayerRow>& layers) {
+    double widest = 0;
+    for (const LayerRow& layer : layers) {
+        if (layer.clip == clip && layer.total) {
+            const std::vector<double>& samples = layer.total->npu.samples_seconds;
+            widest = std::max(widest, median_half_width(samples) / (samples.empty() ? 1 : median(samples)));
+        }
+    }
+    return widest;
+}
+
 }  // namespace
 
 std::vector<OpSummary> sum_ops(const std::vector<OpRow>& rows, const std::vector<LayerRow>& layers) {
@@ -157,11 +169,14 @@ std::optional<CpuTiming> sum_cpu_timing(const std::vector<LayerRow>& layers) {
     return out;
 }
 
-void add_speedup_intervals(std::vector<ClipRow>& clips, double factor, double half_width) {
+void add_speedup_intervals(std::vector<ClipRow>& clips, const std::vector<LayerRow>& layers, double factor,
+                           double half_width) {
     for (ClipRow& clip : clips) {
-        if (std::isfinite(half_width) && half_width < 1) {
-            clip.speedup_low = clip.speedup * (1 - half_width) / factor;
-            clip.speedup_high = clip.speedup * (1 + half_width) * factor;
+        const bool measured = clip.npu.processing.clock == datasets::Clock::device_wall;
+        const double npu = measured ? npu_half_width(clip.clip, layers) : 0;
+        if (half_width < 1 && npu < 1) {
+            clip.speedup_low = clip.speedup * (1 - half_width) / (measured ? 1 + npu : factor);
+            clip.speedup_high = clip.speedup * (1 + half_width) * (measured ? 1 / (1 - npu) : factor);
         }
     }
 }
@@ -173,7 +188,7 @@ void sum_up(RunRecord& record) {
         record.cpu_timing = sum_cpu_timing(record.layers);
     }
     if (record.time_model && record.cpu_timing) {
-        add_speedup_intervals(record.clips, record.time_model->interval_factor,
+        add_speedup_intervals(record.clips, record.layers, record.time_model->interval_factor,
                               record.cpu_timing->half_width);
     }
     record.verdict = overall_verdict(record);

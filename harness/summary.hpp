@@ -17,8 +17,11 @@ std::vector<ClipRow> sum_clips(const std::vector<LayerRow>& layers, const datase
 // Of the layers that were timed whole (all layers but the end: the same work); nothing where there is none.
 std::optional<CpuTiming> sum_cpu_timing(const std::vector<LayerRow>& layers);
 
-// What a speedup may be: `factor` either way of the modelled time, `half_width` of the CPU's, relative.
-void add_speedup_intervals(std::vector<ClipRow>& clips, double factor, double half_width);
+// What a speedup may be: `half_width` either way of the CPU's time, relative, and of the NPU's `factor` where
+// it is modelled, else what the medians of its layers are known to. None where either is not known.
+void add_speedup_intervals(std::vector<ClipRow>& clips, const std::vector<LayerRow>& layers, double factor,
+                           double half_width);
+
 // Summaries, verdict and exit code of a record whose rows are complete.
 void sum_up(RunRecord& record);
 
