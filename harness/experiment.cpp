@@ -8,12 +8,14 @@
 #include <optional>
 #include <span>
 #include <stdexcept>
+#include <utility>
 
 #include "harness/error_models.hpp"
 #include "harness/examination.hpp"
 #include "harness/repeatability.hpp"
 #include "harness/step_timer.hpp"
 #include "harness/trial.hpp"
+#include "npu_impl/device.hpp"
 #include "reference/golden_source.hpp"
 
 namespace harness {
@@ -44,12 +46,12 @@ std::vector<Part> judge_isolated(CaseResult& result, const Trial& trial, Work wo
     return counted;
 }
 
-// A run that wrote where it must not fails every row that it was to confirm.
-void fail_repeated(std::vector<OpRow>& rows, std::size_t first, const Trial& trial,
-                   const std::string& violation) {
-    for (OpRow& row : std::span(rows).subspan(first)) {
+// A run that wrote where it must not fails every row that it was to confirm. `when`: e.g. "when timed".
+void fail_repeated(std::span<OpRow> rows, const Trial& trial, std::string_view when,
+                   std::string_view violation) {
+    for (OpRow& row : rows) {
         if (row.judgement.verdict == Verdict::passed) {
-            row.judgement = judged({{Quantity::guards, "when repeated (A, B, A): " + violation}});
+            row.judgement = judged({{Quantity::guards, fmt::format("{}: {}", when, violation)}});
             row.reproduce = reproduce_command(trial, row.input, *row.statistics, row.op);
         }
     }
@@ -77,7 +79,8 @@ std::vector<Part> judge_chained(CaseResult& result, const Trial& trial, Work wor
         result.layer.repeatability =
             judge_repeatability(result.layer.repeated_elements, result.layer.differing_elements);
         if (!repeated.guard_violation.empty()) {
-            fail_repeated(result.rows, first, trial, repeated.guard_violation);
+            fail_repeated(std::span(result.rows).subspan(first), trial, "when repeated (A, B, A)",
+                          repeated.guard_violation);
         }
     }
     if (result.layer.headline.verdict == Verdict::failed || result.layer.differing_elements > 0) {
@@ -127,18 +130,32 @@ void time_work(LayerRow& row, PreparedLayer& golden, const Trial& trial, Work wo
     }
 }
 
-// Only what passed is timed. The golden is prepared by `prepare` where it comes to that.
+// Only what passed is timed. What breaks then takes back nothing of what was judged, and leaves no times: a
+// device that fails is told, a guard that is broken fails the rows as in any other run. The golden is
+// prepared by `prepare` where it comes to that.
 void finish(CaseResult& result, const Trial& trial, const std::vector<Work>& works,
             const std::vector<Part>& counted, const std::function<std::unique_ptr<PreparedLayer>()>& prepare,
             const Progress& progress) {
     mistrust_unless_certified(result);
     progress("timing");
-    if (passed(result) && result.layer.differing_elements == 0) {
+    if (!passed(result) || result.layer.differing_elements > 0) {
+        return;
+    }
+    LayerRow timed;
+    try {
         const auto golden = prepare();
         for (const Work& work : works) {
-            time_work(result.layer, *golden, trial, work, counted);
+            time_work(timed, *golden, trial, work, counted);
         }
+    } catch (const npu_impl::DeviceError& error) {
+        result.layer.untimed = error.what();
+        return;
+    } catch (const npu_impl::IntegrityError& error) {
+        fail_repeated(result.rows, trial, "when timed", error.what());
+        return;
     }
+    result.layer.steps = std::move(timed.steps);
+    result.layer.total = std::move(timed.total);
 }
 
 // An op that nobody computes would have no row, and nothing would say so.

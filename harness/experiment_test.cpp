@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <functional>
 #include <limits>
 #include <memory>
 
@@ -216,6 +217,97 @@ TEST(Experiment, FailsTheRowsWhoseRepetitionBreaksAGuard) {
         }
         EXPECT_TRUE(result.layer.steps.empty()) << "only what passed may be timed";
     }
+}
+
+// A device with a clock, so that its launches are timed, which calls `before` with the number of each launch.
+class ClockedDevice final : public DeviceDecorator {
+public:
+    ClockedDevice(npu_impl::Device& inner, std::function<void(int)> before)
+        : DeviceDecorator(inner), before_(std::move(before)) {}
+    [[nodiscard]] datasets::Clock clock() const override { return datasets::Clock::emulation_wall; }
+    void submit(std::span<const npu_impl::Launch> launches) override {
+        for (const npu_impl::Launch& launch : launches) {
+            before_(launched++);
+            DeviceDecorator::submit({&launch, 1});
+        }
+    }
+
+    int launched = 0;
+
+private:
+    std::function<void(int)> before_;
+};
+
+// What happens while a layer is timed takes nothing back of what was judged, and leaves no times.
+class WhileTimed : public testing::Test {
+protected:
+    WhileTimed() {
+        selection_.inputs = {Input::chained};
+        selection_.probes = false;
+    }
+
+    CaseResult run_on(npu_impl::Device& device) {
+        npu_impl::NpuPath path(device, *npu_impl::find_design("unfused"));
+        return run(layer_, path, selection_);
+    }
+
+    // Launches of one run, of five: A, B, A, the warm-up, and the one that is timed.
+    int launches_of_a_run() {
+        ClockedDevice device(*healthy_, [](int) {});
+        whole_ = run_on(device);
+        EXPECT_EQ(verdict_of(whole_), Verdict::passed) << explain(whole_);
+        EXPECT_EQ(device.launched % 5, 0);
+        EXPECT_TRUE(whole_.layer.total);
+        return device.launched / 5;
+    }
+
+    datasets::LayerCase layer_ = hard_layer(130);
+    std::unique_ptr<npu_impl::Device> healthy_ = npu_impl::open_device("emulated");
+    Selection selection_;
+    CaseResult whole_;
+};
+
+TEST_F(WhileTimed, ADeviceThatFailsLeavesTheVerdictsAndIsNamed) {
+    const int launches = launches_of_a_run();
+    for (const int first_lost : {3 * launches, 4 * launches + 1}) {
+        ClockedDevice device(*healthy_, [&](int launch) {
+            if (launch >= first_lost) {
+                throw npu_impl::DeviceError("the NPU is gone");
+            }
+        });
+        const CaseResult result = run_on(device);
+        ASSERT_EQ(result.rows.size(), whole_.rows.size());
+        for (const OpRow& row : result.rows) {
+            EXPECT_EQ(row.judgement.verdict, Verdict::passed);
+        }
+        EXPECT_EQ(result.layer.headline.verdict, Verdict::passed);
+        EXPECT_EQ(result.layer.untimed, "the NPU is gone");
+        EXPECT_TRUE(result.layer.steps.empty());
+        EXPECT_FALSE(result.layer.total);
+        EXPECT_EQ(verdict_of(result), Verdict::not_run) << "times were asked for";
+    }
+}
+
+TEST_F(WhileTimed, ABrokenGuardFailsTheRows) {
+    const int launches = launches_of_a_run();
+    int launched = 0;
+    EditedLaunches broken(*healthy_, [&](npu_impl::Launch& launch) {
+        for (npu_impl::Job& job : launch.jobs) {
+            auto* matmul = std::get_if<npu_impl::MatmulJob>(&job.work);
+            if (launched >= 3 * launches && matmul != nullptr && job.tile == 2 && job.head == 7) {
+                matmul->out.offset += 512;
+            }
+        }
+    });
+    ClockedDevice device(broken, [&](int launch) { launched = launch; });
+    const CaseResult result = run_on(device);
+    EXPECT_EQ(verdict_of(result), Verdict::failed);
+    for (const OpRow& row : result.rows) {
+        EXPECT_THAT(row.judgement.reason,
+                    testing::StartsWith("when timed: design unfused: query: launches "));
+        EXPECT_THAT(row.reproduce, testing::HasSubstr("--layer 0 --op"));
+    }
+    EXPECT_TRUE(result.layer.steps.empty());
 }
 
 // The golden itself as the candidate: it never reaches a device, and that must show.

@@ -142,6 +142,9 @@ Json to_json(const LayerRow& layer, bool cpu_elsewhere) {
     if (layer.diagnosis) {
         out["headline"]["diagnosis"] = to_json(*layer.diagnosis);
     }
+    if (!layer.untimed.empty()) {
+        out["untimed"] = layer.untimed;
+    }
     if (!layer.reproduce.empty()) {
         out["reproduce"] = layer.reproduce;
     }
@@ -245,6 +248,9 @@ Verdict overall_verdict(const RunRecord& record) {
         }
         if (layer.differing_elements > 0) {
             seen.push_back(Verdict::unstable);
+        }
+        if (!layer.untimed.empty()) {
+            seen.push_back(Verdict::not_run);
         }
         std::ranges::transform(layer.probes, std::back_inserter(seen), verdict_of_probe);
     }

@@ -5,8 +5,8 @@
 // version of its major; what an earlier one lacks comes back empty, what a later one adds is left unread.
 // Minor version 1 added placement and head, 2 the findings of judgements and the diagnosis of headlines, 3
 // the counts of misrounded stores, how the CPU was timed, intervals of speedups, the NPU and its power mode,
-// launch times with the modelled time beside them, and the note of a shard, 4 the machine, the design's hash
-// and the versions of XRT and firmware.
+// launch times with the modelled time beside them, and the note of a shard, 4 the machine, the design's hash,
+// the versions of XRT and firmware, and layers that could not be timed.
 //
 // A duration carries its clock, a count comes from the device, a figure of the cost model is marked modelled;
 // a report prints these words as they are.
@@ -80,6 +80,7 @@ struct LayerRow {
     std::optional<LayerStatistics> data;   // where all of the attention was asked for
     std::string reproduce;                 // of a failed headline or bits that differ; else empty
     std::optional<Diagnosis> diagnosis{};  // of a failed headline
+    std::string untimed{};                 // why a layer that passed has no times; else empty
 };
 
 // The worst figures of an op over the layers, for one input.

@@ -104,6 +104,9 @@ LayerRow layer_of(const Place& place) {
     if (place.has("reproduce")) {
         out.reproduce = place["reproduce"].text();
     }
+    if (place.has("untimed")) {
+        out.untimed = place["untimed"].text();
+    }
     return out;
 }
 

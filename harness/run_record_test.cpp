@@ -127,6 +127,15 @@ TEST(RunRecord, ASpeedupAndItsIntervalSayOfWhichKindTheyAre) {
     }
 }
 
+TEST(RunRecord, WhatPassedAndWasNotTimedDidNotRunWhole) {
+    RunRecord record;
+    record.rows.emplace_back().judgement = {Verdict::passed, "", {}};
+    record.layers.emplace_back();
+    EXPECT_EQ(overall_verdict(record), Verdict::passed);
+    record.layers.back().untimed = "it did not end";
+    EXPECT_EQ(overall_verdict(record), Verdict::not_run);
+}
+
 TEST(RunRecord, NothingJudgedIsNotAPass) {
     RunRecord record;
     EXPECT_EQ(overall_verdict(record), Verdict::not_run);

@@ -146,6 +146,7 @@ protected:
         layer.total->cpu.seconds = spread_(random_) + 80;
         layer.repeatability = {Verdict::passed, "", {}};
         layer.data = data(one);
+        layer.untimed = one.layer == 1 ? "the device is gone" : "";
         record.layers.push_back(layer);
     }
 

@@ -99,6 +99,10 @@ std::string junit_report(const harness::RunRecord& record) {
                      "match of the attention output", layer.headline,
                      (layer.diagnosis ? diagnosis_text(*layer.diagnosis, "") : "") + layer.reproduce);
         }
+        if (!layer.untimed.empty()) {
+            add_case(suite, counts, group_name(record, layer.clip, layer.layer), "timing",
+                     {Verdict::not_run, layer.untimed, {}}, "");
+        }
         add_probes(suite, counts, group_name(record, layer.clip, layer.layer), layer.probes);
         if (layer.differing_elements > 0) {
             add_case(suite, counts, group_name(record, layer.clip, layer.layer), "repeatability",

@@ -118,6 +118,13 @@ TEST(TerminalReport, SaysHowTheCpuWasTimedAndThatItsClockDrifts) {
     EXPECT_THAT(text, HasSubstr("speedup 2.82x (2.20x .. 3.60x), projected"));
 }
 
+TEST(EveryReport, SaysThatALayerWasNotTimed) {
+    harness::RunRecord record = harness::example_record();
+    record.layers[0].untimed = "launch 7: it did not end";
+    EXPECT_THAT(terminal_report(record, false), HasSubstr("    not timed: launch 7: it did not end\n"));
+    EXPECT_THAT(junit_report(record), HasSubstr("message=\"launch 7: it did not end\""));
+}
+
 TEST(TerminalReport, HasALinePerLayerOfProbesAndFailuresInFull) {
     const std::string text = terminal_report(harness::example_record(), false);
     EXPECT_THAT(text, HasSubstr("clip             layer 0  ones failed, zero_keys 0.000\n"

@@ -138,6 +138,9 @@ std::string layer_table(const RunRecord& record, bool color) {
         if (!layer.reproduce.empty()) {
             out += fmt::format("    reproduce: {}\n", layer.reproduce);
         }
+        if (!layer.untimed.empty()) {
+            out += fmt::format("    not timed: {}\n", layer.untimed);
+        }
     }
     return out + "\n";
 }

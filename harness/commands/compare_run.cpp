@@ -51,18 +51,6 @@ bool selects_end(const CompareOptions& options, const datasets::Recording& recor
     return false;
 }
 
-// What `run` yields. Where the device fails, its rows did not run, and say why; the others go on.
-template <typename Run>
-CaseResult unless_lost(const std::string& clip, int layer, const Selection& selection, Run run) {
-    try {
-        return run();
-    } catch (const npu_impl::DeviceError& error) {
-        fmt::print(stderr, "harness: {} {}: {}\n", clip,
-                   layer == end_layer ? std::string("end") : fmt::format("layer {}", layer), error.what());
-        return lost_case(clip, layer, selection, error.what());
-    }
-}
-
 // Launches reach the device of the model as they reach that of the run.
 npu_impl::CostModel model_of(const CompareOptions& options, const npu_impl::Device& device) {
     npu_impl::CostModel model{npu_impl::device_spec(options.device_spec)};
@@ -159,13 +147,23 @@ CaseResult CompareRun::run_one(const RunCase& one, const Selection& asked, const
     const Progress show = [&](std::string_view stage) {
         progress(fmt::format("{} {}: {}", one.clip, piece, stage));
     };
-    return unless_lost(one.clip, one.layer, asked, [&] {
+    try {
+        CaseResult result;
         if (one.layer == end_layer) {
-            return run_recorded_end(recording_, one.clip, golden_, candidate_, asked, command_, show);
+            result = run_recorded_end(recording_, one.clip, golden_, candidate_, asked, command_, show);
+        } else {
+            const datasets::LayerCase layer = load_layer(recording_, one.clip, one.layer, asked.placement);
+            result = run_case(layer, golden_, candidate_, asked, command_, show);
         }
-        const datasets::LayerCase layer = load_layer(recording_, one.clip, one.layer, asked.placement);
-        return run_case(layer, golden_, candidate_, asked, command_, show);
-    });
+        if (!result.layer.untimed.empty()) {
+            fmt::print(stderr, "harness: {} {}: not timed: {}\n", one.clip, piece, result.layer.untimed);
+        }
+        return result;
+    } catch (const npu_impl::DeviceError& error) {
+        // Its rows did not run, and say why; the others go on.
+        fmt::print(stderr, "harness: {} {}: {}\n", one.clip, piece, error.what());
+        return lost_case(one.clip, one.layer, asked, error.what());
+    }
 }
 
 RunRecord CompareRun::run(const ShardNote& note, const Progress& progress) {
