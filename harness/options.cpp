@@ -121,7 +121,7 @@ void add_compare(CLI::App& app, Raw& raw) {
                options.selection.timing = {runs, runs};
            },
            "Timed runs of the golden, of which the median counts (default: 6, and up to 10 until it is "
-           "known to 2%)")
+           "known to 2%); as many of a device xrt, its transfers of poison and guard zones included")
         ->check(CLI::Range(1, 1000))
         ->type_name("N");
     app.add_flag("--no-probes{false}", options.selection.probes,

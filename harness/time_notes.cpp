@@ -18,13 +18,17 @@ void add_steps(TimeModelNotes& notes, const std::vector<npu_impl::StepCost>& cos
     }
 }
 
-}  // namespace
-
 std::string assumptions_of(const npu_impl::CostModel& model) {
     return fmt::format(
         "{} kernels, {}, {}", model.kernel,
         model.dispatch == npu_impl::Dispatch::calls ? "one call per launch" : "run lists",
         model.contexts == npu_impl::Contexts::per_kernel ? "a context per kernel" : "one context");
+}
+
+}  // namespace
+
+std::string words_of(const npu_impl::CostModel& model) {
+    return fmt::format("modelled for {}: {}", model.spec.name, assumptions_of(model));
 }
 
 TimeModelNotes time_notes(const npu_impl::Design& design, datasets::LayerShape shape,

@@ -14,8 +14,8 @@
 
 namespace harness {
 
-// "peano kernels, one call per launch, a context per kernel"
-std::string assumptions_of(const npu_impl::CostModel& model);
+// "modelled for hawk_point: peano kernels, one call per launch, a context per kernel"
+std::string words_of(const npu_impl::CostModel& model);
 
 // The steps of one layer under a placement, and of the end where it has one.
 TimeModelNotes time_notes(const npu_impl::Design& design, datasets::LayerShape shape,

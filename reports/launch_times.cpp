@@ -65,7 +65,8 @@ std::string launch_table(const harness::RunRecord& record) {
            lines +
            fmt::format(
                "calls: launches alone, and lists of them; ratio: measured / modelled; {} run(s) before "
-               "to warm up;\nwithout what the host packs, unpacks and adds up\n\n",
+               "to warm up;\nwithout what the host packs, unpacks and adds up; with the transfers of poison "
+               "and guard zones\n\n",
                any->warm_ups);
 }
 

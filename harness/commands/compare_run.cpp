@@ -52,9 +52,8 @@ bool selects_end(const CompareOptions& options, const datasets::Recording& recor
 }
 
 // Launches reach the device of the model as they reach that of the run.
-npu_impl::CostModel model_of(const CompareOptions& options, const npu_impl::Device& device) {
+npu_impl::CostModel model_of(const CompareOptions& options, const std::optional<NpuEnvironment>& npu) {
     npu_impl::CostModel model{npu_impl::device_spec(options.device_spec)};
-    const std::optional<npu_impl::NpuIdentity> npu = device.npu();
     model.dispatch =
         npu && npu->most_launches_at_once > 1 ? npu_impl::Dispatch::run_lists : npu_impl::Dispatch::calls;
     return model;
@@ -89,7 +88,7 @@ CompareRun::CompareRun(const CompareOptions& options, const std::string& invocat
       baseline_(baseline_of(options.cpu_baseline)),
       device_(npu_impl::open_device(options.device, options.emulation, options.xrt)),
       recording_(recording_of(options)),
-      model_(model_of(options, *device_)),
+      model_(model_of(options, npu_environment(*device_))),
       candidate_(*device_, *npu_impl::find_design(options.design), model_),
       command_(reproducing_command(options, recording_.file())) {
     const Selection& selection = options_.selection;
@@ -187,8 +186,10 @@ RunRecord CompareRun::run(const ShardNote& note, const Progress& progress) {
     note_power_mode(record.environment, *device_);
     if (device_->clock() == datasets::Clock::device_wall) {
         record.speedup_label = measured_speedup_label(record.environment);
-        record.cost_model =
-            "measured by the host inside the calls of the device; beside them " + record.cost_model;
+        record.cost_model = fmt::format(
+            "measured by the host inside the calls of the device, transfers of poison and guard zones among "
+            "them; beside them {}",
+            record.cost_model);
     }
     if (baseline_) {
         use_cpu_baseline(record, *baseline_, options_.cpu_baseline);
@@ -207,11 +208,10 @@ void write_modelled_timelines(const CompareOptions& options, const RunRecord& re
     }
     const datasets::LayerShape shape = record.recording.shape();
     const npu_impl::Design& design = *npu_impl::find_design(options.design);
-    const npu_impl::CostModel model{npu_impl::device_spec(options.device_spec)};
-    write_timelines(
-        placement_timeline(design, shape, options.selection.placement, model),
-        fmt::format("{}: one layer, T = {}, {}", options.design, shape.context, record.cost_model),
-        options.timelines);
+    const npu_impl::CostModel model = model_of(options, record.environment.npu);
+    write_timelines(placement_timeline(design, shape, options.selection.placement, model),
+                    fmt::format("{}: one layer, T = {}, {}", options.design, shape.context, words_of(model)),
+                    options.timelines);
 }
 
 }  // namespace harness

@@ -92,7 +92,7 @@ void describe_npu(RunRecord& record, const std::string& design, const npu_impl::
     record.design_sha256 = npu_impl::compose(design).declaration_sha256;
     record.device = device.name();
     record.emulation = datasets::name(device.emulation());
-    record.cost_model = fmt::format("modelled for {}: {}", model.spec.name, assumptions_of(model));
+    record.cost_model = words_of(model);
     record.speedup_label =
         fmt::format("projected, cross-machine: {} tasks of this host's CPU against a modelled {}",
                     record.environment.threads, model.spec.name);
