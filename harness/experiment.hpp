@@ -41,9 +41,6 @@ struct Selection {
 // Called when a stage of a case begins.
 using Progress = std::function<void(std::string_view stage)>;
 
-// OpRow::layer of the ops behind the last layer.
-inline constexpr int end_layer = -1;
-
 // The rows of one layer, or of the end.
 struct CaseResult {
     std::vector<OpRow> rows;

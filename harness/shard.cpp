@@ -9,8 +9,6 @@
 namespace harness {
 namespace {
 
-constexpr int end_of_clip = -1;
-
 bool holds(const ShardNote& note, int shard) {
     return std::ranges::binary_search(note.shards, shard);
 }
@@ -40,7 +38,7 @@ std::vector<RunCase> cases_of(const ShardNote& note) {
             cases.push_back({clip.clip, layer});
         }
         if (note.end) {
-            cases.push_back({clip.clip, end_of_clip});
+            cases.push_back({clip.clip, end_layer});
         }
     }
     return cases;
@@ -52,7 +50,7 @@ std::vector<int> dealt(const ShardNote& note) {
     int next = 0;
     for (const bool ends : {false, true}) {
         for (std::size_t i = 0; i < cases.size(); ++i) {
-            if ((cases[i].layer == end_of_clip) == ends) {
+            if ((cases[i].layer == end_layer) == ends) {
                 shards[i] = next + 1;
                 next = (next + 1) % note.of;
             }

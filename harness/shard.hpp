@@ -31,7 +31,10 @@ inline constexpr int most_shards = 1'000'000;
 // Throws std::invalid_argument, one line, for what is not I/N with 1 <= I <= N.
 Share parse_share(std::string_view text);
 
-// One layer of one clip, or (layer -1) the end of the encoder behind it.
+// Stands for a layer where the ops behind the last one are meant: the end of the encoder.
+inline constexpr int end_layer = -1;
+
+// One layer of one clip, or the end behind it.
 struct RunCase {
     std::string clip;
     int layer = 0;
