@@ -127,8 +127,10 @@ void add_compare(CLI::App& app, Raw& raw) {
     app.add_flag("--no-probes{false}", options.selection.probes,
                  "Leave out the probes of the first layer, runs on operands whose result is known "
                  "(level 3 of the gate)");
-    add_share(app, options.share);
-    app.add_option("--json", options.json, "Write the run record (run.json)")->type_name("FILE");
+    // A part without its record would be work for nothing.
+    CLI::Option* share = add_share(app, options.share);
+    share->needs(
+        app.add_option("--json", options.json, "Write the run record (run.json)")->type_name("FILE"));
     app.add_option("--junit", options.junit, "Write the verdicts as JUnit XML")->type_name("FILE");
     add_html(app, options.html);
 }

@@ -6,10 +6,11 @@
 
 namespace harness {
 
-void add_share(CLI::App& app, std::optional<Share>& share) {
-    app.add_option_function<std::string>(
-           "--shard", [&share](const std::string& text) { share = parse_share(text); },
-           "Only the I-th of N parts of the run; `harness merge` puts their run.json together")
+CLI::Option* add_share(CLI::App& app, std::optional<Share>& share) {
+    return app
+        .add_option_function<std::string>(
+            "--shard", [&share](const std::string& text) { share = parse_share(text); },
+            "Only the I-th of N parts of the run; `harness merge` puts their run.json (--json) together")
         ->check(accepted_by(parse_share))
         ->type_name("I/N");
 }

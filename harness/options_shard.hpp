@@ -9,7 +9,7 @@
 
 namespace harness {
 
-void add_share(CLI::App& app, std::optional<Share>& share);
+CLI::Option* add_share(CLI::App& app, std::optional<Share>& share);
 
 class MergeCommand {
 public:

@@ -104,6 +104,7 @@ class Shards(unittest.TestCase):
         self.refused("merge", self.path / "none.json", *out, expect=3, says="none.json: run record: cannot")
         self.refused("merge", *out, expect=2, says="parts is required")
         self.refused(*COMPARE, "--shard", "3/2", expect=2, says="I/N, the I-th of N shards")
+        self.refused(*COMPARE, "--shard", "1/2", expect=2, says="--shard requires --json")
         first = self.path / "first.json"
         self.harness(*COMPARE, "--layer", "0,1", "--shard", "1/2", "--json", first, expect=0)
         self.refused("merge", first, "--out", first, expect=2, says="would be overwritten")
