@@ -26,9 +26,10 @@ void RankSchedule::done(int rank) {
 }
 
 void RankSchedule::lost(int rank, const std::string& why) {
-    if (!lost_.try_emplace(rank, why).second) {
+    if (!lost_.insert(rank).second) {
         return;
     }
+    last_loss_ = why;
     const auto at = at_.find(rank);
     if (at == at_.end()) {
         return;
@@ -56,7 +57,7 @@ std::map<int, std::string> RankSchedule::why_missing() const {
         out[shard] = died != interrupted_.end()
                          ? fmt::format("{}, and nobody was left to run it", died->second)
                      : any_alive() ? std::string("the job was ended before it")
-                                   : std::string("no rank was left to run it");
+                                   : fmt::format("no rank was left to run it: {}", last_loss_);
     }
     return out;
 }

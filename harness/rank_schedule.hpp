@@ -8,8 +8,8 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
-#include <vector>
 
 namespace harness {
 
@@ -42,7 +42,8 @@ private:
     int done_ = 0;
     std::deque<int> waiting_;
     std::map<int, int> at_;                   // rank -> shard
-    std::map<int, std::string> lost_;         // rank -> why
+    std::set<int> lost_;                      // ranks
+    std::string last_loss_;                   // why
     std::map<int, std::string> interrupted_;  // shard -> who died at it
     std::map<int, std::string> given_up_;     // shard -> why
 };

@@ -29,12 +29,17 @@ public:
     // The next message, if one has come. Never blocks.
     virtual std::optional<RankMessage> receive() = 0;
 
-    // Some process of the team is gone, so that nobody may be waited for any more when this process leaves.
+    // Some process of the team is gone, or this one is going before its time: nobody may be waited for any
+    // more when this process leaves. The launcher ends the others then.
     virtual void give_up() = 0;
 };
 
-// Whether a launcher started this process as one of a job. Alone, a process has no use for MPI.
+// Whether a launcher started this process as one of a job that MPI can join. Alone, a process has no use for
+// MPI.
 bool started_by_launcher();
+
+// How many processes a launcher started at once with this one among them, as it says; 1: it says nothing.
+int launched_processes();
 
 // Joins the job; leaves it when the result goes. To be called once. Throws std::runtime_error, one line, in a
 // build without MPI.

@@ -51,7 +51,10 @@ public:
 
     void send(int to, const std::string& text) override {
         if (text.size() > std::size_t(std::numeric_limits<int>::max())) {
-            throw std::runtime_error("MPI: a record of more than 2 GB cannot be sent");
+            throw std::runtime_error(
+                fmt::format("MPI: a record of {} bytes cannot be sent, more than 2 GB: deal the run out with "
+                            "--shard I/N and harness merge",
+                            text.size()));
         }
         require(MPI_Send(text.data(), int(text.size()), MPI_CHAR, to, tag, MPI_COMM_WORLD), "send");
     }

@@ -8,8 +8,7 @@ namespace harness {
 std::unique_ptr<RankTeam> join_rank_team() {
     throw std::runtime_error(
         "started by mpirun or srun, and this build has no MPI: install libopenmpi-dev and build again, or "
-        "deal "
-        "the run out with --shard I/N and harness merge");
+        "deal the run out with --shard I/N and harness merge");
 }
 
 }  // namespace harness

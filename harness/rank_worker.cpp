@@ -59,15 +59,29 @@ void tell_refused(int pipe, ExitCode code, const char* reason) {
 
 void serve(int orders, int events, const std::function<PreparedJob()>& prepare) {
     const PreparedJob job = prepare();
-    tell(events, WorkerEvent::Kind::ready, fmt::to_string(job.shards));
-    int shard = 0;
-    while (read(orders, &shard, sizeof(shard)) == ssize_t{sizeof(shard)}) {
-        const std::string record = job.run({shard, job.shards}, [&](std::string_view stage) {
+    tell(events, WorkerEvent::Kind::ready,
+         fmt::format("{} {}\n{}", job.most_shards, job.stages, job.identity));
+    Share share;
+    while (read(orders, &share, sizeof(share)) == ssize_t{sizeof(share)}) {
+        const std::string record = job.run(share, [&](std::string_view stage) {
             throw_if_interrupted();
             tell(events, WorkerEvent::Kind::stage, std::string(stage));
         });
         tell(events, WorkerEvent::Kind::result, record);
     }
+}
+
+constexpr std::chrono::seconds time_to_end{10};
+
+bool ends_in_time(pid_t child) {
+    const auto deadline = std::chrono::steady_clock::now() + time_to_end;
+    while (waitpid(child, nullptr, WNOHANG) == 0) {
+        if (std::chrono::steady_clock::now() > deadline) {
+            return false;
+        }
+        poll(nullptr, 0, 2);
+    }
+    return true;
 }
 
 // The child's life.
@@ -124,15 +138,15 @@ RankWorker::RankWorker(const std::function<PreparedJob()>& prepare) {
 RankWorker::~RankWorker() {
     close(orders_);
     close(events_);
-    if (!reaped_) {
+    if (!reaped_ && !ends_in_time(pid_)) {
         kill(pid_, SIGKILL);
         waitpid(pid_, nullptr, 0);
     }
 }
 
-void RankWorker::start(int shard) {
+void RankWorker::start(Share share) {
     // Where the worker is gone, its end is the next event.
-    (void)write_all(orders_, reinterpret_cast<const char*>(&shard), sizeof(shard));
+    (void)write_all(orders_, reinterpret_cast<const char*>(&share), sizeof(share));
 }
 
 std::string RankWorker::how_it_ended() {

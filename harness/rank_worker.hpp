@@ -17,7 +17,7 @@ namespace harness {
 // What a worker has to say.
 struct WorkerEvent {
     enum class Kind : char {
-        ready = 'r',    // text: how many shards the run has
+        ready = 'r',    // text: most shards and stages of the run, a line break, its identity
         stage = 's',    // text: what begins
         result = 'd',   // text: the record of the shard
         refused = 'x',  // text: why it cannot go on; the first line is the exit code
@@ -30,9 +30,11 @@ struct WorkerEvent {
 // Runs one shard of so many and gives its record as JSON.
 using ShardJob = std::function<std::string(Share share, const Progress& progress)>;
 
-// A job, and how many shards there are.
+// A job that can begin.
 struct PreparedJob {
-    int shards = 0;
+    int most_shards = 0;   // that the run can be dealt out in
+    int stages = 0;        // that the whole run reports
+    std::string identity;  // what must be the same for all that do a part of the run, as JSON
     ShardJob run;
 };
 
@@ -42,16 +44,15 @@ public:
     explicit RankWorker(const std::function<PreparedJob()>& prepare);
     RankWorker(const RankWorker&) = delete;
     RankWorker& operator=(const RankWorker&) = delete;
-    // Ends the child.
+    // Leaves the child to end: at once where it is idle, else behind the stage that it is at. Kills it only
+    // when it has not for ten seconds, for a device may have work in flight.
     ~RankWorker();
 
     // Of an idle worker that is ready. What happens then comes as events.
-    void start(int shard);
+    void start(Share share);
 
     // The next event, as far as one comes in time. Nothing comes after refused or died.
     std::optional<WorkerEvent> wait(std::chrono::milliseconds most);
-
-    [[nodiscard]] pid_t pid() const { return pid_; }
 
 private:
     std::optional<WorkerEvent> take();

@@ -32,6 +32,7 @@ Json to_json(const ShardNote& note) {
             {"design_probes", note.design_probes},
             {"design_probes_here", owns_design_probes(note)},
             {"lost", note.lost},
+            {"ranks_on_a_host", note.ranks_on_a_host},
             {"cases", cases}};
 }
 

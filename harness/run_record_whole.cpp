@@ -240,6 +240,7 @@ ShardNote shard_of(const Place& place) {
     for (const Place& line : place["lost"].elements()) {
         note.lost.push_back(line.text());
     }
+    note.ranks_on_a_host = place["ranks_on_a_host"].small();
     return note;
 }
 

@@ -65,8 +65,10 @@ struct ShardNote {
     bool probes = true;
     bool design_probes = false;  // whether the probes of the design alone are part of it
 
-    std::vector<std::string>
-        lost;  // processes that died, in words; what they were at was run again, or says so
+    // Processes that died, or whose parts were of another run, in words; what they were at was run again, or
+    // says so.
+    std::vector<std::string> lost;
+    int ranks_on_a_host = 1;  // at work at once, the most: they shared what was timed
 };
 
 // Every case of the whole, in the order of a run.

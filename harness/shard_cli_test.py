@@ -115,6 +115,32 @@ class Shards(unittest.TestCase):
         self.refused("merge", first, other, *out, expect=3, says="other.json: ")
         self.assertFalse((self.path / "no.json").exists())
 
+    def test_a_process_that_cannot_find_the_others_of_its_job_runs_nothing(self):
+        """Each would do the whole run, and write the same files."""
+        file = self.path / "no.json"
+        srun = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "1"}
+        share = ("--shard", "1/2")
+        for extra, words, says in ((srun, (), "one of 4 processes that a launcher started"),
+                                   (srun, share, "--shard: one of 4 processes of a job"),
+                                   ({"OMPI_COMM_WORLD_SIZE": "2"}, share, "one of 2 processes of a job")):
+            done = subprocess.run([HARNESS, *COMPARE, *words, "--json", file], capture_output=True, text=True,
+                                  timeout=300, env={**self.environment, **extra}, check=False)
+            self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (2, "", 1), done.stderr)
+            self.assertIn(says, done.stderr)
+        self.assertFalse(file.exists())
+        # In the script of a batch job nothing was started more than once.
+        done = subprocess.run([HARNESS, *COMPARE, "--layer", "0"], capture_output=True, text=True,
+                              env={**self.environment, "SLURM_NTASKS": "4", "SLURM_PROCID": "0"},
+                              timeout=300, check=False)
+        self.assertIn("14 rows judged", done.stdout, done.stderr)
+
+    def test_a_launcher_that_mpi_does_not_know_is_refused(self):
+        self.needs_mpi()
+        done = subprocess.run([HARNESS, *COMPARE], capture_output=True, text=True, timeout=300, check=False,
+                              env={**self.environment, "PMI_RANK": "0", "PMI_SIZE": "2"})
+        self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
+        self.assertIn("one of 2 processes that a launcher started, and MPI does not find", done.stderr)
+
     def needs_mpi(self):
         if not WITH_MPI:
             self.skipTest("built without MPI")
@@ -128,7 +154,7 @@ class Shards(unittest.TestCase):
         self.assertEqual(done.stdout.count("rows judged"), 1)
         self.assertIn("6 of 6 parts done by 2 ranks", done.stderr)
         self.same_as_the_whole(file)
-        # A mistake is told once for each process that cannot begin, and ends all of them.
+        # A mistake that no rank can begin with is told once, and ends all of them.
         done = self.run_any(*MPIRUN, "-n", "2", HARNESS, "--compare", "--dataset", self.path / "no.h5",
                             "--quiet", expect=3)
         self.assertEqual(done.stderr.count("harness: "), 1, done.stderr)
@@ -151,9 +177,18 @@ class Shards(unittest.TestCase):
                 pass  # it has just gone
         return out
 
-    def start(self, file):
+    @staticmethod
+    def at_work(pid):
+        """Whether it has computed for so long that it is beyond its beginning."""
+        try:
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            return False
+        return int(fields[11]) / os.sysconf("SC_CLK_TCK") > 0.5
+
+    def start(self, file, *more):
         # Timed so often that it is met at work.
-        words = [*COMPARE, "--emulation", "exact", "--layer", "0-3", "--json", str(file)]
+        words = [*COMPARE, "--emulation", "exact", "--layer", "0-3", "--json", str(file), *more]
         words[words.index("--repeat") + 1] = "400"
         return subprocess.Popen([*MPIRUN, "-n", "2", HARNESS, *words], stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True, env=self.environment)
@@ -167,14 +202,16 @@ class Shards(unittest.TestCase):
     def test_4_a_worker_that_dies_is_named_and_its_work_done_by_another(self):
         self.needs_mpi()
         file = self.path / "killed.json"
-        job = self.start(file)
-        self.wait_for(lambda: len(self.workers(job.pid)) == 2)
-        time.sleep(0.5)
-        os.kill(self.workers(job.pid)[-1], signal.SIGKILL)
+        job = self.start(file, "--quiet")
+        self.wait_for(lambda: any(map(self.at_work, self.workers(job.pid))))
+        os.kill(next(filter(self.at_work, self.workers(job.pid))), signal.SIGKILL)
         out, errors = job.communicate(timeout=300)
-        self.assertRegex(errors, r"harness: rank \d on \S+ was killed by signal 9 \(Killed\)")
+        self.assertEqual(out, "")
+        self.assertRegex(errors,
+                         r"harness: rank \d on \S+ was killed by signal 9 \(Killed\) at \S+ layer \d: ")
         record = json.loads(file.read_text())
         self.assertEqual(len(record["shard"]["lost"]), 1)
+        self.assertEqual(record["shard"]["ranks_on_a_host"], 2)
         self.assertNotIn("not_run", {row["verdict"] for row in record["rows"]})
         self.assertEqual([layer["layer"] for layer in record["layers"]], [0, 1, 2, 3])
         self.assertEqual(job.returncode, record["exit_code"], out + errors)

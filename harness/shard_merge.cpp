@@ -18,35 +18,10 @@
 namespace harness {
 namespace {
 
-// What must be the same in all parts, as JSON.
-std::string common_part(const RunRecord& record) {
-    RunRecord common = record;
-    common.command.clear();
-    common.created_utc.clear();
-    common.rows.clear();
-    common.layers.clear();
-    common.ragged_probes.clear();
-    common.trust.clear();
-    common.ops.clear();
-    common.clips.clear();
-    if (common.cpu_timing && !common.cpu_timing->elsewhere) {
-        common.cpu_timing.reset();
-    }
-    common.verdict = Verdict::not_run;
-    common.exit_code = 0;
-    common.shard->shards.clear();
-    common.shard->lost.clear();
-    if (common.time_model) {
-        common.time_model->whole.clear();
-        common.time_model->amdahl.clear();
-    }
-    return to_json(common);
-}
-
 void require_same_run(const std::vector<ShardRecord>& parts) {
-    const std::string first = common_part(parts.front().record);
+    const std::string first = run_identity(parts.front().record);
     for (std::size_t i = 1; i < parts.size(); ++i) {
-        const std::string other = common_part(parts[i].record);
+        const std::string other = run_identity(parts[i].record);
         if (other != first) {
             throw datasets::ReadError(
                 parts[i].file, "",
@@ -146,6 +121,60 @@ void require_all_layers(const ShardRecord& part) {
 
 }  // namespace
 
+std::string run_identity(const RunRecord& record) {
+    RunRecord common = record;
+    common.command.clear();
+    common.created_utc.clear();
+    common.rows.clear();
+    common.layers.clear();
+    common.ragged_probes.clear();
+    common.trust.clear();
+    common.ops.clear();
+    common.clips.clear();
+    if (common.cpu_timing && !common.cpu_timing->elsewhere) {
+        common.cpu_timing.reset();
+    }
+    common.verdict = Verdict::not_run;
+    common.exit_code = 0;
+    if (common.shard) {
+        common.shard->shards.clear();
+        common.shard->lost.clear();
+        common.shard->ranks_on_a_host = 1;
+    }
+    if (common.time_model) {
+        common.time_model->whole.clear();
+        common.time_model->amdahl.clear();
+    }
+    return to_json(common);
+}
+
+std::map<int, std::string> take_out_strangers(std::vector<ShardRecord>& parts) {
+    std::vector<std::string> identities;
+    std::map<std::string, int> counts;
+    for (const ShardRecord& part : parts) {
+        identities.push_back(run_identity(part.record));
+        ++counts[identities.back()];
+    }
+    const auto most =
+        std::ranges::max_element(identities, {}, [&](const std::string& one) { return counts.at(one); });
+    const std::string kept = *most;
+    const std::string kept_file = parts[std::size_t(most - identities.begin())].file;
+    std::map<int, std::string> out;
+    std::vector<ShardRecord> of_one_run;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+        if (identities[i] == kept) {
+            of_one_run.push_back(std::move(parts[i]));
+            continue;
+        }
+        const std::string difference = first_difference(kept, identities[i], kept_file, parts[i].file);
+        for (const int shard : parts[i].record.shard->shards) {
+            out[shard] = fmt::format("is of another run: {}", difference);
+        }
+    }
+    parts = std::move(of_one_run);
+    return out;
+}
+
 void sum_up_shards(RunRecord& record, const std::string& file) {
     const npu_impl::Design* design = npu_impl::find_design(record.design);
     if (design == nullptr) {
@@ -201,6 +230,8 @@ RunRecord merge_shards(std::vector<ShardRecord> parts, const std::map<int, std::
     for (const ShardRecord& part : parts) {
         merged.created_utc = std::max(merged.created_utc, part.record.created_utc);
         lost.insert(part.record.shard->lost.begin(), part.record.shard->lost.end());
+        merged.shard->ranks_on_a_host =
+            std::max(merged.shard->ranks_on_a_host, part.record.shard->ranks_on_a_host);
         if (owns_design_probes(*part.record.shard)) {
             merged.ragged_probes = part.record.ragged_probes;
         }

@@ -31,6 +31,13 @@ void sum_up_shards(RunRecord& record, const std::string& file);
 ShardRecord parse_shard(const std::string& text, const std::string& file);
 ShardRecord read_shard(const std::string& file);
 
+// What must be the same in all parts of a run, as JSON; of a run that has not begun, as far as it is known.
+std::string run_identity(const RunRecord& record);
+
+// Leaves the parts that most agree on being of one run, of equally many the first, and gives the shards of
+// the others: what differs. At least one part.
+std::map<int, std::string> take_out_strangers(std::vector<ShardRecord>& parts);
+
 // At least one part. Cases of shards that no part holds come as rows that did not run, with the reason that
 // `why_missing` has for the shard, or that it is missing; the note of the result goes on naming the shards
 // that are there, so that the missing may be added later. Creation time: the latest; command: of the lowest

@@ -321,6 +321,43 @@ TEST_F(Merging, RefusesARecordThatItWouldNotGiveBackAsItIs) {
                 HasSubstr("lacking.json: layers: lacks layer"));
 }
 
+// At the end of a run in ranks: what does not fit costs itself, not the others.
+TEST_F(Merging, AStrangerAmongThePartsIsTakenOutWithItsReason) {
+    const RunRecord all = whole(3);
+    RunRecord other = all;
+    other.environment.cpu = "another CPU";
+    for (const int stranger : {1, 2, 3}) {
+        std::vector<ShardRecord> parts;
+        for (const int shard : {1, 2, 3}) {
+            parts.push_back(part(shard == stranger ? other : all, {shard}));
+        }
+        const auto out = take_out_strangers(parts);
+        ASSERT_EQ(out.size(), 1U);
+        EXPECT_THAT(out.at(stranger),
+                    AllOf(HasSubstr("is of another run: environment.cpu: "), HasSubstr("another CPU")));
+        const RunRecord merged = merge_shards(parts, out);
+        EXPECT_EQ(merged.shard->shards.size(), 2U);
+        EXPECT_EQ(merged.exit_code, int(ExitCode::could_not_run));
+    }
+    std::vector<ShardRecord> alike{part(all, {1}), part(all, {2}), part(all, {3})};
+    EXPECT_TRUE(take_out_strangers(alike).empty());
+    EXPECT_EQ(alike.size(), 3U);
+}
+
+TEST_F(Merging, LossesAreJoinedAndTheFullestHostIsKept) {
+    const RunRecord all = whole(2);
+    RunRecord first = part(all, {1}).record;
+    RunRecord second = part(all, {2}).record;
+    first.shard->lost = {"rank 1 died"};
+    first.shard->ranks_on_a_host = 4;
+    second.shard->lost = {"rank 0 died", "rank 1 died"};
+    const RunRecord merged = merge_shards({{"a", first}, {"b", second}});
+    EXPECT_EQ(merged.shard->lost, (std::vector<std::string>{"rank 0 died", "rank 1 died"}));
+    EXPECT_EQ(merged.shard->ranks_on_a_host, 4);
+    const RunRecord again = parse_shard(to_json(merged), "merged.json").record;
+    EXPECT_EQ(again.shard->ranks_on_a_host, 4);
+}
+
 TEST(RankSchedule, GivesEveryShardOnceTheLongestFirst) {
     RankSchedule schedule(2, 5);
     std::vector<int> order;
@@ -373,7 +410,7 @@ TEST(RankSchedule, SaysWhyNothingRanWhereNobodyIsLeft) {
     schedule.lost(0, "rank 0 was killed");
     EXPECT_TRUE(schedule.over());
     EXPECT_EQ(schedule.why_missing().at(3), "rank 0 was killed, and nobody was left to run it");
-    EXPECT_EQ(schedule.why_missing().at(1), "no rank was left to run it");
+    EXPECT_EQ(schedule.why_missing().at(1), "no rank was left to run it: rank 0 was killed");
 }
 
 }  // namespace

@@ -1,4 +1,6 @@
 // `harness --compare`: golden and NPU path side by side over the selected layers of a recording.
+#include <fmt/format.h>
+
 #include "harness/commands/commands.hpp"
 #include "harness/commands/compare_run.hpp"
 #include "harness/commands/page.hpp"
@@ -14,9 +16,18 @@ ExitCode run(const CompareOptions& options, const std::string& invocation) {
         {options.dataset, options.cpu_baseline, options.device_spec},
         {options.json, options.junit, options.html, options.timelines.trace, options.timelines.gantt});
     require_page(options.html);
-    // With --shard, a process of a job does what it would do alone.
+    const int processes = launched_processes();
+    if (options.share && processes > 1) {
+        throw UsageError(
+            fmt::format("--shard: one of {} processes of a job, which deals the parts out itself: "
+                        "leave it out, or start every shard alone",
+                        processes));
+    }
     if (!options.share && started_by_launcher()) {
         return run_in_team(options, invocation);
+    }
+    if (processes > 1) {
+        throw UsageError(alone_in_a_job());
     }
     CompareRun compare(options, invocation);
     const ShardNote note = compare.note(options.share);
@@ -31,10 +42,7 @@ ExitCode run(const CompareOptions& options, const std::string& invocation) {
     if (options.share) {
         record.shard = note;
     }
-    write_modelled_timelines(options, record);
-    const ExitCode code = report_run(record, options.common, options.json, options.junit);
-    write_page(record, options.html);
-    return code;
+    return report_comparison(record, options);
 }
 
 }  // namespace harness

@@ -3,13 +3,13 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <memory>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "harness/commands/compare_run.hpp"
-#include "harness/commands/page.hpp"
-#include "harness/commands/parts.hpp"
 #include "harness/interrupt.hpp"
 #include "harness/rank_run.hpp"
 #include "harness/shard_merge.hpp"
@@ -24,7 +24,11 @@ int finest_shards(const ShardNote& whole) {
 
 PreparedJob prepared(const CompareOptions& options, const std::string& invocation) {
     const auto compare = std::make_shared<CompareRun>(options, invocation);
-    return {finest_shards(compare->note(std::nullopt)), [compare](Share share, const Progress& progress) {
+    const ShardNote whole = compare->note(std::nullopt);
+    RunRecord described = compare->described();
+    described.shard = whole;
+    return {finest_shards(whole), compare->stages(whole), run_identity(described),
+            [compare](Share share, const Progress& progress) {
                 const ShardNote note = compare->note(share);
                 RunRecord record = compare->run(note, progress);
                 record.shard = note;
@@ -50,36 +54,57 @@ ExitCode report_nothing(const RankedRun& ranked) {
     throw std::runtime_error(reason);
 }
 
-RunRecord gathered(const RankedRun& ranked) {
+// What the ranks did, as far as it is of one run: a part that is not costs no more than itself.
+RunRecord gathered(const RankedRun& ranked, const Say& say) {
     std::vector<ShardRecord> parts;
+    std::map<int, std::string> why_missing = ranked.why_missing;
+    std::vector<std::string> lost = ranked.lost;
+    const auto leave_out = [&](int shard, const std::string& why) {
+        why_missing[shard] = why;
+        lost.push_back(fmt::format("part {}: {}", shard, why));
+        say(Telling::loss, lost.back());
+    };
     for (const auto& [shard, text] : ranked.records) {
-        parts.push_back(parse_shard(text, ranked.owner.at(shard)));
+        try {
+            parts.push_back(parse_shard(text, ranked.owner.at(shard)));
+        } catch (const datasets::ReadError& error) {
+            leave_out(shard, error.what());
+        }
     }
-    parts.front().record.shard->lost = ranked.lost;
-    return merge_shards(std::move(parts), ranked.why_missing);
+    if (parts.empty()) {
+        throw std::runtime_error("no part can be used: " + lost.back());
+    }
+    for (const auto& [shard, why] : take_out_strangers(parts)) {
+        leave_out(shard, why);
+    }
+    ShardNote& note = *parts.front().record.shard;
+    note.lost = lost;
+    note.ranks_on_a_host = ranked.ranks_on_a_host;
+    return merge_shards(std::move(parts), why_missing);
 }
 
 }  // namespace
 
 ExitCode run_in_team(const CompareOptions& options, const std::string& invocation) {
+    const Say say = [&](Telling kind, const std::string& line) {
+        if (kind == Telling::loss || !options.common.quiet) {
+            fmt::print(stderr, "harness: {}\n", line);
+        }
+    };
     // First the worker: a process that has joined a team must not fork.
     RankWorker worker([&] { return prepared(options, invocation); });
     const auto team = join_rank_team();
-    const auto ranked = run_in_ranks(*team, worker, [&](const std::string& line) {
-        if (!options.common.quiet) {
-            fmt::print(stderr, "harness: {}\n", line);
-        }
-    });
+    if (team->size() < launched_processes()) {
+        throw UsageError(alone_in_a_job());
+    }
+    const auto ranked = run_in_ranks(*team, worker, say);
     if (!ranked) {
         return ExitCode::passed;
     }
     if (ranked->records.empty()) {
         return report_nothing(*ranked);
     }
-    const RunRecord record = gathered(*ranked);
-    write_modelled_timelines(options, record);
-    const ExitCode code = report_run(record, options.common, options.json, options.junit);
-    write_page(record, options.html);
+    const ExitCode code = report_comparison(gathered(*ranked, say), options);
     return ranked->interrupted ? ExitCode::interrupted : code;
 }
 

@@ -7,10 +7,12 @@
 #include <iterator>
 #include <utility>
 
+#include "harness/commands/page.hpp"
 #include "harness/commands/parts.hpp"
 #include "harness/examination.hpp"
 #include "harness/lost_case.hpp"
 #include "harness/npu_environment.hpp"
+#include "harness/rank_team.hpp"
 #include "harness/recorder.hpp"
 #include "harness/summary.hpp"
 #include "harness/time_notes.hpp"
@@ -79,6 +81,16 @@ std::string reproducing_command(const CompareOptions& options, const std::string
                        shell_word(recording), options.design,
                        device_words(options.device, options.emulation, options.xrt),
                        shell_word(options.device_spec), options.selection.placement.name);
+}
+
+// Of one layer of the recording. The times are modelled, whatever else the run has measured.
+void write_modelled_timelines(const CompareOptions& options, const RunRecord& record) {
+    const datasets::LayerShape shape = record.recording.shape();
+    const npu_impl::Design& design = *npu_impl::find_design(options.design);
+    const npu_impl::CostModel model = model_of(options, record.environment.npu);
+    write_timelines(placement_timeline(design, shape, options.selection.placement, model),
+                    fmt::format("{}: one layer, T = {}, {}", options.design, shape.context, words_of(model)),
+                    options.timelines);
 }
 
 }  // namespace
@@ -202,16 +214,20 @@ RunRecord CompareRun::run(const ShardNote& note, const Progress& progress) {
     return record;
 }
 
-void write_modelled_timelines(const CompareOptions& options, const RunRecord& record) {
-    if (!options.timelines.wanted()) {
-        return;
+ExitCode report_comparison(const RunRecord& record, const CompareOptions& options) {
+    if (options.timelines.wanted()) {
+        write_modelled_timelines(options, record);
     }
-    const datasets::LayerShape shape = record.recording.shape();
-    const npu_impl::Design& design = *npu_impl::find_design(options.design);
-    const npu_impl::CostModel model = model_of(options, record.environment.npu);
-    write_timelines(placement_timeline(design, shape, options.selection.placement, model),
-                    fmt::format("{}: one layer, T = {}, {}", options.design, shape.context, words_of(model)),
-                    options.timelines);
+    const ExitCode code = report_run(record, options.common, options.json, options.junit);
+    write_page(record, options.html);
+    return code;
+}
+
+std::string alone_in_a_job() {
+    return fmt::format(
+        "one of {} processes that a launcher started, and MPI does not find the others: start them with "
+        "mpirun, or srun --mpi=pmix, of the MPI of this build",
+        launched_processes());
 }
 
 }  // namespace harness

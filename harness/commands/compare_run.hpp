@@ -25,6 +25,9 @@ public:
     // What the whole run is: the parts that `share` has of it (none: all, as one shard).
     [[nodiscard]] ShardNote note(const std::optional<Share>& share) const;
 
+    // The record of a run that has not begun: what is the same in all of its parts.
+    [[nodiscard]] const RunRecord& described() const { return described_; }
+
     // Number of times that `run` reports progress.
     [[nodiscard]] int stages(const ShardNote& note) const;
 
@@ -48,8 +51,12 @@ private:
     bool end_ = false;
 };
 
-// The modelled timelines that were asked for, of a layer of the recording.
-void write_modelled_timelines(const CompareOptions& options, const RunRecord& record);
+// Writes all files that were asked for, prints the report, and gives the exit code of the verdict.
+ExitCode report_comparison(const RunRecord& record, const CompareOptions& options);
+
+// Of a process that a launcher started as one of several, and that cannot find the others: a mistake of the
+// command line, in words.
+std::string alone_in_a_job();
 
 // The same run by all processes that a launcher started; rank 0 reports. The others return `passed`.
 ExitCode run_in_team(const CompareOptions& options, const std::string& invocation);
