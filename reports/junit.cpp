@@ -87,6 +87,11 @@ std::string junit_report(const harness::RunRecord& record) {
         property.append_attribute("name") = name;
         property.append_attribute("value") = value->c_str();
     }
+    if (const std::string part = part_of_run(record); !part.empty()) {
+        pugi::xml_node property = properties.append_child("property");
+        property.append_attribute("name") = "part";
+        property.append_attribute("value") = part.c_str();
+    }
     Counts counts;
     for (const harness::OpRow& row : record.rows) {
         add_case(suite, counts, group_name(record, row.clip, row.layer),

@@ -118,11 +118,38 @@ TEST(TerminalReport, SaysHowTheCpuWasTimedAndThatItsClockDrifts) {
     EXPECT_THAT(text, HasSubstr("speedup 2.82x (2.20x .. 3.60x), projected"));
 }
 
+TEST(EveryReport, SaysThatAPartIsNotTheWhole) {
+    harness::RunRecord record = harness::example_record();
+    const std::string headline = "failed (shards 1-2 of 3: not the whole): ";
+    EXPECT_THAT(terminal_report(record, false), Not(HasSubstr("not the whole")));
+    EXPECT_THAT(junit_report(record), Not(HasSubstr("not the whole")));
+    record.verdict = harness::Verdict::failed;
+    record.shard.emplace().of = 3;
+    record.shard->shards = {1, 2};
+    record.shard->lost = {"rank 1 on there was killed by signal 9 (Killed)"};
+    EXPECT_THAT(terminal_report(record, false), HasSubstr(headline));
+    EXPECT_THAT(terminal_report(record, false),
+                HasSubstr("lost: rank 1 on there was killed by signal 9 (Killed)\n"));
+    EXPECT_THAT(junit_report(record), HasSubstr("value=\"shards 1-2 of 3: not the whole\""));
+    record.shard->shards = {2};
+    EXPECT_THAT(terminal_report(record, false), HasSubstr("(shard 2 of 3: not the whole): "));
+    record.shard->shards = {1, 2, 3};
+    EXPECT_THAT(terminal_report(record, false), Not(HasSubstr("not the whole")));
+}
+
 TEST(EveryReport, SaysThatALayerWasNotTimed) {
     harness::RunRecord record = harness::example_record();
     record.layers[0].untimed = "launch 7: it did not end";
     EXPECT_THAT(terminal_report(record, false), HasSubstr("    not timed: launch 7: it did not end\n"));
     EXPECT_THAT(junit_report(record), HasSubstr("message=\"launch 7: it did not end\""));
+}
+
+TEST(TerminalReport, SaysThatRanksSharedTheHostWhoseCpuWasTimed) {
+    harness::RunRecord record = harness::example_record();
+    record.shard.emplace().shards = {1};
+    EXPECT_THAT(terminal_report(record, false), Not(HasSubstr("CONTENDED")));
+    record.shard->ranks_on_a_host = 4;
+    EXPECT_THAT(terminal_report(record, false), HasSubstr("CONTENDED: up to 4 ranks at work on one host"));
 }
 
 TEST(TerminalReport, HasALinePerLayerOfProbesAndFailuresInFull) {

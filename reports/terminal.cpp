@@ -261,6 +261,10 @@ std::string clip_table(const RunRecord& record) {
     }
     if (record.cpu_timing) {
         out += cpu_timing_text(*record.cpu_timing);
+        if (record.shard && record.shard->ranks_on_a_host > 1 && !record.cpu_timing->elsewhere) {
+            out += fmt::format("      CONTENDED: up to {} ranks at work on one host while it was timed\n",
+                               record.shard->ranks_on_a_host);
+        }
     }
     return out.empty() ? out : out + "\n";
 }
@@ -296,19 +300,31 @@ std::string failures(const RunRecord& record, bool color) {
     return out.empty() ? out : out + "\n";
 }
 
+std::string lost_lines(const RunRecord& record) {
+    std::string out;
+    if (record.shard) {
+        for (const std::string& line : record.shard->lost) {
+            out += fmt::format("lost: {}\n", line);
+        }
+    }
+    return out.empty() ? out : out + "\n";
+}
+
 }  // namespace
 
 std::string terminal_report(const RunRecord& record, bool color) {
     std::string out = heading(record) + op_table(record, color) + accuracy_table(record) +
                       layer_table(record, color) + probe_table(record, color) + trust_table(record, color) +
                       clip_table(record) + launch_table(record) + time_model_table(record) +
-                      failures(record, color);
+                      failures(record, color) + lost_lines(record);
     const auto provisional = std::ranges::count_if(
         harness::limits(), [](const harness::Limit& limit) { return limit.gated && limit.provisional; });
     const auto rows = std::ranges::count_if(
         record.rows, [](const harness::OpRow& row) { return row.judgement.verdict != Verdict::covered; });
-    out += fmt::format("{}: {} rows judged, exit code {}; gated limits provisional (synthetic): {}\n",
-                       painted(record.verdict, 0, color), rows, record.exit_code, provisional);
+    const std::string part = part_of_run(record);
+    out += fmt::format("{}{}: {} rows judged, exit code {}; gated limits provisional (synthetic): {}\n",
+                       painted(record.verdict, 0, color), part.empty() ? part : fmt::format(" ({})", part),
+                       rows, record.exit_code, provisional);
     return out;
 }
 

@@ -53,6 +53,15 @@ std::string piece_name(int layer) {
     return layer < 0 ? "end" : fmt::format("layer {}", layer);
 }
 
+std::string part_of_run(const harness::RunRecord& record) {
+    if (!record.shard || harness::complete(*record.shard)) {
+        return {};
+    }
+    const std::vector<int>& shards = record.shard->shards;
+    return fmt::format("{} {} of {}: not the whole", shards.size() == 1 ? "shard" : "shards",
+                       harness::shard_list(shards), record.shard->of);
+}
+
 std::string kind(datasets::Clock clock) {
     switch (clock) {
         case datasets::Clock::modelled:

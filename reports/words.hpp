@@ -24,6 +24,9 @@ std::string percent(double value);
 // "layer 3"; "end" for the piece behind the last layer, whose number is negative.
 std::string piece_name(int layer);
 
+// "shard 1 of 2: not the whole"; empty where nothing of the run is missing.
+std::string part_of_run(const harness::RunRecord& record);
+
 // Where the damage of a failed row is and what it looks like, in lines that begin with `indent`; empty where
 // its statistics name none and it was not diagnosed.
 std::string damage_text(const harness::OpRow& row, const std::string& indent);
