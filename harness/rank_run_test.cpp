@@ -233,8 +233,9 @@ TEST_F(RankRun, ALargeRunIsDealtOutInAFewPartsARank) {
 TEST_F(RankRun, CountsThoseAtWorkOnOneHost) {
     for (const std::string host : {"here", "there"}) {
         const std::string begun = folder_ + "/begun on " + host;
-        FakeTeam team(0, 2, obey);
+        FakeTeam team(0, 3, obey);
         team.arrive(1, host);
+        team.arrive(2, "here", other_identity);  // does nothing
         team.may_speak = [&] { return std::filesystem::exists(begun); };
         const RankedRun ranked = run(team, [&] {
             return job([&](Share share, const Progress& progress) {

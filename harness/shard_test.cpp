@@ -349,7 +349,7 @@ TEST_F(Merging, LossesAreJoinedAndTheFullestHostIsKept) {
     RunRecord first = part(all, {1}).record;
     RunRecord second = part(all, {2}).record;
     first.shard->lost = {"rank 1 died"};
-    first.shard->ranks_on_a_host = 4;
+    second.shard->ranks_on_a_host = 4;
     second.shard->lost = {"rank 0 died", "rank 1 died"};
     const RunRecord merged = merge_shards({{"a", first}, {"b", second}});
     EXPECT_EQ(merged.shard->lost, (std::vector<std::string>{"rank 0 died", "rank 1 died"}));
