@@ -17,7 +17,7 @@ struct NpuEnvironment {
 };
 
 struct Environment {
-    std::string machine;         // the same of two runs on one machine; from its id, which it does not tell
+    std::string machine;         // the same of two runs on one machine; of several that shared a run: "a+b"
     std::string cpu;             // model name
     int cores = 0;               // logical processors this process may use
     int threads = 0;             // tasks that run at once

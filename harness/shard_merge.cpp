@@ -1,10 +1,12 @@
 #include "harness/shard_merge.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <iterator>
 #include <set>
+#include <sstream>
 #include <utility>
 
 #include "harness/examination.hpp"
@@ -28,6 +30,14 @@ void require_same_run(const std::vector<ShardRecord>& parts) {
                 fmt::format("{}; merge the shards of one run only",
                             first_difference(first, other, parts.front().file, parts[i].file)));
         }
+    }
+}
+
+// "a+b": those of a record that several machines made.
+void add_machines(std::set<std::string>& machines, const std::string& of_record) {
+    std::istringstream words(of_record);
+    for (std::string one; std::getline(words, one, '+');) {
+        machines.insert(one);
     }
 }
 
@@ -124,6 +134,7 @@ void require_all_layers(const ShardRecord& part) {
 std::string run_identity(const RunRecord& record) {
     RunRecord common = record;
     common.command.clear();
+    common.environment.machine.clear();  // equal ones may share the work
     common.created_utc.clear();
     common.rows.clear();
     common.layers.clear();
@@ -227,7 +238,9 @@ RunRecord merge_shards(std::vector<ShardRecord> parts, const std::map<int, std::
     merged.ragged_probes.clear();
     merged.shard->shards = joined_shards(parts);
     std::set<std::string> lost;
+    std::set<std::string> machines;
     for (const ShardRecord& part : parts) {
+        add_machines(machines, part.record.environment.machine);
         merged.created_utc = std::max(merged.created_utc, part.record.created_utc);
         lost.insert(part.record.shard->lost.begin(), part.record.shard->lost.end());
         merged.shard->ranks_on_a_host =
@@ -236,6 +249,7 @@ RunRecord merge_shards(std::vector<ShardRecord> parts, const std::map<int, std::
             merged.ragged_probes = part.record.ragged_probes;
         }
     }
+    merged.environment.machine = fmt::format("{}", fmt::join(machines, "+"));
     merged.shard->lost = {lost.begin(), lost.end()};
     if (merged.shard->design_probes && !owns_design_probes(*merged.shard)) {
         merged.ragged_probes = lost_design_probes(reason_for(merged.shard->of, *merged.shard, why_missing));

@@ -285,6 +285,19 @@ TEST_F(Merging, RefusesPartsOfDifferentRunsAndNamesTheField) {
     EXPECT_THAT(refused([](RunRecord& r) { r.shard = note_of(3, 4, true, 3); }), HasSubstr("shard.of"));
 }
 
+TEST_F(Merging, EqualMachinesShareARunAndAllOfThemAreNamed) {
+    const RunRecord all = whole(3);
+    const auto on = [&](const char* machine, int shard) {
+        RunRecord record = all;
+        record.environment.machine = machine;
+        return part(record, {shard});
+    };
+    const RunRecord merged = merge_shards({on("b", 1), on("a", 2), on("b", 3)});
+    EXPECT_EQ(merged.environment.machine, "a+b");
+    const ShardRecord first_two = parse_shard(to_json(merge_shards({on("b", 1), on("a", 2)})), "two.json");
+    EXPECT_EQ(difference(to_json(merge_shards({on("b", 3), first_two})), to_json(merged)), "");
+}
+
 TEST_F(Merging, RefusesAShardThatComesTwice) {
     const RunRecord all = whole(3);
     const ShardRecord both = part(all, {1, 2});
