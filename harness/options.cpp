@@ -48,6 +48,7 @@ constexpr const char* description =
     "  harness validate-model                         the time model beside published silicon\n"
     "  harness history add run.json                   keep a run; harness history show scores\n"
     "  harness regress run.json --history FILE        is anything slower or less accurate than before?\n"
+    "  mpirun -n 4 harness --compare --dataset big.h5 --json run.json   cases dealt over processes\n"
     "  harness merge shard1.json shard2.json --out run.json\n"
     "  harness list";
 
@@ -124,9 +125,10 @@ void add_compare(CLI::App& app, Raw& raw) {
            "known to 2%); as many of a device xrt, its transfers of poison and guard zones included")
         ->check(CLI::Range(1, 1000))
         ->type_name("N");
-    app.add_flag("--no-probes{false}", options.selection.probes,
-                 "Leave out the probes of the first layer, runs on operands whose result is known "
-                 "(level 3 of the gate)");
+    app.add_flag_callback(
+        "--no-probes", [&options] { options.selection.probes = false; },
+        "Leave out the probes of the first layer, runs on operands whose result is known (level 3 of the "
+        "gate)");
     // A part without its record would be work for nothing.
     CLI::Option* share = add_share(app, options.share);
     share->needs(
@@ -182,6 +184,7 @@ CLI::App* add_gate(CLI::App& app, Raw& raw) {
 
 CLI::App* add_list(CLI::App& app, Raw& raw) {
     CLI::App* list = app.add_subcommand("list", "Show ops, designs and devices");
+    list->footer("Exit codes: 0, 2 usage.");
     list->add_flag("--designs", raw.list.designs,
                    "Designs only: arithmetic, cores, launches and core memory (L1) of each step");
     list->add_option("--context", raw.list.context, "Rows T that launches are counted for")
@@ -325,6 +328,7 @@ Command parse_command_line(int argc, const char* const* argv) {
     inspect->add_option("file", raw.inspect.file, "The recording or checkpoint")
         ->required()
         ->type_name("FILE");
+    inspect->footer("Exit codes: 0 the file is whole, 2 usage, 3 it cannot be read, or is damaged.");
     add_common(*inspect, raw.common);
     const CLI::App* gate = add_gate(app, raw);
     const SelfCheckCommand self_check(app, raw.common);
@@ -339,7 +343,7 @@ Command parse_command_line(int argc, const char* const* argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::CallForHelp&) {
-        return PrintText{named_command(app).help()};
+        return PrintText{app.help()};
     } catch (const CLI::CallForVersion&) {
         return PrintText{app.version() + "\n"};
     } catch (const CLI::ExtrasError& error) {

@@ -105,7 +105,7 @@ struct HistoryCommands::State {
         regress_app->add_option("--commit", regress.commit, "Hold against this commit's runs in the history")
             ->type_name("COMMIT");
         regress_app->add_option("--ab", builds, "Two builds of the harness, run in turn: A B B A ...")
-            ->type_name("BUILD")
+            ->type_name("BUILD_A BUILD_B")
             ->expected(1);
         regress_app
             ->add_option("--rounds", regress.rounds, "Rounds A B B A; twice as many where B looks slower")

@@ -45,16 +45,24 @@ std::string paragraphs(const std::string& text) {
     return out + (example ? ".fi\n" : "");
 }
 
+bool has_value(const CLI::Option& option) {
+    return !option.get_type_name().empty() && option.get_items_expected_max() > 0;
+}
+
+// Whether its type names every value that it takes: too much for a heading.
+bool lists_values(const CLI::Option& option) {
+    constexpr std::size_t heading_length = 40;
+    return has_value(option) && option.get_type_name().size() > heading_length;
+}
+
 // "\fB--layer\fR \fILIST\fR"
 std::string heading(const CLI::Option& option) {
     const bool positional = option.get_positional();
     std::string name = option.get_name(positional, !positional);
-    name = name.substr(0, name.find('{'));  // behind it: the value that a flag stands for
-    std::string out = fmt::format("\\fB{}\\fR", plain(name));
-    if (!option.get_type_name().empty() && option.get_items_expected_max() > 0) {
-        out += fmt::format(" \\fI{}\\fR", plain(option.get_type_name()));
-    }
-    return out;
+    return fmt::format("\\fB{}\\fR{}", plain(name),
+                       has_value(option) && !lists_values(option)
+                           ? fmt::format(" \\fI{}\\fR", plain(option.get_type_name()))
+                           : "");
 }
 
 std::string options_of(const CLI::App& app) {
@@ -67,7 +75,8 @@ std::string options_of(const CLI::App& app) {
         out += option->get_default_str().empty()
                    ? ""
                    : fmt::format(" (default: {})", plain(option->get_default_str()));
-        out += option->get_required() ? " (required)\n" : "\n";
+        out += option->get_required() ? " (required)" : "";
+        out += lists_values(*option) ? fmt::format("\n.br\n{}\n", plain(option->get_type_name())) : "\n";
     }
     return out;
 }
@@ -105,7 +114,14 @@ std::string manual_page(const CLI::App& app) {
     for (const CLI::App* inner : app.get_subcommands([](const CLI::App*) { return true; })) {
         out += command(*inner, "");
     }
-    return out + ".SH EXIT STATUS\n" + paragraphs(app.get_footer());
+    out += ".SH EXIT STATUS\n" + paragraphs(app.get_footer());
+    return out +
+           ".SH ENVIRONMENT\n.TP\n.B XDG_CACHE_HOME\nholds default recordings (default: ~/.cache)\n"
+           ".TP\n.B XDG_DATA_HOME\nholds the history (default: ~/.local/share)\n"
+           ".SH FILES\n.TP\n.I ~/.cache/npu\\-attention\\-harness/*.h5\ndefault recordings, made anew where "
+           "they are gone\n"
+           ".TP\n.I ~/.local/share/npu\\-attention\\-harness/history.sqlite\n"
+           "the history of runs, unless \\fB\\-\\-history\\fR names another\n";
 }
 
 }  // namespace harness

@@ -6,7 +6,7 @@ namespace harness {
 
 ReportCommand::ReportCommand(CLI::App& app, CommonOptions& common)
     : common_(common), options_(std::make_unique<ReportOptions>()) {
-    app_ = app.add_subcommand("report", "Tell a run that was written before (run.json) anew");
+    app_ = app.add_subcommand("report", "Render an existing run.json as HTML, Markdown or JUnit XML");
     app_->footer(
         "The page is one file that needs no network and no other file, and carries run.json whole; with\n"
         "--history it draws the nights of the run's own environment. Markdown fits a comment on a pull\n"

@@ -181,6 +181,9 @@ TEST(Options, PlacesOpsOnTheNpu) {
 TEST(Options, HelpAndVersionAreTexts) {
     EXPECT_THAT(std::get<PrintText>(parse({"--help"})).text, HasSubstr("harness --layer all --compare"));
     EXPECT_THAT(std::get<PrintText>(parse({"--help"})).text, HasSubstr("Exit codes"));
+    EXPECT_THAT(std::get<PrintText>(parse({"record", "--help"})).text, HasSubstr("Usage: harness record ["));
+    EXPECT_THAT(std::get<PrintText>(parse({"history", "add", "--help"})).text,
+                HasSubstr("Usage: harness history add ["));
     EXPECT_THAT(std::get<PrintText>(parse({"record", "--help"})).text, HasSubstr("--synthetic"));
     EXPECT_THAT(std::get<PrintText>(parse({"--version"})).text, HasSubstr("harness "));
 }

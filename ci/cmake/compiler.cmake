@@ -48,5 +48,8 @@ function(harness_tests library)
     cmake_path(GET CMAKE_CURRENT_SOURCE_DIR FILENAME name)
     add_executable(${name}_tests ${arg_SOURCES})
     target_link_libraries(${name}_tests PRIVATE ${library} ${arg_DEPENDS} GTest::gmock GTest::gtest_main)
+    # What is tested is compiled as users have it; the tests themselves in half the time.
+    target_compile_options(${name}_tests PRIVATE -O1)
+    target_precompile_headers(${name}_tests PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
     gtest_discover_tests(${name}_tests TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 600)
 endfunction()

@@ -117,6 +117,13 @@ std::vector<ProductOp> plain_products(std::int64_t context) {
     return out;
 }
 
+// The two products of one head.
+std::vector<ProductOp> head_products(std::int64_t context) {
+    constexpr std::int64_t depth = datasets::head_width;
+    return {{datasets::Op::scores, {context, depth, context}, 4},
+            {datasets::Op::context, {context, context, depth}, 2}};
+}
+
 std::string tile_name(const npu_impl::GemmTiling& tile) {
     return fmt::format("{}x{}x{}", tile.m, tile.k, tile.n);
 }
@@ -124,11 +131,17 @@ std::string tile_name(const npu_impl::GemmTiling& tile) {
 // Beside the 64x64x64 tiles that the kernels of this build are written for.
 void print_tuning(const PlanQuestion& question) {
     const npu_impl::CostModel model{question.spec};
-    fmt::print("tilings of the products, m x k x n per core, one launch on all cores ({} kernel)\n",
-               model.kernel);
+    fmt::print(
+        "tilings of the products, m x k x n per core, one launch on all cores ({} kernel); scores and "
+        "context: "
+        "of one head\n",
+        model.kernel);
     fmt::print("{:<8} {:>10} {:>9} {:<14} {:>9} {:<8} {:>9} {:>9}  {}\n", "op", "64x64x64", "bound", "best",
                "ms", "bound", "% peak", "refused", "why");
-    for (const ProductOp& product : plain_products(question.context)) {
+    std::vector<ProductOp> products = plain_products(question.context);
+    const std::vector<ProductOp> of_a_head = head_products(question.context);
+    products.insert(std::next(products.begin()), of_a_head.begin(), of_a_head.end());
+    for (const ProductOp& product : products) {
         GemmJob job;
         job.shape = product.shape;
         job.out_bytes = product.out_bytes;
