@@ -130,6 +130,23 @@ test("failed rows come first and say where, why and how to see it again", async 
   await close(opened);
 });
 
+test("a headline that fails alone is counted, listed and reached", async () => {
+  const { file, json } = report("compare");
+  const run = json as Run;
+  const headline = { verdict: "failed", reason: "match 99.8000% is under 99.9%" } as const;
+  const layers = run.layers.map((layer, index) => (index === 0 ? { ...layer, headline } : layer));
+  const alone = withData(stand, file, "headline.html", { run: { ...run, layers } });
+  assert.ok(run.rows.every((row) => row.verdict === "passed" || row.verdict === "covered"));
+  const opened = await open(browser, alone);
+  const { page } = opened;
+  assert.equal(await page.textContent('nav a[href="#failures"] .count'), "1");
+  assert.match((await page.textContent(".verdict-line")) ?? "", /besides them to look at: 1 headline/);
+  assert.match((await page.textContent(".troubles")) ?? "", /99\.8000% is under/);
+  await page.click(".troubles button");
+  assert.match((await page.textContent("#other-0")) ?? "", /headline of .*, layer 0/);
+  await close(opened);
+});
+
 test("sorting goes by size both ways and back, and the address keeps it", async () => {
   const { file } = report("compare");
   const opened = await open(browser, file, "#accuracy?input=isolated");

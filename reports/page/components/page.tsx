@@ -5,7 +5,7 @@ import type { Place, View } from "../data/location.ts";
 import { hashOf, parsePlace, views } from "../data/location.ts";
 import type { Run } from "../data/run.ts";
 import type { Trend as TrendData } from "../data/trends.ts";
-import { isTrouble } from "../data/verdicts.ts";
+import { troublesOf } from "../data/troubles.ts";
 import { Accuracy } from "../views/accuracy.tsx";
 import { Drift } from "../views/drift.tsx";
 import { Failures } from "../views/failures.tsx";
@@ -64,6 +64,10 @@ export function Page({
     };
     return { run, trends, place, go, printing };
   }, [run, trends, place, printing]);
+  const failures = useMemo(() => {
+    const { rows, others } = troublesOf(run);
+    return rows.length + others.length;
+  }, [run]);
   const shown = printing ? views : [place.view];
   return (
     <SharedProvider value={shared}>
@@ -71,11 +75,7 @@ export function Page({
         Skip to the content
       </a>
       <Headline />
-      <Navigation
-        place={place}
-        go={shared.go}
-        failures={run.rows.filter((row) => isTrouble(row.verdict)).length}
-      />
+      <Navigation place={place} go={shared.go} failures={failures} />
       <main id="content" tabIndex={-1}>
         {shown.map((view) => {
           const Content = contents[view];

@@ -140,6 +140,7 @@ export interface Probe extends Judgement {
   proves: string;
   context: number;
   rho: Figure;
+  reproduce?: string;
 }
 
 export interface LayerEntry {

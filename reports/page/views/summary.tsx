@@ -8,9 +8,9 @@ import { OpTable } from "../components/op_table.tsx";
 import { RealTimeTable } from "../components/real_time_table.tsx";
 import { Table } from "../components/table.tsx";
 import { VerdictBadge } from "../components/verdict.tsx";
-import { troubled } from "../data/rows.ts";
 import type { LayerEntry } from "../data/run.ts";
 import { pieceName } from "../data/run.ts";
+import { troublesOf } from "../data/troubles.ts";
 import { foundations, isTrouble } from "../data/verdicts.ts";
 
 export function Summary(): JSX.Element {
@@ -39,19 +39,22 @@ export function Summary(): JSX.Element {
   );
 }
 
+const shownTroubles = 5; // of rows, and of others
+
 function Troubles(): JSX.Element | null {
   const { run } = useShared();
   const visit = useVisit();
-  const rows = troubled(run.rows);
-  if (rows.length === 0) {
+  const { rows, others } = troublesOf(run);
+  const all = rows.length + others.length;
+  if (all === 0) {
     return null;
   }
-  const shown = 5;
+  const shown = Math.min(rows.length, shownTroubles) + Math.min(others.length, shownTroubles);
   return (
     <section class="card edge-failed" aria-labelledby="troubles">
-      <h2 id="troubles">Rows to look at: {rows.length}</h2>
+      <h2 id="troubles">To look at: {all}</h2>
       <ul class="troubles">
-        {rows.slice(0, shown).map(({ row, index }) => (
+        {rows.slice(0, shownTroubles).map(({ row, index }) => (
           <li key={index}>
             <button type="button" class="link" onClick={() => visit("failures", { row: String(index) })}>
               {pieceName(row.layer)} {row.op} ({row.input})
@@ -59,10 +62,18 @@ function Troubles(): JSX.Element | null {
             <VerdictBadge verdict={row.verdict} /> {row.reason}
           </li>
         ))}
+        {others.slice(0, shownTroubles).map((one, index) => (
+          <li key={`other-${index}`}>
+            <button type="button" class="link" onClick={() => visit("failures", { other: String(index) })}>
+              {one.name}
+            </button>{" "}
+            <VerdictBadge verdict={one.judgement.verdict} /> {one.judgement.reason}
+          </li>
+        ))}
       </ul>
-      {rows.length > shown && (
+      {all > shown && (
         <button type="button" onClick={() => visit("failures", {})}>
-          All {rows.length} rows
+          All {all}
         </button>
       )}
     </section>
