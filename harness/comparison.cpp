@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <functional>
+#include <iterator>
 #include <limits>
 #include <stdexcept>
 
@@ -62,6 +64,7 @@ void Comparison::add_faulty(Block& block, const Element& element, double ratio) 
 
 void Comparison::add_outlying(Block& block, datasets::Rows rows, std::int64_t row, const Tile& tile) {
     Energy& row_energy = block.rows[index(row)];
+    double& rho = block.tile_rho[tile.first_column / datasets::block_rows];
     for (std::size_t c = 0; c < tile.got.size(); ++c) {
         const double value{tile.got[c]};
         const double reference = tile.expected[c];
@@ -74,14 +77,14 @@ void Comparison::add_outlying(Block& block, datasets::Rows rows, std::int64_t ro
         if (!(error <= bound) || !(bound < infinity)) {
             const double ratio = std::isfinite(value) && bound < infinity ? error / bound : infinity;
             add_faulty(block, element, ratio);
-            block.rho = std::max(block.rho, ratio);
+            rho = std::max(rho, ratio);
             ++block.outside;
             if (!std::isfinite(value)) {
                 ++block.nonfinite;
                 block.poisoned += is_poison(tile.got[c]) ? 1 : 0;
             }
         } else if (error > 0) {
-            block.rho = std::max(block.rho, error / bound);
+            rho = std::max(rho, error / bound);
             if (tile.store && !store_range(reference, bound, *tile.store).allows(value)) {
                 add_faulty(block, element, error / bound);
                 ++block.misrounded;
@@ -121,7 +124,8 @@ void Comparison::add_row(Block& block, datasets::Rows rows, std::int64_t row, st
             add_outlying(block, rows, row, tile);
             continue;
         }
-        block.rho = std::max(block.rho, sums.rho);
+        double& rho = block.tile_rho[first / side];
+        rho = std::max(rho, sums.rho);
         Energy& energy = block.tiles[first / side];
         energy.error += sums.error;
         energy.golden += sums.golden;
@@ -143,11 +147,13 @@ void Comparison::add(datasets::Rows rows, const datasets::TensorView& got, const
     }
     block.rows.resize(index(rows.count));
     block.tiles.resize(index((expected.columns + datasets::block_rows - 1) / datasets::block_rows));
+    block.tile_rho.resize(block.tiles.size());
     block.column_sums.resize(index(expected.columns));
     block.elements = rows.count * expected.columns;
     for (std::int64_t row = 0; row < rows.count; ++row) {
         add_row(block, rows, row, got.row(row), expected, golden);
     }
+    block.rho = std::ranges::max(block.tile_rho);
     if (predicted != nullptr) {
         block.z.emplace().add(got, golden, *predicted);
     }
@@ -249,6 +255,29 @@ void Comparison::locate_damage(OpStatistics& out) const {
             damage.heads.push_back(head);
         }
     }
+}
+
+HeadErrorMap Comparison::error_map(int head) const {
+    HeadErrorMap map;
+    map.head = headed_ ? first_head_ + head : -1;
+    for (std::int64_t b = 0; b < shape_.blocks(); ++b) {
+        const Block& block = blocks_[index(head * shape_.blocks() + b)];
+        map.rho = std::max(map.rho, block.rho);
+        std::string& line = map.tiles.emplace_back();
+        std::ranges::transform(block.tile_rho, std::back_inserter(line), error_letter);
+    }
+    return map;
+}
+
+std::vector<HeadErrorMap> Comparison::error_maps(std::size_t most) const {
+    std::vector<HeadErrorMap> maps;
+    for (int head = 0; head < heads_; ++head) {
+        maps.push_back(error_map(head));
+    }
+    std::ranges::stable_sort(maps, std::greater<>(), &HeadErrorMap::rho);
+    const auto beyond = std::ranges::count_if(maps, [](const HeadErrorMap& map) { return map.rho > 1; });
+    maps.resize(std::min({maps.size(), most, std::max(index(beyond), std::size_t{1})}));
+    return maps;
 }
 
 void Comparison::sum_z(OpStatistics& out) const {

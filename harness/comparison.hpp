@@ -13,6 +13,7 @@
 
 #include "datasets/path.hpp"
 #include "harness/bounds.hpp"
+#include "harness/error_map.hpp"
 #include "harness/z_statistics.hpp"
 
 namespace harness {
@@ -87,6 +88,10 @@ public:
 
     [[nodiscard]] OpStatistics finish() const;
 
+    // Where it errs: the heads with an element beyond its bound, the worst first and at most `most` of them;
+    // the nearest one where none has.
+    [[nodiscard]] std::vector<HeadErrorMap> error_maps(std::size_t most) const;
+
 private:
     struct Energy {
         double error = 0;
@@ -100,6 +105,7 @@ private:
         double worst_ratio = 0, rho = 0, error = 0, golden = 0, got = 0, product = 0, max_abs_error = 0;
         Element first, worst;
         std::vector<Energy> rows, tiles;
+        std::vector<double> tile_rho;  // largest |error| / bound of each of `tiles`
         std::vector<double> column_sums;
         std::optional<ZBlock> z;
     };
@@ -131,6 +137,7 @@ private:
     void sum_energies(OpStatistics& out) const;
     [[nodiscard]] Worst worst_of(std::vector<Energy> Block::*parts, double mean_energy) const;
     [[nodiscard]] int head_of(std::int64_t block) const;
+    [[nodiscard]] HeadErrorMap error_map(int head) const;
     void find_worst(OpStatistics& out, double mean_row_energy, double mean_tile_energy) const;
     void locate_damage(OpStatistics& out) const;
     void sum_z(OpStatistics& out) const;

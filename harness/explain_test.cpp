@@ -3,9 +3,12 @@
 #include "harness/explain.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <numeric>
 
@@ -101,6 +104,19 @@ void expect_to_agree(const std::array<std::int64_t, z_bins>& bins, const ZStatis
     EXPECT_NEAR(reach, z.largest, z_step / 2 + 1e-9);
 }
 
+// The letters of the record are those of the picture, which is collected apart from them.
+void expect_to_agree(const std::vector<HeadErrorMap>& letters, const std::vector<ErrorMap>& picture) {
+    ASSERT_FALSE(letters.empty());
+    EXPECT_GT(letters[0].rho, 1);
+    for (const HeadErrorMap& head : letters) {
+        const ErrorMap& map = picture.at(std::size_t(head.head));
+        ASSERT_EQ(map.head, head.head);
+        std::string drawn;
+        std::ranges::transform(map.cells, std::back_inserter(drawn), error_letter);
+        EXPECT_EQ(fmt::format("{}", fmt::join(head.tiles, "")), drawn) << "head " << head.head;
+    }
+}
+
 TEST(Explain, DrawsAndDumpsTheFailureOfTheRecord) {
     const datasets::LayerCase layer = hard_layer(130);
     for (const Input input : {Input::isolated, Input::chained}) {
@@ -121,6 +137,7 @@ TEST(Explain, DrawsAndDumpsTheFailureOfTheRecord) {
         ASSERT_EQ(again.picture.maps.size(), 8U);
         EXPECT_EQ(again.picture.maps[0].rows, 3);
         EXPECT_EQ(again.picture.maps[0].columns, 3);
+        expect_to_agree(row.error_maps, again.picture.maps);
         const auto& ratios = again.picture.ratios;
         EXPECT_EQ(std::accumulate(ratios.begin(), ratios.end(), std::int64_t{0}), 8 * 130 * 130);
         ASSERT_TRUE(again.picture.z.has_value());
@@ -153,6 +170,7 @@ TEST(Explain, ExplainsAHealthyRowWithoutAHypothesis) {
         const CaseResult result = run(layer, stand.candidate(), op, Input::isolated);
         ASSERT_EQ(result.rows[0].judgement.verdict, Verdict::passed);
         EXPECT_FALSE(result.rows[0].diagnosis.has_value());
+        EXPECT_TRUE(result.rows[0].error_maps.empty());
         const Explanation again = explained_again(layer, stand.candidate(), result.rows[0]);
         EXPECT_FALSE(again.diagnosis.has_value()) << again.diagnosis->evidence;
         EXPECT_FALSE(again.site.has_value());

@@ -227,6 +227,10 @@ OpStatistics Judge::statistics(Op op) const {
     return courts_.at(op)->comparison.finish();
 }
 
+std::vector<HeadErrorMap> Judge::error_maps(Op op) const {
+    return courts_.at(op)->comparison.error_maps(most_mapped_heads);
+}
+
 std::optional<Op> Judge::missing_operand(Op op) const {
     return courts_.at(op)->missing;
 }

@@ -83,6 +83,9 @@ public:
 
     [[nodiscard]] OpStatistics statistics(datasets::Op op) const;
 
+    // Comparison::error_maps of the op.
+    [[nodiscard]] std::vector<HeadErrorMap> error_maps(datasets::Op op) const;
+
     // Of an op in a chain: what it reads of the path's own results and the path does not emit. The bound of
     // such an op cannot be told: its statistics hold no `rho`, and nothing but NaN and infinities is outside.
     [[nodiscard]] std::optional<datasets::Op> missing_operand(datasets::Op op) const;

@@ -6,7 +6,7 @@
 // Minor version 1 added placement and head, 2 the findings of judgements and the diagnosis of headlines, 3
 // the counts of misrounded stores, how the CPU was timed, intervals of speedups, the NPU and its power mode,
 // launch times with the modelled time beside them, and the note of a shard, 4 the machine, the design's hash,
-// the versions of XRT and firmware, and layers that could not be timed.
+// the versions of XRT and firmware, layers that could not be timed, and the error maps of failed rows.
 //
 // A duration carries its clock, a count comes from the device, a figure of the cost model is marked modelled;
 // a report prints these words as they are.
@@ -26,6 +26,7 @@
 #include "harness/diagnosis.hpp"
 #include "harness/encoder_record.hpp"
 #include "harness/environment.hpp"
+#include "harness/error_map.hpp"
 #include "harness/gate_accuracy.hpp"
 #include "harness/judge.hpp"
 #include "harness/launch_times.hpp"
@@ -63,6 +64,7 @@ struct OpRow {
     std::string reproduce;                   // command that runs just this row; empty unless failed
     std::vector<Headroom> headroom{};        // level 2 figures beside their limits, where it says anything
     std::optional<Diagnosis> diagnosis{};    // of a failed row whose values say something
+    std::vector<HeadErrorMap> error_maps{};  // of the first failed rows of a run (keep_first_error_maps)
 };
 
 struct LayerRow {

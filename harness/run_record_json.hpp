@@ -20,6 +20,8 @@ namespace harness {
 
 struct ClipRow;
 struct StepTime;
+struct OpRow;
+struct OpStatistics;
 
 using Json = nlohmann::ordered_json;
 
@@ -42,6 +44,8 @@ Json to_json(const RealTime& time);
 Json to_json(const Certificate& certificate);
 Json to_json(const std::vector<EncoderRow>& rows);
 Json to_json(const PublishedBaseline& baseline);
+Json to_json(const OpStatistics& statistics);
+Json to_json(const OpRow& row);
 Json to_json(const std::vector<ProbeRow>& rows);
 Json to_json(const LayerStatistics& statistics);
 Json to_json(const std::vector<TrustRow>& rows);

@@ -67,6 +67,23 @@ Diagnosis diagnosis_of(const Place& place) {
             place["tile_column"].integer()};
 }
 
+// Absent before minor version 4, and of rows that did not fail or came late.
+std::vector<HeadErrorMap> error_maps_of(const Place& row) {
+    std::vector<HeadErrorMap> out;
+    if (!row.has("error_maps")) {
+        return out;
+    }
+    for (const Place& place : row["error_maps"].elements()) {
+        HeadErrorMap& map = out.emplace_back();
+        map.head = place["head"].small();
+        map.rho = place["rho"].real(Place::infinity);
+        for (const Place& line : place["tiles"].elements()) {
+            map.tiles.push_back(line.text());
+        }
+    }
+    return out;
+}
+
 OpRow row_of(const Place& place) {
     OpRow out;
     out.clip = place["clip"].text();
@@ -81,6 +98,7 @@ OpRow row_of(const Place& place) {
     if (place.has("diagnosis")) {
         out.diagnosis = diagnosis_of(place["diagnosis"]);
     }
+    out.error_maps = error_maps_of(place);
     if (place.has("reproduce")) {
         out.reproduce = place["reproduce"].text();
     }

@@ -131,6 +131,9 @@ protected:
                 row.statistics->worst_row = figure();
                 row.headroom = {beside_limit(Quantity::plain_row, figure())};
             }
+            if (row.judgement.verdict == Verdict::failed) {
+                row.error_maps = {{3, figure(), {"a.", "!z"}}};
+            }
             record.rows.push_back(row);
         }
         LayerRow layer = like.layers.front();

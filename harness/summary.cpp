@@ -181,7 +181,27 @@ void add_speedup_intervals(std::vector<ClipRow>& clips, const std::vector<LayerR
     }
 }
 
+void keep_first_error_maps(std::vector<OpRow>& rows) {
+    std::size_t mapped = 0;
+    std::size_t letters = 0;
+    for (OpRow& row : rows) {
+        if (row.judgement.verdict == Verdict::failed && !row.error_maps.empty()) {
+            ++mapped;
+            for (const HeadErrorMap& map : row.error_maps) {
+                for (const std::string& line : map.tiles) {
+                    letters += line.size();
+                }
+            }
+        }
+        if (row.judgement.verdict != Verdict::failed || mapped > most_mapped_rows ||
+            letters > most_map_letters) {
+            row.error_maps.clear();
+        }
+    }
+}
+
 void sum_up(RunRecord& record) {
+    keep_first_error_maps(record.rows);
     record.ops = sum_ops(record.rows, record.layers);
     record.clips = sum_clips(record.layers, record.recording);
     if (!record.cpu_timing || !record.cpu_timing->elsewhere) {

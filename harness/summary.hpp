@@ -22,6 +22,10 @@ std::optional<CpuTiming> sum_cpu_timing(const std::vector<LayerRow>& layers);
 void add_speedup_intervals(std::vector<ClipRow>& clips, const std::vector<LayerRow>& layers, double factor,
                            double half_width);
 
+// Takes the error maps from rows that are not failed, and from all behind the first most_mapped_rows of them
+// or most_map_letters. What the shards of a run keep holds what the whole run keeps.
+void keep_first_error_maps(std::vector<OpRow>& rows);
+
 // Summaries, verdict and exit code of a record whose rows are complete.
 void sum_up(RunRecord& record);
 

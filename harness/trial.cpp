@@ -42,6 +42,7 @@ OpRow judged_row(const Trial& trial, Input input, OpRange step, const Judge& jud
             const Element& worst = row.statistics->damage->worst;
             row.site = trial.prepared.locate(op, worst.head, worst.row, worst.column);
         }
+        row.error_maps = judge.error_maps(op);
     }
     return row;
 }

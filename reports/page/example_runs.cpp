@@ -17,6 +17,9 @@ int main(int argc, char** argv) {
         harness::write_atomically(folder + "/example.json", harness::to_json(harness::example_record()));
         harness::write_atomically(folder + "/example_encoder.json",
                                   harness::to_json(harness::example_encoder_record()));
+        harness::write_atomically(folder + "/example_npu.json",
+                                  harness::to_json(harness::example_on_npu(true)));
+        harness::write_atomically(folder + "/failing.json", harness::to_json(harness::failing_run()));
     } catch (const std::exception& error) {
         fmt::print(stderr, "example_runs: {}\n", error.what());
         return 3;
