@@ -2,20 +2,22 @@
 import { render } from "preact";
 import { Page } from "./components/page.tsx";
 import { themeChanged } from "./charts/draw.ts";
-import { embedded } from "./data/embedded.ts";
-import type { Run } from "./data/run.ts";
+import { embedded, embeddedText } from "./data/embedded.ts";
+import type { RecordedRun } from "./data/normalised.ts";
+import { normalised } from "./data/normalised.ts";
 import type { Trend } from "./data/trends.ts";
 import "./style/page.css";
 
 async function start(root: HTMLElement): Promise<void> {
-  const run = await embedded<Run>("run");
-  if (run === null) {
+  const text = await embeddedText("run");
+  if (text === null) {
     root.textContent = "This page carries no run: it is the template that `harness report` fills.";
     return;
   }
+  const run = normalised(JSON.parse(text) as RecordedRun);
   const trends = (await embedded<Trend[]>("trends")) ?? [];
   const draw = (printing: boolean): void =>
-    render(<Page run={run} trends={trends} printing={printing} />, root);
+    render(<Page run={run} text={text} trends={trends} printing={printing} />, root);
   draw(false);
   // Rendering is synchronous here, so that the printer sees the whole page.
   window.addEventListener("beforeprint", () => {

@@ -8,6 +8,7 @@ import type { Trend } from "../data/trends.ts";
 
 export interface Shared {
   run: Run;
+  text: string; // run.json, byte for byte
   trends: Trend[];
   place: Place;
   go: (place: Place) => void;

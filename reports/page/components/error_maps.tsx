@@ -17,8 +17,8 @@ function heat(letter: string): string {
 }
 
 export function ErrorMaps({ row, index }: { row: OpRow; index: number }): JSX.Element {
-  const maps = row.error_maps ?? [];
-  const beyond = row.statistics?.damage?.heads.length ?? 0;
+  const maps = row.error_maps;
+  const damage = row.statistics?.damage?.heads.length ?? 0;
   return (
     <section class="error-maps" aria-label={`Error maps of row ${index}`}>
       <h4>Error of the worst heads, tile by tile</h4>
@@ -34,9 +34,9 @@ export function ErrorMaps({ row, index }: { row: OpRow; index: number }): JSX.El
         <Key name="heat-2" text="beyond it, less than 8 times" />
         <Key name="heat-3" text="8 times and more, or not finite" />
       </p>
-      {beyond > maps.length && (
+      {damage > maps.length && (
         <p class="muted">
-          {maps.length} of {beyond} heads that err; all of them by `harness explain`.
+          {maps.length} of {damage} heads that err; all of them by `harness explain`.
         </p>
       )}
     </section>
@@ -69,7 +69,8 @@ function outlines(tiles: readonly string[], width: number, height: number): [str
 function HeadMap({ map }: { map: HeadErrorMap }): JSX.Element {
   const [pointed, point] = useState("");
   const rows = map.tiles.length;
-  const columns = map.tiles[0]?.length ?? 0;
+  // A block that never came has no letters.
+  const columns = Math.max(0, ...map.tiles.map((line) => line.length));
   const height = Math.min(largestCell, Math.floor((10 * extent) / Math.max(rows, columns, 1)) / 10);
   const width = columns === 1 ? height * 4 : height;
   const beyond = [...map.tiles.join("")].filter(isBeyond).length;

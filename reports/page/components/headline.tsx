@@ -3,6 +3,7 @@ import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { themeChanged } from "../charts/draw.ts";
 import { instant } from "../data/figures.ts";
+import type { Shard } from "../data/origin.ts";
 import type { Run } from "../data/run.ts";
 import { countsOfOthers, otherTroubles } from "../data/troubles.ts";
 import { counts, exitMeaning, signOf, wordOf } from "../data/verdicts.ts";
@@ -40,12 +41,30 @@ export function Headline(): JSX.Element {
         <p class="muted origin">
           {identities.recording["model_id"]}, T = {identities.recording["context"]} · design{" "}
           {identities.design} on {identities.device}
-          {identities.emulation === identities.device ? "" : `, ${identities.emulation} emulation`} ·{" "}
-          {instant(run.created_utc)} · commit {run.environment["commit"]}
+          {["", identities.device].includes(identities.emulation)
+            ? ""
+            : `, ${identities.emulation} emulation`}{" "}
+          · {instant(run.created_utc)} · commit {run.environment.commit}
         </p>
+        <Part shard={run.shard} />
       </div>
       <ThemeSwitch />
     </header>
+  );
+}
+
+/** Says where the run is not whole. */
+function Part({ shard }: { shard: Shard | null }): JSX.Element | null {
+  if (shard === null || (shard.shards.length === shard.of && shard.lost.length === 0)) {
+    return null;
+  }
+  const lost = shard.lost.length === 0 ? "" : `; lost: ${shard.lost.join("; ")}`;
+  return (
+    <p class="part">
+      <strong>Only a part of a run:</strong> {shard.shards.length === 1 ? "shard" : "shards"}{" "}
+      {shard.shards.join(", ")} of {shard.of}
+      {lost}
+    </p>
   );
 }
 

@@ -39,10 +39,12 @@ const titles: Record<View, string> = {
 
 export function Page({
   run,
+  text,
   trends,
   printing,
 }: {
   run: Run;
+  text: string;
   trends: TrendData[];
   printing: boolean;
 }): JSX.Element {
@@ -62,8 +64,8 @@ export function Page({
         window.scrollTo(0, 0);
       }
     };
-    return { run, trends, place, go, printing };
-  }, [run, trends, place, printing]);
+    return { run, text, trends, place, go, printing };
+  }, [run, text, trends, place, printing]);
   const failures = useMemo(() => {
     const { rows, others } = troublesOf(run);
     return rows.length + others.length;

@@ -31,7 +31,10 @@ export function RowDetails({ row, index }: { row: OpRow; index: number }): JSX.E
           % of the error's energy: {row.diagnosis.evidence}
         </p>
       )}
-      {row.error_maps && <ErrorMaps row={row} index={index} />}
+      {row.error_maps.length > 0 && <ErrorMaps row={row} index={index} />}
+      {row.error_maps.length === 0 && row.verdict === "failed" && row.statistics && (
+        <p class="muted">No error map: run.json has those of a run’s first failed rows, from 1.4 on.</p>
+      )}
       <HeadroomTable row={row} index={index} />
       {row.reproduce !== undefined && <Command text={row.reproduce} label="run just this row again" />}
       {row.statistics && (
@@ -136,7 +139,7 @@ function DamageFacts({ statistics, path }: { statistics: Statistics; path: strin
 }
 
 function HeadroomTable({ row, index }: { row: OpRow; index: number }): JSX.Element | null {
-  const lines = (row.headroom ?? []).map((limit, at) => ({ limit, path: `rows.${index}.headroom.${at}` }));
+  const lines = row.headroom.map((limit, at) => ({ limit, path: `rows.${index}.headroom.${at}` }));
   if (lines.length === 0) {
     return null;
   }
@@ -165,8 +168,8 @@ function HeadroomTable({ row, index }: { row: OpRow; index: number }): JSX.Eleme
           ),
         },
         {
-          name: "room",
-          title: "room dB",
+          name: "headroom",
+          title: "headroom dB",
           numeric: true,
           cell: ({ limit, path }) => (
             <FigureValue figure={limit.room} path={`${path}.room`} format="decibel" />

@@ -1,9 +1,15 @@
 // What the page carries: gzip of JSON in base64, put there by reports/html.cpp.
 
-/** The value of an element's text; null where the element holds nothing. */
+/** What an element carries, unpacked; null where the element holds nothing. */
+export async function embeddedText(identity: string): Promise<string | null> {
+  const base64 = document.getElementById(identity)?.textContent?.trim() ?? "";
+  return base64 === "" ? null : unpacked(base64);
+}
+
+/** The value of that text. */
 export async function embedded<T>(identity: string): Promise<T | null> {
-  const text = document.getElementById(identity)?.textContent?.trim() ?? "";
-  return text === "" ? null : (JSON.parse(await unpacked(text)) as T);
+  const text = await embeddedText(identity);
+  return text === null ? null : (JSON.parse(text) as T);
 }
 
 /** `base64`: of gzip of UTF-8. Throws for anything else. */

@@ -2,7 +2,7 @@
 //
 //   .      no error
 //   a..z   octave of the tile's largest |error| / bound: a up to 2^-8, i ends at the bound, z beyond 2^16
-//   !      an element that is not finite
+//   !      an element, or its error over its bound, that is not finite
 
 const first = "a".charCodeAt(0);
 const octaveOfA = -9;

@@ -7,7 +7,17 @@ import { indexed, matches, sorted, troubled } from "./rows.ts";
 import { changeOfNewest } from "./trends.ts";
 
 function row(op: string, layer: number, verdict: Verdict, changes: Partial<OpRow> = {}): OpRow {
-  return { clip: "clip", layer, op, input: "isolated", verdict, reason: "", ...changes };
+  return {
+    clip: "clip",
+    layer,
+    op,
+    input: "isolated",
+    verdict,
+    reason: "",
+    headroom: [],
+    error_maps: [],
+    ...changes,
+  };
 }
 
 const nothing = { op: "", layer: "", verdict: "", input: "", text: "" };

@@ -1,5 +1,8 @@
-// run.json as the page reads it: the serialised form of harness/run_record.hpp, which documents every field.
-// What a later minor version of the schema added is optional here.
+// run.json as the views read it: the serialised form of harness/run_record.hpp, which documents every field.
+// Whatever the minor version of a file, data/normalised.ts fills in what it lacks: `null`, `""` and `[]` here
+// are "not in this run"; a `?` is what only some entries have.
+
+import type { CpuTiming, Environment, Identities, Shard } from "./origin.ts";
 
 /** How a number came about. `derived`, `defined`, `recorded` and others are printed as they are. */
 export type Kind = string;
@@ -98,7 +101,7 @@ export interface Diagnosis {
   tile_column: number;
 }
 
-/** The error of the worst heads of a failed row, tile by tile; harness/error_map.hpp has the letters. */
+/** The error of a failed row's worst heads, a letter a tile (harness/error_map.hpp). */
 export interface HeadErrorMap {
   head: number;
   rho: number | null;
@@ -111,11 +114,24 @@ export interface OpRow extends Judgement {
   op: string;
   input: Input;
   statistics?: Statistics;
-  headroom?: Headroom[];
+  headroom: Headroom[];
   site?: { tile: number; launch: number; core: number };
   diagnosis?: Diagnosis;
   reproduce?: string;
-  error_maps?: HeadErrorMap[];
+  error_maps: HeadErrorMap[];
+}
+
+/** Launches on a device with a clock: host wall time inside the calls of the device. */
+export interface LaunchTimes {
+  total: Duration;
+  submit: Duration;
+  wait: Duration;
+  to_device: Duration;
+  from_device: Duration;
+  launches: Figure;
+  submissions: Figure;
+  context_switches: Figure;
+  warm_ups: Figure;
 }
 
 export interface StepTime {
@@ -126,6 +142,8 @@ export interface StepTime {
   tiles: Figure;
   bytes: Figure;
   speedup: Figure;
+  launch_times?: LaunchTimes; // with npu_modelled: of a device with a clock
+  npu_modelled?: Duration;
 }
 
 export interface Certificate {
@@ -185,6 +203,7 @@ export interface ClipEntry {
   cpu: RealTime;
   npu: RealTime;
   speedup: Figure;
+  speedup_interval: { low: number; high: number } | null;
 }
 
 export interface Deviation {
@@ -283,6 +302,7 @@ export interface Limit {
   quantity: string;
   level: string;
   formula: string;
+  limit: number | null; // the number in `formula`
   gated: boolean;
   provisional: string;
 }
@@ -290,27 +310,6 @@ export interface Limit {
 export interface DataTrust extends Judgement {
   fault_class: string;
   where: string;
-}
-
-export interface Candidate {
-  file: string;
-  runner: string;
-  input: string;
-  device: string;
-  launches: Figure | null;
-  not_checked: string[];
-}
-
-export interface Identities {
-  recording: Record<string, string | number>;
-  design: string;
-  placement?: string;
-  head?: number;
-  device: string;
-  emulation: string;
-  candidate?: Candidate | null;
-  cost_model: string;
-  row_seed: number;
 }
 
 export interface Run {
@@ -321,7 +320,7 @@ export interface Run {
   verdict: Verdict;
   exit_code: number;
   speedup_label: string;
-  environment: Record<string, string | number>;
+  environment: Environment;
   identities: Identities;
   gate: Limit[];
   clips: ClipEntry[];
@@ -333,6 +332,8 @@ export interface Run {
   encoders: EncoderEntry[];
   baseline: Baseline | null;
   time_model: TimeModel | null;
+  cpu_timing: CpuTiming | null;
+  shard: Shard | null;
 }
 
 /** "query", "scores..context" */

@@ -6,13 +6,15 @@ import { FigureValue } from "../components/number.tsx";
 import { Table } from "../components/table.tsx";
 import { VerdictBadge } from "../components/verdict.tsx";
 import { instant } from "../data/figures.ts";
+import type { NpuEnvironment, Shard } from "../data/origin.ts";
 import type { Certificate, Probe, Run } from "../data/run.ts";
 import { pieceName } from "../data/run.ts";
 
 export function Provenance(): JSX.Element {
-  const { run } = useShared();
+  const { run, text } = useShared();
   const { candidate, recording } = run.identities;
   const { identities } = run;
+  const { npu, ...host } = run.environment;
   return (
     <>
       <section class="card">
@@ -24,7 +26,9 @@ export function Provenance(): JSX.Element {
             pairs={{
               created: instant(run.created_utc),
               design: identities.design,
-              placement: identities.placement ?? "attention",
+              "design sha256": identities.design_sha256,
+              placement: identities.placement,
+              head: identities.head < 0 ? "all" : identities.head,
               device: identities.device,
               emulation: identities.emulation,
               "time model": identities.cost_model,
@@ -34,7 +38,9 @@ export function Provenance(): JSX.Element {
             }}
           />
           <Pairs title="Recording" pairs={recording} />
-          <Pairs title="Environment" pairs={run.environment} />
+          <Pairs title="Environment" pairs={host} />
+          {npu && <Pairs title="NPU" pairs={npuPairs(npu)} />}
+          {run.shard && <Pairs title="Shards" pairs={shardPairs(run.shard)} />}
           {candidate && (
             <Pairs
               title="Candidate"
@@ -47,7 +53,7 @@ export function Provenance(): JSX.Element {
             />
           )}
         </div>
-        <button type="button" onClick={() => download(run)}>
+        <button type="button" onClick={() => download(text)}>
           Save run.json
         </button>
       </section>
@@ -59,10 +65,8 @@ export function Provenance(): JSX.Element {
   );
 }
 
-function download(run: Run): void {
-  const url = URL.createObjectURL(
-    new Blob([`${JSON.stringify(run, null, 2)}\n`], { type: "application/json" }),
-  );
+function download(text: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
   const link = document.createElement("a");
   link.href = url;
   link.download = "run.json";
@@ -70,8 +74,30 @@ function download(run: Run): void {
   URL.revokeObjectURL(url);
 }
 
-function Pairs({ title, pairs }: { title: string; pairs: Record<string, string | number> }): JSX.Element {
-  const filled = Object.entries(pairs).filter(([, value]) => value !== "");
+function npuPairs(npu: NpuEnvironment): PairList {
+  const { name, hardware, power_mode, xrt, firmware, launches_at_once: together } = npu;
+  return {
+    name: name === "" ? "none: taken for an emulation" : name,
+    is: hardware ? "hardware" : "an emulation, no hardware",
+    power_mode,
+    xrt,
+    firmware,
+    launches: together > 1 ? `in lists of up to ${together}` : "one by one",
+  };
+}
+
+function shardPairs(shard: Shard): PairList {
+  return { shards: `${shard.shards.join(", ")} of ${shard.of}`, lost: shard.lost.join("; ") };
+}
+
+/** What is empty, or no plain value, is left out. */
+type PairList = Record<string, unknown>;
+
+function Pairs({ title, pairs }: { title: string; pairs: PairList }): JSX.Element {
+  const filled = Object.entries(pairs).filter(
+    (pair): pair is [string, string | number] =>
+      typeof pair[1] === "number" || (typeof pair[1] === "string" && pair[1] !== ""),
+  );
   const shown = (name: string, value: string | number): ComponentChildren =>
     name.includes("sha256") || name === "flags" || name === "file" ? (
       <code class="long">{value}</code>
