@@ -205,6 +205,7 @@ std::string to_json(const RunRecord& record) {
         gate.push_back({{"quantity", row.name},
                         {"level", row.level},
                         {"formula", row.formula},
+                        {"limit", row.limit},
                         {"gated", row.gated},
                         {"provisional", row.provisional ? "synthetic" : ""}});
     }

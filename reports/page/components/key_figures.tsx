@@ -1,11 +1,13 @@
 // The few figures of a run that people look for first, each with what it is of.
 import type { ComponentChildren, JSX } from "preact";
+import { criterion, matchLimit } from "../data/limits.ts";
 import { nearestLimit } from "../data/headroom.ts";
 import { indexed, sorted } from "../data/rows.ts";
 import type { Run } from "../data/run.ts";
 import { pieceName } from "../data/run.ts";
+import { distinct } from "../data/trends.ts";
 import { useShared } from "./context.ts";
-import { FigureValue, Time } from "./number.tsx";
+import { FigureValue, Time, Value } from "./number.tsx";
 import { realTimes } from "./real_time_table.tsx";
 
 export function KeyFigures(): JSX.Element {
@@ -28,7 +30,7 @@ function KeyFigure({
 }: {
   name: string;
   children: ComponentChildren;
-  note: string;
+  note: ComponentChildren;
 }): JSX.Element {
   return (
     <div>
@@ -48,7 +50,7 @@ function WorstMatch({ run }: { run: Run }): JSX.Element | null {
   return worst === undefined ? null : (
     <KeyFigure
       name="worst match %"
-      note={`${pieceName(worst.layer.layer)}, of ${judged.length}; at least 99.9`}
+      note={`${pieceName(worst.layer.layer)}, of ${judged.length}; ${criterion(matchLimit(run))}`}
     >
       <FigureValue
         figure={worst.layer.output?.match}
@@ -87,7 +89,7 @@ function NearestLimit({ run }: { run: Run }): JSX.Element | null {
   const { row } = least;
   return (
     <KeyFigure
-      name="least room, dB"
+      name="least headroom, dB"
       note={`${least.nearest.limit.limit}: ${row.op}, ${pieceName(row.layer)}, ${row.input}`}
     >
       <FigureValue
@@ -99,21 +101,53 @@ function NearestLimit({ run }: { run: Run }): JSX.Element | null {
   );
 }
 
+/** The clip with the least speedup speaks for all. */
+function slowestClip(run: Run): number | null {
+  const clips = run.clips.map((clip, index) => ({ clip, index }));
+  return sorted(clips, ({ clip }) => clip.speedup.value, "ascending")[0]?.index ?? null;
+}
+
 function Speed({ run }: { run: Run }): JSX.Element | null {
-  const [clip] = run.clips;
-  return clip === undefined ? null : (
-    <KeyFigure name="speedup of the attention" note={run.speedup_label}>
-      <FigureValue figure={clip.speedup} path="clips.0.speedup" format="times" kind />
+  const index = slowestClip(run);
+  const clip = index === null ? undefined : run.clips[index];
+  if (clip === undefined) {
+    return null;
+  }
+  const path = `clips.${index}`;
+  const interval = clip.speedup_interval;
+  const range = `${path}.speedup_interval`;
+  return (
+    <KeyFigure
+      name="speedup of the attention"
+      note={
+        <>
+          {interval && (
+            <>
+              within <Value value={interval.low} path={`${range}.low`} format="times" /> to{" "}
+              <Value value={interval.high} path={`${range}.high`} format="times" />;{" "}
+            </>
+          )}
+          {run.speedup_label}
+          {run.clips.length > 1 && `; ${clip.clip}, the least of ${run.clips.length} clips`}
+        </>
+      }
+    >
+      <FigureValue figure={clip.speedup} path={`${path}.speedup`} format="times" kind />
     </KeyFigure>
   );
 }
 
+/** Of one clip: both sides of it, the slowest CPU's. */
 function RealTimes({ run }: { run: Run }): JSX.Element {
   const lines = realTimes(run).filter((line) => !line.path.endsWith(".window"));
+  const slowest = sorted(lines, (line) => line.time.processing.value, "descending")[0];
+  const clips = distinct(lines.map((line) => line.clip));
+  const shown = lines.filter((line) => line.clip === slowest?.clip).slice(0, 2);
+  const among = clips.length > 1 ? `; the slowest of ${clips.length} clips` : "";
   return (
     <>
-      {lines.slice(0, 2).map((line) => (
-        <KeyFigure key={line.path} name={`${line.side}, ms`} note={line.scope}>
+      {shown.map((line) => (
+        <KeyFigure key={line.path} name={`${line.side}, ms`} note={`${line.scope}${among}`}>
           <Time duration={line.time.processing} path={`${line.path}.processing`} />
         </KeyFigure>
       ))}

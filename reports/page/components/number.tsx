@@ -11,6 +11,7 @@ const formats = {
   milliseconds,
   grouped,
   decibel: (value: number | null) => fixed(value, 1),
+  thousandths: (value: number | null) => fixed(value, 3),
   hundredths: (value: number | null) => fixed(value, 2),
   share: (value: number | null) => (value === null ? significant(null) : fixed(value * 100, 1)),
   plain: (value: number | null) => (value === null ? significant(null) : String(value)),

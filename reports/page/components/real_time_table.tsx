@@ -7,6 +7,7 @@ import { Table } from "./table.tsx";
 
 interface Line {
   path: string; // of the real time in run.json
+  clip: string;
   scope: string;
   side: string;
   time: RealTime;
@@ -19,6 +20,7 @@ export function realTimes(run: Run): Line[] {
   const clips = run.clips.flatMap((clip, index) =>
     (["cpu", "npu"] as const).map((side) => ({
       path: `clips.${index}.${side}`,
+      clip: clip.clip,
       scope: `${clip.clip}: ${clip.scope}`,
       side: side.toUpperCase(),
       time: clip[side],
@@ -30,6 +32,7 @@ export function realTimes(run: Run): Line[] {
     encoder.placements.flatMap((placement, at) =>
       (["window", "audio"] as const).map((window) => ({
         path: `encoders.${index}.placements.${at}.${window}`,
+        clip: encoder.clip,
         scope: `${encoder.clip}: ${encoder.scope}`,
         side: placement.placement === "cpu" ? "CPU alone" : `NPU: ${placement.placement}`,
         time: placement[window],

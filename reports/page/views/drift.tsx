@@ -9,9 +9,8 @@ import { Table } from "../components/table.tsx";
 import { VerdictBadge } from "../components/verdict.tsx";
 import type { EncoderEntry, LayerEntry } from "../data/run.ts";
 import { pieceName } from "../data/run.ts";
+import { criterion, driftLimit, matchLimit } from "../data/limits.ts";
 import { distinct } from "../data/trends.ts";
-
-const headlineLimit = 99.9; // percent, the criterion of a layer's match
 
 export function Drift(): JSX.Element {
   const { run } = useShared();
@@ -19,10 +18,15 @@ export function Drift(): JSX.Element {
   return (
     <>
       {run.encoders.map((encoder, index) => (
-        <EncoderDrift key={encoder.clip} encoder={encoder} index={index} />
+        <EncoderDrift key={index} encoder={encoder} index={index} />
       ))}
-      {clips.map((clip) => (
-        <LayerMatch key={clip} clip={clip} layers={run.layers.filter((layer) => layer.clip === clip)} />
+      {clips.map((clip, index) => (
+        <LayerMatch
+          key={index}
+          index={index}
+          clip={clip}
+          layers={run.layers.filter((layer) => layer.clip === clip)}
+        />
       ))}
       {run.encoders.length === 0 && (
         <p class="muted">
@@ -34,8 +38,17 @@ export function Drift(): JSX.Element {
   );
 }
 
-function LayerMatch({ clip, layers }: { clip: string; layers: LayerEntry[] }): JSX.Element {
+function LayerMatch({
+  index,
+  clip,
+  layers,
+}: {
+  index: number;
+  clip: string;
+  layers: LayerEntry[];
+}): JSX.Element {
   const { run } = useShared();
+  const limit = matchLimit(run);
   const content = useMemo(() => {
     const matchOf = (layer: number, input: string): number | null => {
       const outputs = run.rows.filter(
@@ -57,14 +70,14 @@ function LayerMatch({ clip, layers }: { clip: string; layers: LayerEntry[] }): J
           values: layers.map((layer) => matchOf(layer.layer, "isolated")),
         },
       ],
-      headlineLimit,
+      limit,
     );
   }, [run, clip, layers.length]);
   return (
     <Chart
-      name={`drift-${clip}`}
+      name={`drift-layers-${index}`}
       title={`Match per layer, clip ${clip}`}
-      summary="attention output against the golden, measured; at least 99.9% is the criterion"
+      summary={`attention output against the golden, measured; ${criterion(limit)}`}
       height={320}
       content={content}
     />
@@ -72,7 +85,9 @@ function LayerMatch({ clip, layers }: { clip: string; layers: LayerEntry[] }): J
 }
 
 function EncoderDrift({ encoder, index }: { encoder: EncoderEntry; index: number }): JSX.Element {
+  const { run } = useShared();
   const { candidate } = encoder;
+  const limit = driftLimit(run, encoder);
   const points = candidate.drift;
   const content = useMemo(
     () =>
@@ -90,9 +105,9 @@ function EncoderDrift({ encoder, index }: { encoder: EncoderEntry; index: number
             values: points.map((one) => one.isolated.match.value),
           },
         ],
-        candidate.placement === "attention" ? headlineLimit : 99,
+        limit,
       ),
-    [points],
+    [points, limit],
   );
   const path = (at: number, input: string): string => `encoders.${index}.candidate.drift.${at}.${input}`;
   return (
@@ -107,7 +122,7 @@ function EncoderDrift({ encoder, index }: { encoder: EncoderEntry; index: number
       <Chart
         name={`drift-encoder-${index}`}
         title="Drift along the encoder"
-        summary="stream against the golden’s after each piece, measured"
+        summary={`stream against the golden’s after each piece, measured; ${criterion(limit)}`}
         height={320}
         content={content}
       />

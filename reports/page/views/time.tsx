@@ -8,7 +8,9 @@ import { timeline } from "../charts/timeline.ts";
 import { BaselineTable } from "../components/baseline_table.tsx";
 import { Chart } from "../components/chart.tsx";
 import { useShared } from "../components/context.ts";
+import { CpuTiming } from "../components/cpu_timing.tsx";
 import { EncoderOpTable } from "../components/encoder_op_table.tsx";
+import { LaunchTable } from "../components/launch_table.tsx";
 import { AmdahlTable, ModelledStepTable } from "../components/model_tables.tsx";
 import { OpTable } from "../components/op_table.tsx";
 import { RealTimeTable } from "../components/real_time_table.tsx";
@@ -80,8 +82,10 @@ export function Time(): JSX.Element {
       )}
       {run.ops.length > 0 && <OpTable />}
       {run.encoders.map((encoder, index) => (
-        <EncoderOpTable key={encoder.clip} encoder={encoder} index={index} />
+        <EncoderOpTable key={index} encoder={encoder} index={index} />
       ))}
+      <LaunchTable />
+      <CpuTiming />
       <RealTimeTable />
       {run.time_model && <TimeModelSection run={run} />}
       {run.baseline && <BaselineTable baseline={run.baseline} />}
