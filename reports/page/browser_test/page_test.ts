@@ -1,18 +1,22 @@
 // The page as people meet it: page_test.js HARNESS CHROMIUM FOLDER, where FOLDER holds compare.json (a run of
-// `harness --compare`), encode.json (of `harness encode`) and example.json (of the tests of run_record).
+// `harness --compare`), encode.json (of `harness encode`), example.json and example_npu.json (made up, of the
+// tests of run_record) and failing.json (a run on a device with a fault).
 import assert from "node:assert/strict";
 import { readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { Browser, Page } from "playwright-core";
+import { isBeyond, meaning } from "../data/error_map.ts";
 import { views } from "../data/location.ts";
 import type { Run } from "../data/run.ts";
 import { close, launch, open } from "./browser.ts";
+import { contrast } from "./contrast.ts";
 import { carried, reportOf, withData } from "./files.ts";
 import type { Report } from "./files.ts";
 import { largeRun, yearOfNights } from "./large_run.ts";
 import { numberFaults, shownNumbers } from "./numbers.ts";
+import { asFirstVersion } from "./old_run.ts";
 
 const [harness = "", program = "", folder = ""] = process.argv.slice(2);
 const stand = { harness, folder };
@@ -47,8 +51,14 @@ test("the page carries run.json byte for byte", () => {
 });
 
 test("every view opens, and its numbers are those of run.json", async () => {
-  const least: Record<string, number> = { compare: 450, encode: 150, example: 80 };
-  for (const name of ["compare", "encode", "example"]) {
+  const least: Record<string, number> = {
+    compare: 450,
+    encode: 150,
+    example: 80,
+    example_npu: 90,
+    failing: 300,
+  };
+  for (const name of Object.keys(least)) {
     const { file, json } = report(name);
     const opened = await open(browser, file);
     let numbers = 0;
@@ -105,15 +115,7 @@ test("the verdict, its exit code and the kind of every time are words", async ()
 });
 
 test("failed rows come first and say where, why and how to see it again", async () => {
-  const { file, json } = report("example");
-  const run = json as Run;
-  const error_maps = [
-    { head: 3, rho: null, tiles: ["ab", "!."] },
-    { head: 4, rho: 12, tiles: ["..", "mi"] },
-  ];
-  const rows = run.rows.map((row) => (row.verdict === "failed" ? { ...row, error_maps } : row));
-  const drawn = withData(stand, file, "maps.html", { run: { ...run, rows } });
-  const opened = await open(browser, drawn, "#failures");
+  const opened = await open(browser, report("example").file, "#failures");
   const texts = await opened.page.$$eval("#view-failures article", (all) =>
     all.map((one) => one.textContent ?? ""),
   );
@@ -123,10 +125,35 @@ test("failed rows come first and say where, why and how to see it again", async 
     assert.ok(failed.includes(part), `${part} is not in: ${failed}`);
   }
   assert.ok(texts.some((text) => text.includes("probe ones")));
-  assert.equal(await opened.page.locator(".map").count(), 2);
-  const map = opened.page.locator(".map").first();
-  await map.locator("svg").hover({ position: { x: 9, y: 27 } });
-  assert.equal(await map.locator("output").textContent(), "tile (1, 0): not finite");
+  await close(opened);
+});
+
+test("a failed row shows where its heads err, tile by tile", async () => {
+  const { file, json } = report("failing");
+  const run = json as Run;
+  const failed = run.rows.filter((row) => row.verdict === "failed" && row.statistics);
+  assert.ok(failed.length >= 3, "the fault is in every op");
+  for (const row of failed) {
+    const [worst] = row.error_maps;
+    assert.ok(worst !== undefined && worst.tiles.length === 3, row.op); // T = 130
+    const damage = row.statistics?.damage?.worst;
+    const letter = worst.tiles[Math.floor((damage?.row ?? 0) / 64)]?.[Math.floor((damage?.column ?? 0) / 64)];
+    assert.ok(worst.head === damage?.head && isBeyond(letter ?? "."), `${row.op}: ${letter}`);
+  }
+  const row = failed.find(({ op, input }) => op === "scores" && input === "isolated") ?? assert.fail();
+  const [map] = row.error_maps;
+  const beyond = [...(map?.tiles.join("") ?? "")].filter(isBeyond).length;
+  assert.ok(beyond >= 1 && beyond < 9, "one tile of the fault, and healthy ones beside it");
+  const opened = await open(browser, file, `#failures?row=${run.rows.indexOf(row)}`);
+  const shown = opened.page.locator(`#row-${run.rows.indexOf(row)} .map`);
+  assert.equal(await shown.count(), row.error_maps.length);
+  assert.match(
+    (await shown.first().textContent()) ?? "",
+    new RegExp(`head ${map?.head}: rho .*, ${beyond} of 9 tiles beyond`),
+  );
+  await shown.first().locator("svg").hover({ position: { x: 9, y: 27 } });
+  const told = (await shown.first().locator("output").textContent()) ?? "";
+  assert.equal(told, `tile (1, 0): ${meaning(map?.tiles[1]?.[0] ?? "")}`);
   await close(opened);
 });
 
@@ -144,6 +171,74 @@ test("a headline that fails alone is counted, listed and reached", async () => {
   assert.match((await page.textContent(".troubles")) ?? "", /99\.8000% is under/);
   await page.click(".troubles button");
   assert.match((await page.textContent("#other-0")) ?? "", /headline of .*, layer 0/);
+  await close(opened);
+});
+
+test("a run of the first minor version opens in every view", async () => {
+  const { file, json } = report("compare");
+  const run = asFirstVersion(json);
+  const old = withData(stand, file, "old.html", { run });
+  for (const view of views) {
+    const opened = await open(browser, old, `#${view}`);
+    assert.ok(((await opened.page.textContent("main")) ?? "").length > 40, `${view} is empty`);
+    assert.deepEqual(numberFaults(run, await shownNumbers(opened.page)), [], view);
+    await close(opened);
+  }
+});
+
+test("what measured stands beside what was modelled, and where it ran", async () => {
+  const { file, json } = report("example_npu");
+  const shard = { of: 5, shards: [1, 2], lost: ["layer 3 of clip: rank 1 died"] };
+  const part = withData(stand, file, "part.html", { run: { ...(json as Run), shard } });
+  const opened = await open(browser, part);
+  const { page } = opened;
+  const text = async (selector: string): Promise<string> => (await page.textContent(selector)) ?? "";
+  assert.match(await text(".part"), /Only a part of a run: shards 1, 2 of 5; lost: layer 3/);
+  assert.match(await text(".key-figures"), /2\.82×.*within 2\.20× to 3\.60×/);
+  await page.click('nav a[href="#time"]');
+  assert.match(await text("#table-launches tbody"), /50\.00measured.*23\.40modelled/);
+  assert.match(await text("#cpu-timing"), /6 to 10 times.*1\.004.*1\.120: beyond noise/);
+  await page.click('nav a[href="#provenance"]');
+  const provenance = await text("#view-provenance");
+  for (const words of ["NPU Strix", "hardware", "performance", "in lists of up to 24", "1, 2 of 5"]) {
+    assert.ok(provenance.includes(words), words);
+  }
+  assert.ok(!provenance.includes("[object"));
+  await close(opened);
+  const emulated = await open(browser, report("compare").file, "#provenance");
+  const pairs = await emulated.page.$$eval(".pairs dt", (all) => all.map((one) => one.textContent));
+  assert.ok(!pairs.includes("npu"), "no line for what is not there");
+  await close(emulated);
+});
+
+test("of several clips the slowest is shown, by name", async () => {
+  const { file, json } = report("compare");
+  const run = json as Run;
+  const [clip] = run.clips;
+  assert.ok(clip !== undefined);
+  const scaled = (name: string, factor: number) => ({
+    ...clip,
+    clip: name,
+    speedup: { ...clip.speedup, value: (clip.speedup.value ?? 0) * factor },
+  });
+  const clips = [scaled("fast", 2), scaled("slow", 0.5)];
+  const opened = await open(browser, withData(stand, file, "clips.html", { run: { ...run, clips } }));
+  assert.match((await opened.page.textContent(".key-figures")) ?? "", /slow, the least of 2 clips/);
+  assert.deepEqual(numberFaults({ ...run, clips }, await shownNumbers(opened.page)), []);
+  await close(opened);
+});
+
+test("run.json is saved byte for byte", async () => {
+  const opened = await open(browser, report("compare").file, "#provenance");
+  const [saved] = await Promise.all([
+    opened.page.waitForEvent("download"),
+    opened.page.click("text=Save run.json"),
+  ]);
+  assert.equal(saved.suggestedFilename(), "run.json");
+  assert.equal(
+    readFileSync(await saved.path(), "utf8"),
+    readFileSync(join(folder, "compare.json"), "utf8"),
+  );
   await close(opened);
 });
 
@@ -231,6 +326,53 @@ test("the keyboard reaches everything: links, matrix, details", async () => {
   await page.keyboard.press("Enter");
   assert.match((await page.textContent(".details h3")) ?? "", /layer 0 · query/);
   await close(opened);
+});
+
+test("the matrix stays reachable when another clip has fewer layers", async () => {
+  const { file, json } = report("compare");
+  const run = json as Run;
+  const fewer = run.rows.filter((row) => row.layer === 0 && row.op !== "output");
+  const rows = [...run.rows, ...fewer.map((row) => ({ ...row, clip: "short" }))];
+  const short = withData(stand, file, "short.html", { run: { ...run, rows } });
+  const opened = await open(browser, short, "#accuracy");
+  const { page } = opened;
+  await page.locator('.matrix [tabindex="0"]').focus();
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("End");
+  await page.selectOption('select[name="clip"]', "short");
+  const reachable = page.locator('.matrix [tabindex="0"]');
+  assert.equal(await reachable.count(), 1);
+  assert.equal(await reachable.getAttribute("data-at"), "0,5");
+  await reachable.focus();
+  await page.keyboard.press("ArrowLeft");
+  assert.equal(await reachable.getAttribute("data-at"), "0,4");
+  await close(opened);
+});
+
+test("a row chosen below the matrix brings its details into view", async () => {
+  const opened = await open(browser, report("compare").file, "#accuracy", { height: 600 });
+  const { page } = opened;
+  await page.locator("#table-rows .link").last().click();
+  const box = await page.locator(".details").boundingBox();
+  assert.ok(box !== null && box.y >= 0 && box.y < 600, `${box?.y}`);
+  await close(opened);
+});
+
+test("fields are outlined at 3:1, in light and dark", async () => {
+  for (const scheme of ["light", "dark"] as const) {
+    const opened = await open(browser, report("compare").file, "#accuracy", { scheme });
+    const colours = await opened.page.$$eval(".field :is(select, input)", (fields) =>
+      fields.map((field) => {
+        const { borderTopColor, backgroundColor } = getComputedStyle(field);
+        return [borderTopColor, backgroundColor] as const;
+      }),
+    );
+    assert.ok(colours.length >= 5);
+    for (const [border, ground] of colours) {
+      assert.ok(contrast(border, ground) >= 3, `${border} on ${ground}`);
+    }
+    await close(opened);
+  }
 });
 
 test("light and dark differ, follow the system, and can be switched", async () => {
@@ -323,7 +465,9 @@ test("printing shows every view", async () => {
 
 test("without a history the trend says how to get one", async () => {
   const opened = await open(browser, report("compare").file, "#trend");
-  assert.match((await opened.page.textContent("main")) ?? "", /harness history add/);
+  const text = (await opened.page.textContent("main")) ?? "";
+  assert.match(text, /harness history add run\.json --history FILE/);
+  assert.match(text, /harness report run\.json --html report\.html --history FILE/);
   await close(opened);
 });
 

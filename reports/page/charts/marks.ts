@@ -2,7 +2,7 @@
 import type { Palette } from "./palette.ts";
 
 /** Hatched: the mark of every modelled bar. The parts are ECharts' decal. */
-export function hatching(palette: Palette): Record<string, unknown> {
+function hatching(palette: Palette): Record<string, unknown> {
   return {
     symbol: "rect",
     dashArrayX: [1, 0],

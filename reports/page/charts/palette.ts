@@ -11,7 +11,6 @@ const names = [
   "transfer",
   "compute",
   "idle",
-  "good",
   "bad",
   "accent",
 ] as const;

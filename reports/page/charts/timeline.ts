@@ -13,7 +13,7 @@ const parts = [
 ] as const;
 
 /** Where each step begins, in seconds. */
-export function beginnings(steps: readonly ModelledStep[]): number[] {
+function beginnings(steps: readonly ModelledStep[]): number[] {
   let at = 0;
   return steps.map((step) => {
     const begin = at;

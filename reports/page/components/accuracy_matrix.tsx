@@ -4,7 +4,7 @@ import { useRef, useState } from "preact/hooks";
 import { errorRatio, fixed } from "../data/figures.ts";
 import { nearestLimit } from "../data/headroom.ts";
 import type { Matrix } from "../data/matrix.ts";
-import { roomClass } from "../data/matrix.ts";
+import { headroomClass } from "../data/matrix.ts";
 import type { IndexedRow } from "../data/rows.ts";
 import { pieceName } from "../data/run.ts";
 import { signOf, wordOf } from "../data/verdicts.ts";
@@ -27,11 +27,13 @@ interface Properties {
 
 export function AccuracyMatrix({ matrix, clip, chosen, choose }: Properties): JSX.Element {
   const table = useRef<HTMLTableElement>(null);
-  const [at, setAt] = useState<[number, number]>([0, 0]);
+  const [last, setAt] = useState<[number, number]>([0, 0]);
   const clamp = (value: number, count: number): number => Math.max(0, Math.min(count - 1, value));
+  // Another clip or input may have fewer layers and ops; some cell must stay reachable.
+  const at = [clamp(last[0], matrix.layers.length), clamp(last[1], matrix.ops.length)] as const;
   const move = (event: KeyboardEvent): void => {
     const step = moves[event.key];
-    let [y, x] = at;
+    let [y, x]: [number, number] = [...at];
     if (step) {
       [y, x] = [clamp(y + step[0], matrix.layers.length), clamp(x + step[1], matrix.ops.length)];
     } else if (event.key === "Home") {
@@ -52,11 +54,11 @@ export function AccuracyMatrix({ matrix, clip, chosen, choose }: Properties): JS
         class="matrix"
         role="grid"
         onKeyDown={move}
-        aria-label="Room to the limits by layer and op"
+        aria-label="Headroom to the limits by layer and op"
       >
         <caption>
           <span>
-            Room to the nearest gated limit in dB; where level 2 has none, ρ (error / bound, at most 1)
+            Headroom to the nearest gated limit in dB; where level 2 has none, ρ (error / bound, at most 1)
           </span>
         </caption>
         <thead>
@@ -127,7 +129,7 @@ function MatrixCell(props: {
   return (
     <td
       role="gridcell"
-      class={`cell cell-${row.verdict} room-${roomClass(room)}`}
+      class={`cell cell-${row.verdict} headroom-${headroomClass(room)}`}
       aria-selected={index === chosen}
     >
       <button

@@ -57,8 +57,8 @@ function DataTable({ title, content }: { title: string; content: ChartContent })
             </tr>
           </thead>
           <tbody>
-            {lines.map((line) => (
-              <tr key={line.join("|")}>
+            {lines.map((line, at) => (
+              <tr key={at}>
                 {line.map((text, index) =>
                   index === 0 ? (
                     <th key={index} scope="row">

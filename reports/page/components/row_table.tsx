@@ -49,9 +49,9 @@ function worst(name: "worst_row" | "worst_tile", title: string): Column<IndexedR
   };
 }
 
-const room: Column<IndexedRow> = {
-  name: "room",
-  title: "room dB",
+const headroom: Column<IndexedRow> = {
+  name: "headroom",
+  title: "headroom dB",
   hint: "to the nearest gated limit of level 2",
   numeric: true,
   cell: ({ row, index }) => {
@@ -125,7 +125,7 @@ export function RowTable({ rows }: { rows: readonly IndexedRow[] }): JSX.Element
         statistic("relative_error", "rel. error", "significant", "against the golden"),
         worst("worst_row", "worst row"),
         worst("worst_tile", "worst tile"),
-        room,
+        headroom,
         { name: "reason", title: "reason", cell: ({ row }) => <span class="reason">{row.reason}</span> },
       ]}
     />

@@ -24,9 +24,9 @@ export function matrixOf(rows: readonly OpRow[], clip: string, input: Input): Ma
 }
 
 /** How near the limits a cell is, for its shade: dB to the nearest limit in classes. */
-export function roomClass(room: number | null): "none" | "narrow" | "fair" | "wide" {
-  if (room === null) {
+export function headroomClass(decibel: number | null): "none" | "narrow" | "fair" | "wide" {
+  if (decibel === null) {
     return "none";
   }
-  return room < 3 ? "narrow" : room < 6 ? "fair" : "wide";
+  return decibel < 3 ? "narrow" : decibel < 6 ? "fair" : "wide";
 }

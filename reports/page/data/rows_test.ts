@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { nearestLimit } from "./headroom.ts";
-import { matrixOf, roomClass } from "./matrix.ts";
+import { matrixOf, headroomClass } from "./matrix.ts";
 import type { OpRow, Verdict } from "./run.ts";
 import { indexed, matches, sorted, troubled } from "./rows.ts";
 import { changeOfNewest } from "./trends.ts";
@@ -93,7 +93,7 @@ test("the nearest limit is a gated one", () => {
   assert.equal(nearest?.limit.limit, "near");
   assert.equal(nearest?.index, 3);
   assert.equal(nearestLimit(row("query", 0, "passed")), null);
-  assert.deepEqual([null, 2.9, 3, 6].map(roomClass), ["none", "narrow", "fair", "wide"]);
+  assert.deepEqual([null, 2.9, 3, 6].map(headroomClass), ["none", "narrow", "fair", "wide"]);
 });
 
 test("the newest is compared with the median of those before it", () => {

@@ -1,5 +1,6 @@
 // Accuracy by op and layer: the matrix, the details of the chosen row, and every row as a table.
 import type { JSX } from "preact";
+import { useEffect } from "preact/hooks";
 import { AccuracyMatrix } from "../components/accuracy_matrix.tsx";
 import { useParameter, useShared } from "../components/context.ts";
 import { Choice, RowFilters, useRowFilter } from "../components/filters.tsx";
@@ -40,6 +41,13 @@ function MatrixSection(): JSX.Element {
   const input = inputs.find((one): one is Input => one === feed) ?? inputs[0] ?? "isolated";
   const chosen = chosenRow === "" ? null : Number(chosenRow);
   const row = chosen === null ? undefined : run.rows[chosen];
+  useEffect(() => {
+    const details = document.getElementById(`row-${chosenRow}`);
+    const { top = 0, bottom = 0 } = details?.getBoundingClientRect() ?? {};
+    if (details !== null && (bottom <= 0 || top >= window.innerHeight)) {
+      details.scrollIntoView({ block: "start" });
+    }
+  }, [chosenRow]);
   const options = (values: string[]): { value: string; text: string }[] =>
     values.map((value) => ({ value, text: value }));
   return (

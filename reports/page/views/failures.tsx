@@ -1,4 +1,4 @@
-// Every row that somebody has to look at, worst first, with where and why it fails; then what else did not pass.
+// Every row that somebody has to look at, worst first, with where and why it fails, and all else that failed.
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
 import { Command } from "../components/copy_button.tsx";

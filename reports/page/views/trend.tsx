@@ -54,8 +54,16 @@ function NoTrends(): JSX.Element {
   return (
     <section class="card">
       <h2>No history in this report</h2>
-      <p>Trends come from a history of runs. Keep one, and write the page with it:</p>
-      <Command text="harness history add run.json" label="keep this run in the history" />
+      <p>Trends come from a history of runs. Keep one:</p>
+      <Command
+        text="harness history add run.json --history FILE"
+        label="keep this run in the history"
+      />
+      <p>and write the page with it:</p>
+      <Command
+        text="harness report run.json --html report.html --history FILE"
+        label="write this page with its trends"
+      />
     </section>
   );
 }
