@@ -43,7 +43,7 @@ function environmentOf(recorded: RecordedEnvironment): Environment {
         ...recorded.npu,
       }
     : null;
-  return { machine: "", cpu: "", cores: 0, threads: 0, commit: "", ...recorded, npu } as Environment;
+  return { machine: "", ...recorded, npu } as Environment;
 }
 
 function layerOf(recorded: RecordedLayer): LayerEntry {
