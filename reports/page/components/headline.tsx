@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { themeChanged } from "../charts/draw.ts";
-import { instant } from "../data/figures.ts";
+import { instant, shortCommit } from "../data/figures.ts";
 import type { Shard } from "../data/origin.ts";
 import type { Run } from "../data/run.ts";
 import { countsOfOthers, otherTroubles } from "../data/troubles.ts";
@@ -44,7 +44,7 @@ export function Headline(): JSX.Element {
           {["", identities.device].includes(identities.emulation)
             ? ""
             : `, ${identities.emulation} emulation`}{" "}
-          · {instant(run.created_utc)} · commit {run.environment.commit}
+          · {instant(run.created_utc)} · commit {shortCommit(run.environment.commit)}
         </p>
         <Part shard={run.shard} />
       </div>

@@ -58,3 +58,8 @@ export function instant(text: string): string {
   const match = /^(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2})/.exec(text);
   return match ? `${match[1]} ${match[2]} UTC` : text;
 }
+
+/** A commit with 12 digits of its hash, and still whether its tree was changed. */
+export function shortCommit(commit: string): string {
+  return commit.replace(/([0-9a-f]{12})[0-9a-f]{28}/, "$1");
+}

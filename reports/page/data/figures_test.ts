@@ -7,6 +7,7 @@ import {
   instant,
   milliseconds,
   percent,
+  shortCommit,
   significant,
   times,
 } from "./figures.ts";
@@ -62,4 +63,8 @@ test("examples", () => {
   assert.equal(grouped(1640000), "1\u202f640\u202f000");
   assert.equal(instant("2026-11-26T05:51:27Z"), "2026-11-26 05:51 UTC");
   assert.equal(instant("yesterday"), "yesterday");
+  const hash = "0123456789abcdef0123456789abcdef01234567";
+  assert.equal(shortCommit(`${hash}-dirty`), "0123456789ab-dirty");
+  assert.equal(shortCommit(`v1.0-3-g${hash}`), "v1.0-3-g0123456789ab");
+  assert.equal(shortCommit("unknown"), "unknown");
 });

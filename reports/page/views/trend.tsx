@@ -8,7 +8,7 @@ import { useParameter, useShared } from "../components/context.ts";
 import { Choice } from "../components/filters.tsx";
 import { KindLabel } from "../components/number.tsx";
 import { Table } from "../components/table.tsx";
-import { fixed, instant, significant } from "../data/figures.ts";
+import { fixed, instant, shortCommit, significant } from "../data/figures.ts";
 import { changeOfNewest, distinct } from "../data/trends.ts";
 import type { Trend as TrendData } from "../data/trends.ts";
 
@@ -106,7 +106,7 @@ function TrendTable({ trends }: { trends: TrendData[] }): JSX.Element {
           key: (trend) => trend.points.length,
         },
         { name: "first", title: "from", cell: (trend) => instant(trend.points[0]?.created_utc ?? "–") },
-        { name: "commit", title: "commit", cell: (trend) => trend.points.at(-1)?.commit ?? "–" },
+        { name: "commit", title: "commit", cell: (trend) => shortCommit(trend.points.at(-1)?.commit ?? "–") },
       ]}
     />
   );
