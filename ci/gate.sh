@@ -176,7 +176,8 @@ if [ $reduced = yes ]; then
 else
     compare "unfused, small, exact" --context 250 --layer 0-1 --emulation exact --repeat 1
     compare "unfused" --layer all
-    compare "fused" --layer all --design fused --no-probes
+    # With its probes: without them, nothing covers what the default recording cannot reveal.
+    compare "fused" --layer all --design fused
 fi
 
 # Whether a layer passes is the accuracy step's word; what the base fails is not this change's.
