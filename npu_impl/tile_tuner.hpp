@@ -38,8 +38,9 @@ struct TunedGemm {
     int simulated = 0;  // the others, but for those whose bound was no better than the best so far
 };
 
-// The fastest of all tilings of m and n in multiples of 16 up to 256 and k of 32 to 512, doubled. Throws
-// std::invalid_argument where none fits.
+// The fastest of all tilings of m and n in multiples of 16 up to 256 and k, which the memory tiles stage, of
+// 32 to 512, doubled. Of batches, the job's own: all blocks in one launch are never slower than fewer, since
+// no limit is one of a launch. Throws std::invalid_argument where none fits.
 TunedGemm tune(GemmJob job, const CostModel& model);
 
 }  // namespace npu_impl
