@@ -219,6 +219,17 @@ class HistoryCli(unittest.TestCase):
         self.assertTrue(done.stdout.startswith("NO REGRESSION: no verdict lost, nothing slower; exit code 0"),
                         done.stdout)
 
+    def test_markdown_of_a_run_of_another_kind_holds_the_comparison(self):
+        def of_another_kind(record):
+            record["baseline"] = {"device": "another"}
+
+        base, run = self.run_file("base.json"), self.run_file("run.json", 2, change=of_another_kind)
+        for file, whole in ((self.run_file("again.json", 3), True), (run, False)):
+            out = self.path / "out.md"
+            self.harness("regress", file, "--baseline", base, "--markdown", out, expect=0)
+            self.assertIn("NO REGRESSION", out.read_text())
+            self.assertEqual("Environment and provenance" in out.read_text(), whole)
+
     def test_green_nights_and_commits_are_baselines(self):
         self.add_nights(8)
         slow = self.nights(3, 1.2, first=20, prefix="slow", commit="head")

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "datasets/recording.hpp"
 #include "harness/atomic_file.hpp"
 #include "harness/commands/commands.hpp"
 #include "harness/commands/parts.hpp"
@@ -92,6 +93,16 @@ Regression of_builds(const RegressOptions& options) {
                : first;
 }
 
+// What Markdown tells beside the comparison; nothing of a run of another kind (an encoder's, a candidate's),
+// of which only its figures are known.
+std::optional<RunRecord> run_over_layers(const std::string& file) {
+    try {
+        return parse_whole_record(read_run_text(file), file);
+    } catch (const datasets::ReadError&) {
+        return std::nullopt;
+    }
+}
+
 }  // namespace
 
 ExitCode run(const RegressOptions& options, const std::string&) {
@@ -108,7 +119,7 @@ ExitCode run(const RegressOptions& options, const std::string&) {
                          : compare_with_baseline(runs, read_in_order_of_time(options.baseline),
                                                  fmt::format("{}", fmt::join(options.baseline, ", ")));
         if (!options.markdown.empty()) {
-            record = parse_whole_record(read_run_text(runs.back().file), runs.back().file);
+            record = run_over_layers(runs.back().file);
         }
     }
     if (!options.markdown.empty()) {
