@@ -32,7 +32,13 @@ void write_atomically(const std::string& file, const std::function<void(std::ost
     }
     errno = 0;
     std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
-    write(out);
+    try {
+        write(out);
+    } catch (...) {
+        std::error_code unremoved;
+        std::filesystem::remove(temporary, unremoved);
+        throw;
+    }
     out.close();
     if (!out) {
         fail(errno != 0 ? std::strerror(errno) : "unknown error");

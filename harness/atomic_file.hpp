@@ -7,8 +7,8 @@
 
 namespace harness {
 
-// Writes into a temporary beside `file`, then renames. Throws std::runtime_error that names the file; what
-// was there before is then untouched.
+// Writes into a temporary beside `file`, then renames. Throws std::runtime_error that names the file, and
+// what `write` throws; either leaves what was there before, and no temporary.
 void write_atomically(const std::string& file, const std::string& text);
 void write_atomically(const std::string& file, const std::function<void(std::ostream&)>& write);
 

@@ -179,6 +179,15 @@ TEST(RunRecord, IsWrittenWholeOrNotAtAll) {
     }
     EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 2);
     EXPECT_THROW(write_atomically((folder / "missing" / "run.json").string(), "text"), std::runtime_error);
+
+    // What is written in pieces, and ends in the middle.
+    const auto half = [](std::ostream& out) {
+        out << "half";
+        throw std::invalid_argument("the rest is damaged");
+    };
+    EXPECT_THROW(write_atomically(file.string(), half), std::invalid_argument);
+    EXPECT_EQ(read(file), "second");
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 2);
     std::filesystem::remove_all(folder);
 }
 

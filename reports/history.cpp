@@ -106,10 +106,9 @@ void add_figures(const HistoryDatabase& database, std::int64_t run, const std::v
 template <typename Value>
 Value known(std::optional<Value> value, const std::string& word, const std::string& file) {
     if (!value) {
-        throw HistoryError(file,
-                           fmt::format("'{}' is no word of this program's: the file is damaged, restore "
-                                       "a copy",
-                                       word));
+        throw HistoryError(file, fmt::format("'{}' is no word of this program's: the file is damaged, "
+                                             "restore a copy",
+                                             word));
     }
     return *value;
 }
@@ -203,9 +202,8 @@ struct History::State {
                                                   const std::string& until, int nights,
                                                   const TrendFilter& filter) const {
         HistoryStatement days = database.statement(
-            "SELECT min(day) FROM (SELECT DISTINCT substr(created, 1, 10) AS day FROM run WHERE environment "
-            "= "
-            "? AND created <= ? AND scope = ? ORDER BY day DESC LIMIT ?)");
+            "SELECT min(day) FROM (SELECT DISTINCT substr(created, 1, 10) AS day FROM run"
+            " WHERE environment = ? AND created <= ? AND scope = ? ORDER BY day DESC LIMIT ?)");
         days.bind(environment).bind(std::string_view(until)).bind(std::string_view(scope));
         days.bind(std::int64_t{nights});
         days.step();
