@@ -38,12 +38,12 @@ private:
 };
 
 // For each key tile: how often the running max of the row still grows in later tiles. A growth smaller than
-// `slack` may or may not be seen by the device, so it counts as well.
-void later_growths(std::span<const double> scores, int key_tile, double slack, std::vector<int>& growths) {
+// `slack` may or may not be seen by the device, so it counts as well. Returns the max of the row.
+double later_growths(std::span<const double> scores, int key_tile, double slack, std::vector<int>& growths) {
     const auto keys = static_cast<std::int64_t>(scores.size());
     if (key_tile <= 0) {
         growths.assign(1, 0);
-        return;
+        return largest(scores);
     }
     const std::int64_t tiles = (keys + key_tile - 1) / key_tile;
     growths.assign(index(tiles), 0);
@@ -52,7 +52,7 @@ void later_growths(std::span<const double> scores, int key_tile, double slack, s
     for (std::int64_t t = 0; t < tiles; ++t) {
         const auto tile =
             scores.subspan(index(t * key_tile), index(std::min<std::int64_t>(key_tile, keys - t * key_tile)));
-        const double tile_max{*std::ranges::max_element(tile)};
+        const double tile_max = largest(tile);
         if (t > 0 && tile_max > running - slack) {
             ++seen;
         }
@@ -62,6 +62,7 @@ void later_growths(std::span<const double> scores, int key_tile, double slack, s
     for (int& growth : growths) {
         growth = seen - growth;
     }
+    return running;
 }
 
 // Norms of the rows of a [rows, 64] matrix.
@@ -95,8 +96,7 @@ public:
     // errs as the weight does (`rescales`), or only adds to what the caller makes of it.
     void weigh(std::span<const double> scores, std::span<const double> norms, WeightError error,
                bool rescales) {
-        later_growths(scores, arithmetic_.key_tile, 2 * error.score_error, growths_);
-        error.top = *std::ranges::max_element(scores);
+        error.top = later_growths(scores, arithmetic_.key_tile, 2 * error.score_error, growths_);
         for (std::int64_t tile = 0; tile < tiles(); ++tile) {
             const int growth = growths_[index(tile)];
             const auto [first, count] = extent(tile);
@@ -179,7 +179,7 @@ Bounds::FusedWeights Bounds::fused_weights(Rows rows, const Arithmetic& arithmet
     operands_.rows(Op::query, rows, query);
     const std::vector<double> query_norms = row_norms(query.data(), rows.count);
     const std::vector<double>& norms = key_norms(rows.head);
-    const double longest_key = *std::ranges::max_element(norms);
+    const double longest_key = largest(norms);
     ScoreRow row_keys(arithmetic, keys);
     const double accumulation = running_context_error(arithmetic, double(keys), double(row_keys.tiles()));
     for (std::int64_t row = 0; row < rows.count; ++row) {

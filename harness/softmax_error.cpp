@@ -52,6 +52,22 @@ HWY_INLINE void weigh(Doubles d, const WeightError& error, const Keys& keys) {
     hn::StoreU(hn::Exp(d, difference), d, keys.weight);
 }
 
+double largest(std::span<const double> values) {
+    const Doubles d;
+    const std::size_t width = hn::Lanes(d);
+    std::array<Vector, 2> tops{hn::Set(d, values.front()), hn::Set(d, values.front())};
+    std::size_t j = 0;
+    for (; j + 2 * width <= values.size(); j += 2 * width) {
+        tops[0] = hn::Max(tops[0], hn::LoadU(d, values.data() + j));
+        tops[1] = hn::Max(tops[1], hn::LoadU(d, values.data() + j + width));
+    }
+    double top = hn::GetLane(hn::MaxOfLanes(d, hn::Max(tops[0], tops[1])));
+    for (; j < values.size(); ++j) {
+        top = std::max(top, values[j]);
+    }
+    return top;
+}
+
 void weigh_keys(std::span<const double> scores, std::span<const double> norms, const WeightError& error,
                 std::span<double> weight, std::span<double> relative) {
     const Doubles d;
@@ -135,9 +151,14 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace harness {
 
+HWY_EXPORT(largest);
 HWY_EXPORT(weigh_keys);
 HWY_EXPORT(sum_weights);
 HWY_EXPORT(bound_probabilities);
+
+double largest(std::span<const double> values) {
+    return HWY_DYNAMIC_DISPATCH(largest)(values);
+}
 
 void weigh_keys(std::span<const double> scores, std::span<const double> norms, const WeightError& error,
                 std::span<double> weight, std::span<double> relative) {

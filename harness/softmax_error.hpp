@@ -19,6 +19,9 @@ struct WeightError {
 // Below this, exp's result on the device is not a normal float, and nothing but its size is known.
 inline constexpr double exp_underflow = -86.0;
 
+// Of at least one value, none of them NaN.
+double largest(std::span<const double> values);
+
 // For each key: weight = exp(d) with d = score - top (within a few 2^-53 of itself), and
 // relative = factor e^(argument (-d + shift + score_error) + shift) - 1 with
 // shift = per_norm norm + addition (|score| + |top|), rounded up by up to 9% of the exponent's cube; at least

@@ -107,21 +107,46 @@ void GoldenSource::rows(Op op, Rows rows, std::span<float> out) const {
     }
 }
 
-void GoldenSource::square_rows(Op op, Rows rows, std::span<float> out) const {
+void GoldenSource::compute_scores(Rows rows, std::span<float> out) const {
     const std::int64_t keys = layer_.shape.context;
     const auto of_head = [&](Op of) {
         return dense(tensor(of).data(), keys, layer_.shape.width())
             .slice(rows.head * std::int64_t{head_width}, head_width);
     };
-    const Matrix<float> square = dense(out.data(), rows.count, keys);
     gemm(Transpose::no, Transpose::yes, score_scale, of_head(Op::query).block(rows.begin, rows.count),
-         of_head(Op::key), 0.0F, square);
-    if (op == Op::probabilities) {
-        std::vector<float> row_max(static_cast<std::size_t>(rows.count));
-        std::vector<float> row_sum(row_max.size());
-        exponentials(square, row_max, row_sum);
-        divide_rows(square, row_sum);
+         of_head(Op::key), 0.0F, dense(out.data(), rows.count, keys));
+}
+
+void GoldenSource::soften(Rows rows, std::span<float> scores) const {
+    const Matrix<float> square = dense(scores.data(), rows.count, layer_.shape.context);
+    std::vector<float> row_max(static_cast<std::size_t>(rows.count));
+    std::vector<float> row_sum(row_max.size());
+    exponentials(square, row_max, row_sum);
+    divide_rows(square, row_sum);
+}
+
+void GoldenSource::square_rows(Op op, Rows rows, std::span<float> out) const {
+    const bool is_scores = op == Op::scores;
+    if (rows.count > datasets::block_rows) {
+        compute_scores(rows, out);
+        return is_scores ? void() : soften(rows, out);
     }
+    auto& [scores, probabilities] = last_.local();
+    if (!is_scores && scores.rows == rows) {
+        std::ranges::copy(scores.values, out.begin());
+        return soften(rows, out);
+    }
+    Block& last = is_scores ? scores : probabilities;
+    if (last.rows != rows) {
+        last.rows = {};
+        last.values.resize(out.size());
+        compute_scores(rows, last.values);
+        if (!is_scores) {
+            soften(rows, last.values);
+        }
+        last.rows = rows;
+    }
+    std::ranges::copy(last.values, out.begin());
 }
 
 std::span<const float> GoldenSource::tensor(Op op) const {

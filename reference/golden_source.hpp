@@ -2,6 +2,8 @@
 // with.
 #pragma once
 
+#include <tbb/enumerable_thread_specific.h>
+
 #include <map>
 #include <vector>
 
@@ -39,12 +41,26 @@ public:
     [[nodiscard]] const RowStatistics& row_statistics() const { return statistics_; }
 
 private:
+    // The block of a square tensor that a thread asked for last: what one reads, the other judges by, and
+    // probabilities follow from their scores.
+    struct Block {
+        datasets::Rows rows{};  // count 0: none
+        std::vector<float> values;
+    };
+    struct LastBlocks {
+        Block scores;
+        Block probabilities;
+    };
+
     void square_rows(datasets::Op op, datasets::Rows rows, std::span<float> out) const;
+    void compute_scores(datasets::Rows rows, std::span<float> out) const;
+    void soften(datasets::Rows rows, std::span<float> scores) const;
 
     const datasets::LayerCase& layer_;
     datasets::OpRange ops_;
     std::map<datasets::Op, std::vector<float>> tensors_;
     RowStatistics statistics_;
+    mutable tbb::enumerable_thread_specific<LastBlocks> last_;  // at most 64 rows each
 };
 
 }  // namespace reference

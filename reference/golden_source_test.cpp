@@ -18,7 +18,7 @@ protected:
     const datasets::LayerCase layer_ = random_layer({GetParam(), 6});
     const GoldenSource source_{layer_};
 
-    [[nodiscard]] std::vector<float> ask(Op op, Rows rows, std::int64_t columns) const {
+    std::vector<float> ask(Op op, Rows rows, std::int64_t columns) const {
         std::vector<float> out(static_cast<std::size_t>(rows.count * columns), -7.0F);
         source_.rows(op, rows, out);
         return out;
@@ -73,6 +73,31 @@ TEST_P(GoldenSourceTest, ServesAnyRows) {
     RelativeError error;
     error.add(last, std::span(all).last(static_cast<std::size_t>(context)));
     EXPECT_LE(error.value(), 1e-6);
+}
+
+// Whatever was asked for before, of this head or block or another: the bits of a source that is asked first.
+TEST_P(GoldenSourceTest, RemembersNoOtherRows) {
+    const std::int64_t context = layer_.shape.context;
+    const std::int64_t last = (context - 1) / 64 * 64;
+    const std::vector<Rows> blocks{
+        {1, 0, std::min<std::int64_t>(64, context)}, {2, 0, 1}, {2, last, context - last}, {1, 0, 1}};
+    const auto first_answer = [&](Op op, Rows rows) {
+        const GoldenSource fresh(layer_);
+        std::vector<float> out(static_cast<std::size_t>(rows.count * context));
+        fresh.rows(op, rows, out);
+        return out;
+    };
+    for (const Rows before : blocks) {
+        for (const Op op_before : {Op::scores, Op::probabilities}) {
+            for (const Rows rows : blocks) {
+                for (const Op op : {Op::scores, Op::probabilities}) {
+                    ask(op_before, before, context);
+                    EXPECT_EQ(ask(op, rows, context), first_answer(op, rows))
+                        << datasets::name(op) << " after " << datasets::name(op_before);
+                }
+            }
+        }
+    }
 }
 
 TEST_P(GoldenSourceTest, ServesManyTasksAtOnce) {
