@@ -58,6 +58,7 @@ HOMES = [
         ["nlohmann/*"],
         [
             "datasets/checkpoint_safetensors.cpp",
+            "harness/accepted_misses.cpp",
             "harness/bisect_json.cpp",
             "harness/calibration*",
             "harness/cpu_baseline.cpp",

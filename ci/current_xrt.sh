@@ -1,18 +1,29 @@
 #!/usr/bin/env bash
 # Builds the device xrt against the XRT that an NPU's users run, in a tree of Debian 13 with the XRT of its
 # backports, and runs its tests there: an emulated NPU behind the genuine library.
-#   ci/current_xrt.sh [--whole] [FOLDER]
+#   ci/current_xrt.sh [--whole] [--skip-is-fine] [FOLDER]
 # --whole: the program too, unmodified on that NPU, and `harness doctor`. FOLDER: where the tree goes
 # (default: build/current_xrt); kept, so that a second run only builds what has changed.
-# Exit codes: 0 passed; 77 skipped, saying why (not root, no debootstrap, packages out of reach); else failed.
+# Exit codes: 0 passed; 77 skipped (with --skip-is-fine: 0), saying why (not root, no debootstrap, packages
+# out of reach); else failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-whole=
-if [ "${1:-}" = --whole ]; then
-    whole=yes
-    shift
+# A Debian tree is made as root.
+if [ "$(id -u)" -ne 0 ] && sudo -n true 2>/dev/null; then
+    exec sudo -n bash ci/current_xrt.sh "$@"
 fi
+
+whole=
+skipped=77
+while [[ "${1:-}" == --* ]]; do
+    case $1 in
+        --whole) whole=yes ;;
+        --skip-is-fine) skipped=0 ;;
+        *) echo "ci/current_xrt.sh: unknown argument $1; see the top of ci/current_xrt.sh" >&2 && exit 2 ;;
+    esac
+    shift
+done
 tree=$(realpath -m "${1:-build/current_xrt}")
 packages=(
     cmake g++ git ninja-build pkg-config python3
@@ -24,16 +35,17 @@ drivers=(none absent never_ends error nothing_written)
 
 skip() {
     echo "ci/current_xrt.sh: skipped: $*" >&2
-    exit 77
+    exit $skipped
 }
 
-[ "$(id -u)" -eq 0 ] || skip "a Debian tree is made as root"
-command -v debootstrap >/dev/null || skip "debootstrap is not installed (apt-get install debootstrap)"
+[ "$(id -u)" -eq 0 ] || skip "a Debian tree is made as root, and sudo wants a password"
+command -v debootstrap >/dev/null ||
+    apt-get -qq install --yes --no-install-recommends debootstrap debian-archive-keyring >/dev/null ||
+    skip "debootstrap is not installed, nor can it be"
 
-# The mirror that this machine uses, whichever it is.
+# The Debian mirror that this machine uses, if it is one; else the one that debootstrap knows.
 # shellcheck disable=SC2016 # the format is apt-get's, not the shell's
 mirror=$(apt-get indextargets --format '$(SITE)' 2>/dev/null | grep -m1 '/debian/*$' || true)
-[ -n "$mirror" ] || skip "no Debian mirror is set up on this machine"
 
 inside() {
     chroot "$tree" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
@@ -45,9 +57,10 @@ if [ ! -e "$tree/made" ]; then
     mkdir -p "$tree"
     log="$tree.log"
     echo "Making a tree of Debian 13 in $tree"
-    debootstrap --variant=minbase trixie "$tree" "$mirror" >"$log" 2>&1 ||
+    debootstrap --variant=minbase trixie "$tree" ${mirror:+"$mirror"} >"$log" 2>&1 ||
         skip "debootstrap failed: $(tail -n 1 "$log")"
-    echo "deb $mirror trixie-backports main" >"$tree/etc/apt/sources.list.d/backports.list"
+    sed 's/trixie/trixie-backports/' "$tree/etc/apt/sources.list" \
+        >"$tree/etc/apt/sources.list.d/backports.list"
     inside apt-get -qq update >>"$log" 2>&1 || skip "its packages are out of reach"
     inside apt-get -qq install --yes --no-install-recommends "${packages[@]}" >>"$log" 2>&1 ||
         skip "its packages cannot be installed: $(tail -n 1 "$log")"

@@ -110,36 +110,36 @@ out=$(cd "$out" && pwd)
 log_folder=$out
 exec 3>&1 1>&2 # steps speak to standard error, the Markdown is standard output
 
-launcher=()
-if command -v ccache >/dev/null; then
-    launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_C_COMPILER_LAUNCHER=ccache)
-fi
-
-# build SOURCE TREE: the release of a source folder.
+# build SOURCE: its release, in SOURCE/$tree. Seen from there the files of both sources have the same names,
+# so that ccache compiles once what the two have in common.
+tree=build/gate-release
 build() {
-    cmake -S "$1" -B "$2" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF -DHARNESS_BENCHMARKS=OFF \
-        "${launcher[@]}" && cmake --build "$2" --target harness
+    local launcher="env;CCACHE_BASEDIR=$PWD;CCACHE_NOHASHDIR=1;ccache"
+    command -v ccache >/dev/null || launcher=
+    cmake -S "$1" -B "$1/$tree" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF \
+        -DHARNESS_BENCHMARKS=OFF "-DCMAKE_CXX_COMPILER_LAUNCHER=$launcher" \
+        "-DCMAKE_C_COMPILER_LAUNCHER=$launcher" && cmake --build "$1/$tree" --target harness
 }
 
+source_of_base=$PWD/build/gate-source
 build_of_base() {
-    local source=$PWD/build/gate-base/source
     git worktree prune
-    if [ -d "$source" ]; then
-        git -C "$source" checkout --quiet --detach "$base"
+    if [ -e "$source_of_base/.git" ]; then
+        git -C "$source_of_base" checkout --quiet --detach "$base"
     else
-        git worktree add --quiet --detach "$source" "$base"
-    fi && build "$source" build/gate-base/build
+        git worktree add --quiet --detach "$source_of_base" "$base"
+    fi && build "$source_of_base"
 }
 
 if [ -z "$build_head" ] || [ -z "$build_base" ]; then
-    step "install" "" bash ci/install.sh
+    step "install" "" bash ci/install.sh --optional ccache
 fi
 if [ -z "$build_head" ]; then
-    build_head=build/gate-head
-    step "build of the head" "" build . "$build_head"
+    build_head=$tree
+    step "build of the head" "" build "$PWD"
 fi
 if [ -z "$build_base" ]; then
-    build_base=build/gate-base/build
+    build_base=$source_of_base/$tree
     step "build of the base" "" build_of_base
 fi
 head=$build_head/bin/harness

@@ -21,9 +21,9 @@ case "$*" in
     *"--design fused"*) echo "a row failed"; exit 1 ;;
     self-check*) echo "killed" >&2; kill -9 $$ ;;
     "history add"*) echo "$*" >>HISTORY ;;
-    *) echo fine ;;
+    *) echo "fine: $*" ;;
 esac
-while [ $# -gt 1 ]; do [ "$1" = --json ] && echo '{}' >"$2"; shift; done
+while [ $# -gt 1 ]; do [ "$1" = --json ] && echo '{"verdict": "VERDICT"}' >"$2"; shift; done
 """
 
 
@@ -44,11 +44,11 @@ class Nightly(unittest.TestCase):
         text = (self.out / "summary.md").read_text()
         return re.findall(r"(?m)^\| ([^|]*) \| ([^|]*) \| \d+ s \| \[[^]]*\]\((.*)\) \|$", text)
 
-    def pretender(self):
+    def pretender(self, verdict="passed"):
         build = pathlib.Path(self.folder.name) / "tree"
         (build / "bin").mkdir(parents=True)
         harness = build / "bin/harness"
-        harness.write_text(PRETENDER.replace("HISTORY", str(build / "added")))
+        harness.write_text(PRETENDER.replace("HISTORY", str(build / "added")).replace("VERDICT", verdict))
         harness.chmod(0o755)
         return build
 
@@ -91,6 +91,23 @@ class Nightly(unittest.TestCase):
         self.assertIn(f"--history {self.folder.name}/night.db", added[0])
         self.assertIn("::error title=fused T=65::accuracy failed", done.stdout)
         self.assertTrue((self.out / "summary.md").read_text().startswith("**could not run**"))
+
+    def test_what_is_accepted_is_named(self):
+        self.nightly("--reduced", "--build", self.pretender("accepted"), expect=3)
+        self.assertIn("--accepted-misses ci/accepted_misses.json",
+                      (self.out / "01-unfused-T-65.log").read_text())
+        self.assertIn("\nUnder 99.9%, as accepted in accepted_misses.json: unfused T=65\n",
+                      (self.out / "summary.md").read_text())
+        self.nightly("--reduced", "--build", BUILD, "--accepted-misses", "none.json", expect=3)
+        self.assertIn("none.json: cannot be read", (self.out / "01-unfused-T-65.log").read_text())
+        self.assertNotIn("Under 99.9%", (self.out / "summary.md").read_text())
+
+    def test_the_list_of_this_repository_names_designs_that_there_are(self):
+        small = ("--context", "64", "--layer", "0", "--op", "query", "--repeat", "1")
+        done = subprocess.run([BUILD / "bin/harness", "--compare", *small, "--accepted-misses",
+                               ROOT / "ci/accepted_misses.json"], capture_output=True, text=True,
+                              timeout=300, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
 
     def test_two_do_not_share_a_folder(self):
         self.out.mkdir()

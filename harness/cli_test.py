@@ -118,6 +118,35 @@ class Cli(Harness):
         self.assertEqual(again[0], "harness")
         self.assertIn("is under 99.9%", self.run_harness(*again[1:], expect=1).stdout)
 
+    def test_a_known_miss_is_accepted_as_far_as_the_list_says(self):
+        misses, run, junit = (self.path / name for name in ("misses.json", "accepted.json", "accepted.xml"))
+        compare = ("--layer", "2", "--compare", "--context", "130", "--accepted-misses", misses, "--repeat",
+                   "1", "--json", run, "--junit", junit)
+
+        def accept(least, design="unfused"):
+            entry = {"design": design, "clip": "hard-20240607", "context": 130, "reason": "hot logits",
+                     "match_at_least": least}
+            misses.write_text(json.dumps({"schema": "npu-attention-accepted-misses", "schema_version": 1,
+                                          "misses": [entry]}))
+
+        accept(99)
+        done = self.run_harness(*compare, expect=0)
+        self.assertIn("accepted down to 99%: hot logits", done.stdout)
+        record = json.loads(run.read_text())
+        self.assertEqual((record["verdict"], record["layers"][0]["headline"]["verdict"]), ("accepted",) * 2)
+        self.assertIn("under 99.9%", xml.etree.ElementTree.parse(junit).find(".//skipped").attrib["message"])
+        again = self.run_harness("report", run, "--markdown", self.path / "accepted.md", expect=0)
+        self.assertIn("accepted, exit code 0", again.stdout)
+        self.assertIn("1 of 1 headlines miss the match, which is accepted",
+                      (self.path / "accepted.md").read_text(encoding="utf-8"))
+        # Neither less than the list says, nor what it says of another design.
+        accept(99.89)
+        self.run_harness(*compare, "--quiet", expect=1)
+        accept(99, "fused")
+        self.run_harness(*compare, "--quiet", expect=1)
+        misses.write_text("{}")
+        self.one_line(self.run_harness(*compare, expect=3), "misses.json", "schema")
+
     def test_default_recording_is_made_once_and_cached(self):
         self.run_harness("--layer", "0", "--compare", "--context", "65", "--quiet", expect=0)
         made = list((self.path / "cache").rglob("*T65*.h5"))
@@ -280,7 +309,7 @@ class Cli(Harness):
                 if path.is_file() and path.suffix != ".h5"]
         self.assertEqual(left, [])
 
-    def test_progress_is_drawn_on_a_terminal_only(self):
+    def test_a_bar_is_drawn_on_a_terminal_only(self):
         try:
             main, side = pty.openpty()
         except OSError as error:

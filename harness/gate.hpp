@@ -16,6 +16,7 @@ namespace harness {
 
 enum class Verdict : std::uint8_t {
     passed,
+    accepted,    // it misses the criterion alone, by no more than its owner accepts (accepted_misses.hpp)
     failed,      // the numbers are wrong
     mistrusted,  // the golden, or the data, cannot prove anything
     not_run,     // asked for and not computed
@@ -28,7 +29,7 @@ std::string_view name(Verdict verdict);
 // The verdict of this name; none for another word.
 std::optional<Verdict> parse_verdict(std::string_view word);
 
-// Passed, or covered by a row that is judged in its stead.
+// Passed, accepted, or covered by a row that is judged in its stead.
 bool is_good(Verdict verdict);
 
 enum class Quantity : std::uint8_t {

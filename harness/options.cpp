@@ -129,6 +129,10 @@ void add_compare(CLI::App& app, Raw& raw) {
         "--no-probes", [&options] { options.selection.probes = false; },
         "Leave out the probes of the first layer, runs on operands whose result is known (level 3 of the "
         "gate)");
+    app.add_option("--accepted-misses", options.accepted_misses,
+                   "Misses of the 99.9% match that are known and accepted, as in ci/accepted_misses.json: "
+                   "they are shown and do not fail the run; whatever else fails still does")
+        ->type_name("FILE");
     // A part without its record would be work for nothing.
     CLI::Option* share = add_share(app, options.share);
     share->needs(

@@ -45,6 +45,7 @@ struct CompareOptions {
     std::string device = "emulated";
     std::string device_spec = "hawk_point";  // that NPU times are modelled for
     std::string cpu_baseline;                // of the machine with the NPU; empty: this host's CPU
+    std::string accepted_misses;             // empty: none
     TimelineFiles timelines;                 // of one layer, modelled
     datasets::Emulation emulation = datasets::Emulation::fast;
     npu_impl::XrtSettings xrt;

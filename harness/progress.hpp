@@ -1,5 +1,5 @@
-// A progress bar on standard error with the time left, drawn only for people: on a terminal, and not when
-// quiet.
+// Progress on standard error with the time left, not when quiet: on a terminal a bar, elsewhere, as in the
+// log of a night, a line a minute.
 #pragma once
 
 #include <chrono>
@@ -10,8 +10,7 @@ namespace harness {
 
 class ProgressBar {
 public:
-    // `total` steps of about equal length. Draws nothing where `visible` is false or standard error is no
-    // terminal.
+    // `total` steps of about equal length. Says nothing where `visible` is false.
     ProgressBar(std::string title, int total, bool visible);
     ~ProgressBar();
     ProgressBar(const ProgressBar&) = delete;
@@ -24,11 +23,17 @@ public:
     void clear() const;
 
 private:
+    enum class Form { none, bar, lines };
+
     std::string title_;
     int total_;
     int begun_ = 0;
-    bool visible_;
+    Form form_;
     std::chrono::steady_clock::time_point start_;
+    std::chrono::steady_clock::time_point last_line_;
 };
+
+// "self-check: 12 of 48, 3 min left". `done` is at least 1.
+std::string progress_line(std::string_view title, int done, int total, std::chrono::duration<double> passed);
 
 }  // namespace harness

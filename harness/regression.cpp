@@ -90,18 +90,22 @@ ComparedFigure described(const Sides& sides, const Pairing& pairing) {
     return out;
 }
 
+// A verdict that is worth less than before is lost: what passed and is only accepted now, too.
+int worth(Verdict verdict) {
+    return verdict == Verdict::accepted ? 1 : is_good(verdict) ? 2 : 0;
+}
+
 void compare_verdicts(ComparedFigure& out, const Sides& sides) {
     const auto word = [](const Figure& figure) { return std::string(name(*figure.verdict)); };
     // The worst of the runs decides: what fails in one of them has not passed.
-    const auto failed =
-        std::ranges::find_if(sides.runs, [](const Figure* f) { return !is_good(*f->verdict); });
-    const Figure& now = failed != sides.runs.end() ? **failed : *sides.runs.back();
+    const Figure& now =
+        **std::ranges::min_element(sides.runs, {}, [](const Figure* f) { return worth(*f->verdict); });
     const Figure& before = *sides.baseline.back();
     out.baseline_verdict = word(before);
     out.candidate_verdict = word(now);
-    if (is_good(*before.verdict) && !is_good(*now.verdict)) {
+    if (worth(*before.verdict) > worth(*now.verdict)) {
         out.verdict = RegressionVerdict::lost;
-    } else if (!is_good(*before.verdict) && is_good(*now.verdict)) {
+    } else if (worth(*before.verdict) < worth(*now.verdict)) {
         out.verdict = RegressionVerdict::better;
     } else {
         out.verdict = before.verdict == now.verdict ? RegressionVerdict::same : RegressionVerdict::changed;

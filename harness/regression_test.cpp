@@ -399,7 +399,12 @@ TEST(Regression, ALostVerdictFailsAndAGainedOneIsShown) {
         EXPECT_EQ(verdict(bad, Verdict::covered), RegressionVerdict::lost);
         EXPECT_EQ(verdict(Verdict::passed, bad), RegressionVerdict::better);
         EXPECT_EQ(verdict(bad, bad), RegressionVerdict::same);
+        EXPECT_EQ(verdict(bad, Verdict::accepted), RegressionVerdict::lost);
+        EXPECT_EQ(verdict(Verdict::accepted, bad), RegressionVerdict::better);
     }
+    EXPECT_EQ(verdict(Verdict::accepted, Verdict::passed), RegressionVerdict::lost);
+    EXPECT_EQ(verdict(Verdict::passed, Verdict::accepted), RegressionVerdict::better);
+    EXPECT_EQ(verdict(Verdict::accepted, Verdict::accepted), RegressionVerdict::same);
     EXPECT_EQ(verdict(Verdict::failed, Verdict::mistrusted), RegressionVerdict::changed);
 }
 

@@ -125,7 +125,7 @@ Json identities(const RunRecord& record) {
 
 Verdict worst_verdict(const std::vector<Verdict>& verdicts) {
     for (const Verdict verdict : {Verdict::not_run, Verdict::unstable, Verdict::failed, Verdict::mistrusted,
-                                  Verdict::passed, Verdict::covered}) {
+                                  Verdict::accepted, Verdict::passed, Verdict::covered}) {
         if (std::ranges::find(verdicts, verdict) != verdicts.end()) {
             return verdict;
         }
@@ -169,6 +169,7 @@ Verdict overall_verdict(const RunRecord& record) {
 ExitCode exit_code(Verdict verdict) {
     switch (verdict) {
         case Verdict::passed:
+        case Verdict::accepted:
         case Verdict::covered:
             return ExitCode::passed;
         case Verdict::failed:

@@ -6,7 +6,8 @@
 // Minor version 1 added placement and head, 2 the findings of judgements and the diagnosis of headlines, 3
 // the counts of misrounded stores, how the CPU was timed, intervals of speedups, the NPU and its power mode,
 // launch times with the modelled time beside them, and the note of a shard, 4 the machine, the design's hash,
-// the versions of XRT and firmware, layers that could not be timed, and the error maps of failed rows.
+// the versions of XRT and firmware, layers that could not be timed, and the error maps of failed rows, 5 the
+// verdict `accepted`, which only runs with --accepted-misses have.
 //
 // A duration carries its clock, a count comes from the device, a figure of the cost model is marked modelled;
 // a report prints these words as they are.
@@ -38,7 +39,7 @@
 namespace harness {
 
 inline constexpr int run_schema_major = 1;
-inline constexpr int run_schema_minor = 4;
+inline constexpr int run_schema_minor = 5;
 
 // Both sides of one piece of identical work: the smallest range of ops that both paths resolve.
 struct StepTime {
@@ -170,8 +171,8 @@ enum class ExitCode : int {
     interrupted = 130,
 };
 
-// The first of not_run, unstable, failed, mistrusted, passed, covered that occurs; not_run where nothing
-// does.
+// The first of not_run, unstable, failed, mistrusted, accepted, passed, covered that occurs; not_run where
+// nothing does.
 Verdict worst_verdict(const std::vector<Verdict>& verdicts);
 
 // The worst verdict over all rows, encoders and headlines that were asked for; not_run where none judged

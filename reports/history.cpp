@@ -238,7 +238,7 @@ bool is_of_commit(std::string_view build, std::string_view asked) {
     return build == tagged_here || (asked.size() >= least_digits && hash.starts_with(asked));
 }
 
-constexpr const char* is_green = "r.verdict = 'passed' AND r.exit_code = 0";
+constexpr const char* is_green = "r.verdict IN ('passed', 'accepted') AND r.exit_code = 0";
 constexpr const char* end_of_time = "9999";
 
 }  // namespace

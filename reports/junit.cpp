@@ -40,6 +40,7 @@ void add_case(pugi::xml_node suite, Counts& counts, const std::string& classname
             element = "error";
             ++counts.errors;
             break;
+        case Verdict::accepted:
         case Verdict::covered:
             element = "skipped";
             ++counts.skipped;
@@ -47,7 +48,7 @@ void add_case(pugi::xml_node suite, Counts& counts, const std::string& classname
     }
     pugi::xml_node outcome = node.append_child(element);
     outcome.append_attribute("message") = judgement.reason.c_str();
-    if (judgement.verdict != Verdict::covered) {
+    if (!harness::is_good(judgement.verdict)) {
         outcome.append_attribute("type") = std::string(harness::name(judgement.verdict)).c_str();
         outcome.text().set((limits_text(judgement, "") + detail).c_str());
     }

@@ -14,6 +14,8 @@ fmt::text_style style_of(Verdict verdict) {
     switch (verdict) {
         case Verdict::passed:
             return fg(fmt::terminal_color::green);
+        case Verdict::accepted:
+            return fg(fmt::terminal_color::yellow);
         case Verdict::covered:
             return {};
         default:

@@ -98,6 +98,8 @@ void write_modelled_timelines(const CompareOptions& options, const RunRecord& re
 CompareRun::CompareRun(const CompareOptions& options, const std::string& invocation)
     : options_(options),
       baseline_(baseline_of(options.cpu_baseline)),
+      accepted_misses_(options.accepted_misses.empty() ? std::vector<AcceptedMiss>{}
+                                                       : read_accepted_misses(options.accepted_misses)),
       device_(npu_impl::open_device(options.device, options.emulation, options.xrt)),
       recording_(recording_of(options)),
       model_(model_of(options, npu_environment(*device_))),
@@ -210,6 +212,9 @@ RunRecord CompareRun::run(const ShardNote& note, const Progress& progress) {
     record.time_model =
         time_notes(*npu_impl::find_design(options_.design), shape, options_.selection.placement, model_);
     add_amdahl(*record.time_model, record.layers);
+    for (const std::string& line : accept_misses(record, accepted_misses_)) {
+        fmt::print(stderr, "harness: {}: {}\n", options_.accepted_misses, line);
+    }
     sum_up(record);
     return record;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "datasets/recording.hpp"
+#include "harness/accepted_misses.hpp"
 #include "harness/cpu_baseline.hpp"
 #include "harness/experiment.hpp"
 #include "harness/options.hpp"
@@ -39,6 +40,7 @@ private:
 
     CompareOptions options_;
     std::optional<CpuBaseline> baseline_;
+    std::vector<AcceptedMiss> accepted_misses_;
     std::unique_ptr<npu_impl::Device> device_;
     datasets::Recording recording_;
     npu_impl::CostModel model_;

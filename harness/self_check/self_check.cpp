@@ -5,6 +5,7 @@
 #include <tbb/parallel_for.h>
 
 #include <algorithm>
+#include <map>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -61,35 +62,47 @@ bool in_reach(const Fault& fault, const Setting& scene) {
     return within_reach(scene.design, scene.ground, scene.place) && (!fault.visible || fault.visible(scene));
 }
 
-// Adds the trials of one fault on one ground. A court other than the layer's does not depend on the design.
+// What a fault has been tried on.
+struct Tried {
+    std::set<std::pair<std::string, std::string>> places;  // with signatures
+    std::set<std::string> designs;
+};
+
+// Adds the trials of one fault on one ground: at every place, or once for each design that was not tried yet.
+// A court other than the layer's does not depend on the design.
 void plan_on(std::vector<PlannedTrial>& out, const Fault& fault, const Ground& ground, bool every_place,
-             const SelfCheckRequest& request) {
-    std::set<std::pair<std::string, std::string>> seen;  // by place and signature
+             const SelfCheckRequest& request, Tried& tried) {
     for (const npu_impl::Design& design : request.designs) {
         for (const OpRange place : fault.places) {
-            const bool any_design = fault.court != Court::layer || fault.seam == Seam::golden;
-            if (!in_reach(fault, {design, ground, place, request.emulation}) ||
-                !seen.insert({name_of(place), any_design ? "" : signature(design, place)}).second) {
-                continue;
-            }
-            out.push_back({&fault, &ground, &design, place, request.emulation});
-            if (!every_place) {
+            if (!every_place && tried.designs.contains(design.name)) {
                 break;
+            }
+            const bool any_design = fault.court != Court::layer || fault.seam == Seam::golden;
+            if (in_reach(fault, {design, ground, place, request.emulation}) &&
+                tried.places.insert({name_of(place), any_design ? "" : signature(design, place)}).second) {
+                out.push_back({&fault, &ground, &design, place, request.emulation});
+                tried.designs.insert(design.name);
             }
         }
     }
 }
 
+bool is_short(const Ground& ground) {
+    return ground.layer.shape.context <= SelfCheckRequest::every_place_up_to;
+}
+
 // What is judged on an encoder of its own does not depend on the ground.
 void plan_fault(std::vector<PlannedTrial>& out, const Fault& fault, const SelfCheckRequest& request) {
     const std::size_t before = out.size();
+    std::map<std::string, Tried> tried_at_length;  // by what brings the grounds back: seed and context
     for (const bool last_resort : {false, true}) {
         for (const auto& ground : request.grounds) {
             const bool enough = out.size() > before && (last_resort || fault.court == Court::encoder);
             if (ground->last_resort == last_resort && !enough) {
-                const bool is_short = ground->layer.shape.context <= SelfCheckRequest::every_place_up_to;
-                plan_on(out, fault, *ground, is_short && (request.every_place || out.size() == before),
-                        request);
+                const bool every_place = is_short(*ground) && (request.every_place || out.size() == before);
+                Tried of_this_ground;
+                Tried& tried = is_short(*ground) ? of_this_ground : tried_at_length[ground->arguments];
+                plan_on(out, fault, *ground, every_place, request, tried);
             }
         }
     }
@@ -219,9 +232,27 @@ void require_known(const SelfCheckRequest& request) {
     }
 }
 
-std::vector<Variant> variants_of(const SelfCheckRequest& request) {
-    return request.variants && request.only_fault.empty() ? healthy_variants(request.every_composition)
-                                                          : std::vector<Variant>{};
+struct PlannedVariant {
+    Variant variant;
+    const Ground* ground;
+};
+
+// At length, the designs by themselves: a composition has no kernel that is not in one of them.
+std::vector<PlannedVariant> plan_variants(const SelfCheckRequest& request) {
+    std::vector<PlannedVariant> out;
+    if (!request.variants || !request.only_fault.empty()) {
+        return out;
+    }
+    const std::vector<Variant> few = healthy_variants(false);
+    for (const Variant& variant : healthy_variants(request.every_composition)) {
+        const bool everywhere = std::ranges::find(few, variant.name, &Variant::name) != few.end();
+        for (const auto& ground : request.grounds) {
+            if (everywhere || is_short(*ground)) {
+                out.push_back({variant, ground.get()});
+            }
+        }
+    }
+    return out;
 }
 
 }  // namespace
@@ -251,17 +282,17 @@ bool SelfCheckResult::passed() const {
 }
 
 int stages_of(const SelfCheckRequest& request) {
-    return static_cast<int>(plan(request).size() + variants_of(request).size() * request.grounds.size());
+    return static_cast<int>(plan(request).size() + plan_variants(request).size());
 }
 
 SelfCheckResult self_check(const SelfCheckRequest& request, const Progress& progress) {
     require_known(request);
     const std::vector<PlannedTrial> trials = plan(request);
-    const std::vector<Variant> variants = variants_of(request);
+    const std::vector<PlannedVariant> variants = plan_variants(request);
     SelfCheckResult out;
     out.without = request.without;
     out.trials.resize(trials.size());
-    out.variants.resize(variants.size() * request.grounds.size());
+    out.variants.resize(variants.size());
     std::mutex mutex;
     const auto begin = [&](std::string_view what) {
         const std::scoped_lock lock(mutex);
@@ -274,12 +305,11 @@ SelfCheckResult self_check(const SelfCheckRequest& request, const Progress& prog
             return;
         }
         const std::size_t index = i - trials.size();
-        const Variant& variant = variants[index / request.grounds.size()];
-        const Ground& ground = *request.grounds[index % request.grounds.size()];
+        const auto& [variant, ground] = variants[index];
         begin(variant.name);
         VariantResult& result = out.variants[index];
-        result = {variant.name, variant.says, ground.name, {}};
-        run_guarded(result, request.without, [&] { return findings_of(variant, ground); });
+        result = {variant.name, variant.says, ground->name, {}};
+        run_guarded(result, request.without, [&] { return findings_of(variant, *ground); });
     });
     for (const Fault& fault : request.faults) {
         const bool asked = request.only_fault.empty() || request.only_fault == fault.name;

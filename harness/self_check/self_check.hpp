@@ -26,7 +26,8 @@ struct SelfCheckRequest {
     // Each fault at every place on every ground; else so on the first that shows it, at one on the others.
     bool every_place = true;
 
-    // Longer contexts take each fault at the first of its places that a design has, not at every one.
+    // Longer contexts take each fault once per design, on the first of their grounds that shows it, and
+    // compositions not at all as healthy variants.
     static constexpr std::int64_t every_place_up_to = 500;
 };
 

@@ -7,7 +7,7 @@ import type { CpuTiming, Environment, Identities, Shard } from "./origin.ts";
 /** How a number came about. `derived`, `defined`, `recorded` and others are printed as they are. */
 export type Kind = string;
 
-export type Verdict = "passed" | "failed" | "mistrusted" | "not_run" | "covered" | "unstable";
+export type Verdict = "passed" | "accepted" | "failed" | "mistrusted" | "not_run" | "covered" | "unstable";
 export type Input = "isolated" | "chained";
 
 /** A number with unit and kind; null where it is not finite. */

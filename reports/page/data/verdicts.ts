@@ -7,12 +7,14 @@ export const verdictOrder: readonly Verdict[] = [
   "unstable",
   "failed",
   "mistrusted",
+  "accepted",
   "passed",
   "covered",
 ];
 
 const signs: Record<Verdict, string> = {
   passed: "✓",
+  accepted: "≲",
   failed: "✗",
   mistrusted: "?",
   not_run: "∅",
@@ -22,6 +24,7 @@ const signs: Record<Verdict, string> = {
 
 const meanings: Record<Verdict, string> = {
   passed: "within every limit of the gate",
+  accepted: "misses the match criterion alone, by no more than is accepted",
   failed: "beyond a limit of the gate",
   mistrusted: "what it was judged by cannot be trusted",
   not_run: "was asked for and did not run",
@@ -45,7 +48,8 @@ export const wordOf = (verdict: Verdict): string => verdict.replace("_", " ");
 export const exitMeaning = (code: number): string => exitMeanings[code] ?? "unknown";
 
 /** Whether somebody has to look at it. */
-export const isTrouble = (verdict: Verdict): boolean => verdict !== "passed" && verdict !== "covered";
+export const isTrouble = (verdict: Verdict): boolean =>
+  verdict !== "passed" && verdict !== "accepted" && verdict !== "covered";
 
 /** Verdicts that occur among the items, in their order, with how often. */
 export function counts(items: readonly { verdict: Verdict }[]): [Verdict, number][] {
