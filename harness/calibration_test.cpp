@@ -146,7 +146,8 @@ TEST(GateHeadroom, OfAHeadlineIsNegativeExactlyWhereTheGateFindsSomething) {
 }
 
 TEST(GateHeadroom, IsInDecibelsOfTheError) {
-    EXPECT_NEAR(beside_limit(Quantity::plain_largest, 5).decibel, 6.02, 0.01);
+    const double largest = limit(Quantity::plain_largest).limit;
+    EXPECT_NEAR(beside_limit(Quantity::plain_largest, largest / 2).decibel, 6.02, 0.01);
     EXPECT_NEAR(beside_limit(Quantity::match, 99.95).decibel, 3.01, 0.01);  // half the energy
     EXPECT_NEAR(beside_limit(Quantity::match, 99.8).decibel, -3.01, 0.01);
     EXPECT_EQ(beside_limit(Quantity::nonfinite, 0).decibel, std::numeric_limits<double>::infinity());
@@ -171,13 +172,14 @@ TEST_F(Calibrated, KeepsTheWorstHealthyFigureAndWhereItWas) {
     EXPECT_TRUE(calibration_.sound());
 }
 
-// 3 dB are a factor of 1.41: 10 / 7.0 keeps them, 10 / 7.1 does not.
+// 3 dB are a factor of 1.413.
 TEST_F(Calibrated, MarksWhatLeavesLessThanThreeDecibels) {
-    add(layer_with(7.0), fitted);
+    const double largest = limit(Quantity::plain_largest).limit;
+    add(layer_with(largest / 1.42), fitted);
     EXPECT_EQ(of(calibration_, Quantity::plain_largest).mark(), LimitMark::keeps_room);
-    add(layer_with(7.1), fitted);
+    add(layer_with(largest / 1.41), fitted);
     EXPECT_EQ(of(calibration_, Quantity::plain_largest).mark(), LimitMark::report_only);
-    add(layer_with(12), fitted);
+    add(layer_with(largest + 1), fitted);
     EXPECT_EQ(of(calibration_, Quantity::plain_largest).mark(), LimitMark::report_only);
     EXPECT_TRUE(calibration_.sound()) << "an envelope beyond its limit is a result, not a broken run";
 }

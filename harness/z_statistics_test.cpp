@@ -128,7 +128,7 @@ TEST(GateAccuracy, NamesEachLimitThatIsExceededAndNoOther) {
     EXPECT_THAT(broken([](auto& z) { z.rms = 1.3; }), ElementsAre(Quantity::plain_variance));
     EXPECT_THAT(broken([](auto& z) { z.rms = 0.5; }), ElementsAre(Quantity::plain_variance));
     EXPECT_THAT(broken([](auto& z) { z.gain = -2.8e-3; }), ElementsAre(Quantity::plain_gain));
-    EXPECT_THAT(broken([](auto& z) { z.largest = 11; }), ElementsAre(Quantity::plain_largest));
+    EXPECT_THAT(broken([](auto& z) { z.largest = 11.1; }), ElementsAre(Quantity::plain_largest));
     EXPECT_THAT(broken([](auto& z) { z.worst_row = 11; }), ElementsAre(Quantity::plain_row));
     EXPECT_THAT(broken([](auto& z) { z.worst_tile = 2; }), ElementsAre(Quantity::plain_tile));
     EXPECT_THAT(broken([](auto& z) { z.rms = std::nan(""); }), ElementsAre(Quantity::plain_variance));
