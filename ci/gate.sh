@@ -132,7 +132,7 @@ build_of_base() {
 }
 
 if [ -z "$build_head" ] || [ -z "$build_base" ]; then
-    step "install" "" bash ci/install.sh --optional ccache
+    step "install" "" bash ci/install.sh
 fi
 if [ -z "$build_head" ]; then
     build_head=$tree

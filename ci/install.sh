@@ -30,8 +30,9 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
     exit 0
 fi
 
-# The NPU's runtime: without it the build leaves the device `xrt` out. Not every distribution has it.
-optional+=(libxrt-dev uuid-dev)
+# The NPU's runtime: without it the build leaves the device `xrt` out. Not every distribution has it. Its
+# header of messages, which the tests use, includes Boost's.
+optional+=(libxrt-dev uuid-dev libboost-dev)
 
 is_installed() {
     # shellcheck disable=SC2016 # the format is dpkg-query's, not the shell's

@@ -95,7 +95,7 @@ compare() {
         --json "$file.json" --junit "$file.xml"
     [ -f "$file.json" ] || return 0
     runs+=("$file.json") && kinds+=("${name%%,*}")
-    ! grep -q '"verdict": "accepted"' "$file.json" || accepted+=("$name")
+    ! grep -q '^  "verdict": "accepted"' "$file.json" || accepted+=("$name")
 }
 
 # is_compiled DESIGN CONTEXT: whether the device can run it. Of one that cannot, the summary says so.

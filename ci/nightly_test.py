@@ -23,7 +23,7 @@ case "$*" in
     "history add"*) echo "$*" >>HISTORY ;;
     *) echo "fine: $*" ;;
 esac
-while [ $# -gt 1 ]; do [ "$1" = --json ] && echo '{"verdict": "VERDICT"}' >"$2"; shift; done
+while [ $# -gt 1 ]; do [ "$1" = --json ] && printf '{\n  "verdict": "VERDICT"\n}\n' >"$2"; shift; done
 """
 
 

@@ -28,8 +28,9 @@ def commands(text):
     joined = re.sub(r"\\\n", " ", text)
     for line in joined.splitlines():
         for part in line.split("|"):
-            if part.strip():
-                yield part.split()[0]
+            words = part.split()
+            if words:
+                yield words[words[0] == "sudo" and len(words) > 1]
 
 
 def script_faults(root, text):

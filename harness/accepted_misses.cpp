@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+#include <array>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 #include <stdexcept>
-#include <tuple>
 
 #include "npu_impl/design.hpp"
 
@@ -43,45 +43,97 @@ Value field(const json& object, const char* name, const Place& in) {
     }
 }
 
-// Over `into`, where the entry has it.
+// Over `into`, which is the limit, where the entry has it.
 void parse_ceiling(const json& entry, const char* name, double& into, const Place& place) {
     if (!entry.contains(name)) {
         return;
     }
     const double value = field<double>(entry, name, place);
-    if (!(value > into)) {
-        place.refuse(fmt::format("{} is {}: it must be more than the limit, {}", name, value, into));
+    if (!(value > into && value <= largest_accepted_error)) {
+        place.refuse(fmt::format("{} is {}: it must be more than the limit, {}, and at most {}", name, value,
+                                 into, largest_accepted_error));
     }
     into = value;
+}
+
+std::string canonical_design(const std::string& list, const Place& place) {
+    try {
+        return npu_impl::compose(list).name;
+    } catch (const std::invalid_argument& error) {
+        place.refuse(error.what());
+    }
+}
+
+// A field that is only nearly right would accept more than was meant.
+void refuse_unknown_fields(const json& entry, const Place& place) {
+    constexpr std::array<std::string_view, 8> known{
+        "design", "clip",           "context",           "layers",
+        "reason", "match_at_least", "worst_row_at_most", "worst_tile_at_most"};
+    for (const auto& item : entry.items()) {
+        if (std::ranges::find(known, item.key()) == known.end()) {
+            place.refuse(fmt::format("has the unknown field {}", item.key()));
+        }
+    }
 }
 
 AcceptedMiss parse_miss(const json& entry, const Place& place) {
     if (!entry.is_object()) {
         place.refuse("must be an object");
     }
-    AcceptedMiss out{field<std::string>(entry, "design", place), field<std::string>(entry, "clip", place),
-                     field<std::int64_t>(entry, "context", place), field<std::string>(entry, "reason", place),
+    refuse_unknown_fields(entry, place);
+    AcceptedMiss out{canonical_design(field<std::string>(entry, "design", place), place),
+                     field<std::string>(entry, "clip", place),
+                     field<std::int64_t>(entry, "context", place),
+                     field<std::vector<int>>(entry, "layers", place),
+                     field<std::string>(entry, "reason", place),
                      field<double>(entry, "match_at_least", place)};
-    try {
-        npu_impl::compose(out.design);
-    } catch (const std::invalid_argument& error) {
-        place.refuse(error.what());
-    }
     const double criterion = limit(Quantity::match).limit;
-    if (!(out.match_at_least > 0 && out.match_at_least < criterion)) {
-        place.refuse(fmt::format("match_at_least is {}: it must lie between 0 and the criterion, {}",
-                                 out.match_at_least, criterion));
+    if (!(out.match_at_least >= least_accepted_match && out.match_at_least < criterion)) {
+        place.refuse(fmt::format("match_at_least is {}: it must be at least {} and under the criterion, {}",
+                                 out.match_at_least, least_accepted_match, criterion));
     }
     parse_ceiling(entry, "worst_row_at_most", out.worst_row_at_most, place);
     parse_ceiling(entry, "worst_tile_at_most", out.worst_tile_at_most, place);
+    if (out.layers.empty()) {
+        place.refuse("names no layers: it accepts nothing");
+    }
     if (out.reason.empty()) {
         place.refuse("has no reason: say why the miss is accepted");
     }
     return out;
 }
 
-bool is_for(const AcceptedMiss& miss, const RunRecord& record, const std::string& clip) {
-    return miss.design == record.design && miss.context == record.recording.context && miss.clip == clip;
+bool names(const AcceptedMiss& miss, int layer) {
+    return std::ranges::find(miss.layers, layer) != miss.layers.end();
+}
+
+void refuse_second_entry(const std::vector<AcceptedMiss>& before, const AcceptedMiss& miss,
+                         const Place& place) {
+    for (const AcceptedMiss& other : before) {
+        const bool same_runs =
+            other.design == miss.design && other.clip == miss.clip && other.context == miss.context;
+        const auto twice =
+            std::ranges::find_if(miss.layers, [&](int layer) { return same_runs && names(other, layer); });
+        if (twice != miss.layers.end()) {
+            place.refuse(fmt::format("is the second for {}, {}, T = {}, layer {}: leave one out", miss.design,
+                                     miss.clip, miss.context, *twice));
+        }
+    }
+}
+
+// Whether every op of the attention was judged in this layer, isolated or chained, and none is bad.
+bool is_sound(const RunRecord& record, const LayerRow& layer) {
+    std::set<datasets::Op> judged;
+    for (const OpRow& row : record.rows) {
+        if (row.clip == layer.clip && row.layer == layer.layer) {
+            if (!is_good(row.judgement.verdict)) {
+                return false;
+            }
+            judged.insert(row.op);
+        }
+    }
+    return std::ranges::all_of(datasets::ops_in(datasets::attention_ops),
+                               [&](const datasets::OpInfo& info) { return judged.contains(info.op); });
 }
 
 // Whether the match is missed, and that by no more than is accepted. Where it holds, a wrong row or tile is a
@@ -117,11 +169,7 @@ std::vector<AcceptedMiss> parse_accepted_misses(const std::string& text, const s
     for (const json& entry : misses) {
         const Place place{file, fmt::format("misses[{}]", out.size())};
         AcceptedMiss miss = parse_miss(entry, place);
-        const auto key = [](const AcceptedMiss& one) { return std::tie(one.design, one.clip, one.context); };
-        if (std::ranges::any_of(out, [&](const AcceptedMiss& other) { return key(other) == key(miss); })) {
-            place.refuse(fmt::format("is the second for {}, {}, T = {}: leave one out", miss.design,
-                                     miss.clip, miss.context));
-        }
+        refuse_second_entry(out, miss, place);
         out.push_back(std::move(miss));
     }
     return out;
@@ -138,25 +186,26 @@ std::vector<AcceptedMiss> read_accepted_misses(const std::string& file) {
 
 std::vector<std::string> accept_misses(RunRecord& record, const std::vector<AcceptedMiss>& misses) {
     std::vector<std::string> needless;
-    for (const AcceptedMiss& miss : misses) {
-        int judged = 0;
-        int missed = 0;
-        for (LayerRow& layer : record.layers) {
-            if (!is_for(miss, record, layer.clip) || layer.headline.verdict == Verdict::not_run) {
-                continue;
-            }
-            ++judged;
-            missed += layer.headline.verdict == Verdict::passed ? 0 : 1;
-            if (covers(miss, layer)) {
-                layer.headline.verdict = Verdict::accepted;
-                layer.headline.reason +=
-                    fmt::format("; accepted down to {}%: {}", miss.match_at_least, miss.reason);
-            }
+    if (misses.empty()) {
+        return needless;
+    }
+    const std::string design = npu_impl::compose(record.design).name;
+    for (LayerRow& layer : record.layers) {
+        const auto miss = std::ranges::find_if(misses, [&](const AcceptedMiss& one) {
+            return one.design == design && one.context == record.recording.context &&
+                   one.clip == layer.clip && names(one, layer.layer);
+        });
+        if (miss == misses.end()) {
+            continue;
         }
-        if (judged > 0 && missed == 0) {
-            needless.push_back(
-                fmt::format("the miss accepted of {}, {}, T = {} did not occur: take it off the list",
-                            miss.design, miss.clip, miss.context));
+        if (layer.headline.verdict == Verdict::passed) {
+            needless.push_back(fmt::format(
+                "the miss accepted of {}, {}, T = {}, layer {} did not occur: take it off the list", design,
+                layer.clip, miss->context, layer.layer));
+        } else if (covers(*miss, layer) && is_sound(record, layer)) {
+            layer.headline.verdict = Verdict::accepted;
+            layer.headline.reason +=
+                fmt::format("; accepted down to {}%: {}", miss->match_at_least, miss->reason);
         }
     }
     return needless;

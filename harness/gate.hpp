@@ -84,7 +84,7 @@ struct Finding {
 struct Judgement {
     Verdict verdict = Verdict::not_run;
     std::string reason;               // never empty unless passed
-    std::vector<Finding> findings{};  // every limit that failed, not only the first; empty unless failed
+    std::vector<Finding> findings{};  // every limit that was exceeded, not only the first
 };
 
 // What a limit rests on, and so what a calibration may say of it.

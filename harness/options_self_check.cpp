@@ -31,7 +31,7 @@ SelfCheckCommand::SelfCheckCommand(CLI::App& app, CommonOptions& common)
         "healthy variant passed, 1 not so, 2 usage, 3 could not run.");
     command.add_flag(
         "--full", options.full,
-        "Two seeds, T of 250, 1500 and 3001, all designs and compositions, at T of 250 every op on "
+        "Two seeds, T of 250, 1500 and 3001, all designs, at T of 250 every composition and every op on "
         "all data: for the night");
     command.add_option("--recording", options.recordings, "Plant on this recording; may be repeated")
         ->type_name("FILE");

@@ -97,10 +97,12 @@ int worth(Verdict verdict) {
 
 void compare_verdicts(ComparedFigure& out, const Sides& sides) {
     const auto word = [](const Figure& figure) { return std::string(name(*figure.verdict)); };
-    // The worst of the runs decides: what fails in one of them has not passed.
+    // The worst of the runs decides, for what fails in one of them has not passed; and the best of the
+    // baseline, or a loss would be told for one night only.
     const Figure& now =
         **std::ranges::min_element(sides.runs, {}, [](const Figure* f) { return worth(*f->verdict); });
-    const Figure& before = *sides.baseline.back();
+    const Figure& before =
+        **std::ranges::max_element(sides.baseline, {}, [](const Figure* f) { return worth(*f->verdict); });
     out.baseline_verdict = word(before);
     out.candidate_verdict = word(now);
     if (worth(*before.verdict) > worth(*now.verdict)) {

@@ -408,6 +408,16 @@ TEST(Regression, ALostVerdictFailsAndAGainedOneIsShown) {
     EXPECT_EQ(verdict(Verdict::failed, Verdict::mistrusted), RegressionVerdict::changed);
 }
 
+// Not for one night only: the night that was worse is a baseline too, where its miss was accepted.
+TEST(Regression, WhatPassedInAnyNightOfTheBaselineIsLost) {
+    const Figure good = figure("verdict", FigureKind::computed, 0, Verdict::passed);
+    const Figure accepted = figure("verdict", FigureKind::computed, 0, Verdict::accepted);
+    const std::vector runs{run({accepted})};
+    const std::vector baseline{run({good}), run({accepted})};
+    const Regression regression = compare_with_baseline(runs, baseline, "base");
+    EXPECT_EQ(regression.figures.front().verdict, RegressionVerdict::lost);
+}
+
 TEST(Regression, AFailureInOneOfSeveralRunsIsLost) {
     const Figure good = figure("verdict", FigureKind::computed, 0, Verdict::passed);
     const Figure bad = figure("verdict", FigureKind::computed, 0, Verdict::failed);

@@ -7,7 +7,7 @@
 // the counts of misrounded stores, how the CPU was timed, intervals of speedups, the NPU and its power mode,
 // launch times with the modelled time beside them, and the note of a shard, 4 the machine, the design's hash,
 // the versions of XRT and firmware, layers that could not be timed, and the error maps of failed rows, 5 the
-// verdict `accepted`, which only runs with --accepted-misses have.
+// verdict `accepted`, which only runs with --accepted-misses have: a reader that does not know it says so.
 //
 // A duration carries its clock, a count comes from the device, a figure of the cost model is marked modelled;
 // a report prints these words as they are.
@@ -81,8 +81,8 @@ struct LayerRow {
     Judgement repeatability;               // passed or unstable; not_run where nothing was compared
     std::vector<ProbeRow> probes;          // level 3; empty where not asked for
     std::optional<LayerStatistics> data;   // where all of the attention was asked for
-    std::string reproduce;                 // of a failed headline or bits that differ; else empty
-    std::optional<Diagnosis> diagnosis{};  // of a failed headline
+    std::string reproduce;                 // of a missed headline or bits that differ; else empty
+    std::optional<Diagnosis> diagnosis{};  // of a missed headline
     std::string untimed{};                 // why a layer that passed has no times; else empty
 };
 

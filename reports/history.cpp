@@ -106,8 +106,8 @@ void add_figures(const HistoryDatabase& database, std::int64_t run, const std::v
 template <typename Value>
 Value known(std::optional<Value> value, const std::string& word, const std::string& file) {
     if (!value) {
-        throw HistoryError(file, fmt::format("'{}' is no word of this program's: the file is damaged, "
-                                             "restore a copy",
+        throw HistoryError(file, fmt::format("'{}' is no word of this program's: a newer one wrote it, "
+                                             "or the file is damaged; use that one, or restore a copy",
                                              word));
     }
     return *value;

@@ -110,12 +110,13 @@ std::string verdict_line(const Regression& regression) {
                        plain(regression_verdict(regression)));
 }
 
-// What has failed: a line that says where and why, and a block of details where there are some.
+// What has failed or is accepted: a line that says where and why, a block of details where there are some.
 class FailureList {
 public:
     void add(const harness::Judgement& judgement, std::string_view where, const std::string& details,
              const std::string& reproduce) {
-        if (harness::is_good(judgement.verdict) || ++count_ > failures_shown) {
+        const bool is_shown = judgement.verdict == Verdict::accepted || !harness::is_good(judgement.verdict);
+        if (!is_shown || ++count_ > failures_shown) {
             return;
         }
         text_ += fmt::format("**{}** {}: {}\n", harness::name(judgement.verdict), plain(where),

@@ -1,5 +1,5 @@
-// The judge under judgement: every planted fault on every ground and design in its reach, every healthy
-// variant, and which check saw what.
+// The judge under judgement: every planted fault on grounds and designs in its reach, every healthy variant,
+// and which check saw what.
 #pragma once
 
 #include <cstdint>

@@ -16,7 +16,10 @@ function tally(run: Run): string {
   const parts = counts(judged).map(([verdict, count]) => `${count} ${wordOf(verdict)}`);
   const others = countsOfOthers(otherTroubles(run).filter((one) => one.what !== "encoder"));
   const besides = others === "" ? "" : `; besides them to look at: ${others}`;
-  return `${judged.length} ${noun}: ${parts.join(", ")}${besides}`;
+  const accepted = run.layers.filter((layer) => layer.headline.verdict === "accepted").length;
+  const missed =
+    accepted === 0 ? "" : `; ${accepted} of ${run.layers.length} layers miss the match, as accepted`;
+  return `${judged.length} ${noun}: ${parts.join(", ")}${missed}${besides}`;
 }
 
 export function Headline(): JSX.Element {

@@ -33,7 +33,7 @@ const meanings: Record<Verdict, string> = {
 };
 
 const exitMeanings: Record<number, string> = {
-  0: "all passed",
+  0: "nothing failed",
   1: "accuracy failed or mistrusted",
   2: "usage",
   3: "could not run",

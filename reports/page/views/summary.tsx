@@ -11,7 +11,7 @@ import { VerdictBadge } from "../components/verdict.tsx";
 import type { LayerEntry } from "../data/run.ts";
 import { pieceName } from "../data/run.ts";
 import { troublesOf } from "../data/troubles.ts";
-import { foundations, isTrouble } from "../data/verdicts.ts";
+import { foundations } from "../data/verdicts.ts";
 
 export function Summary(): JSX.Element {
   const { run } = useShared();
@@ -106,7 +106,7 @@ function LayerTable(): JSX.Element {
           cell: (one) => (
             <>
               <VerdictBadge verdict={one.headline.verdict} />
-              {isTrouble(one.headline.verdict) && <span class="reason"> {one.headline.reason}</span>}
+              {one.headline.verdict !== "passed" && <span class="reason"> {one.headline.reason}</span>}
             </>
           ),
           key: (one) => one.headline.verdict,
