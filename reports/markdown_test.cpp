@@ -121,6 +121,15 @@ TEST(Markdown, TellsWhatFailsBesideTheRows) {
     EXPECT_THAT(text, HasSubstr("**mistrusted** data cannot reveal no\\_maximum: too small"));
 }
 
+TEST(Markdown, TellsWhatIsAcceptedAndWhy) {
+    harness::RunRecord record = harness::example_record();
+    record.layers[0].headline = {Verdict::accepted, "match 99.8500% is under 99.9%; accepted down to 99.8%"};
+    const std::string text = markdown_report(record);
+    EXPECT_THAT(text, HasSubstr("; 1 of 1 headlines miss the match, which is accepted"));
+    EXPECT_THAT(text, HasSubstr("**accepted** clip layer 0 match of the attention output: match 99.8500% is "
+                                "under 99.9%; accepted down to 99.8%"));
+}
+
 TEST(Markdown, EscapesWhatOthersWrote) {
     harness::RunRecord record = harness::example_record();
     record.rows.back().judgement.reason = "a|b <script> `code` @x\n# heading";

@@ -46,6 +46,12 @@ test("whatever alone did not pass is to be looked at, and nothing else", () => {
   }
 });
 
+test("what is accepted is no trouble", () => {
+  const run = healthy();
+  Object.assign(run.layers[0] ?? assert.fail(), { headline: judged("accepted") });
+  assert.deepEqual(troublesOf(run as unknown as Run).others, []);
+});
+
 test("a headline that nobody asked for is no trouble", () => {
   const run = healthy();
   Object.assign(run.layers[0] ?? assert.fail(), {
