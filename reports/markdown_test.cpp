@@ -124,7 +124,7 @@ TEST(Markdown, TellsWhatFailsBesideTheRows) {
 TEST(Markdown, TellsWhatIsAcceptedAndWhy) {
     harness::RunRecord record = harness::example_record();
     record.layers[0].headline = {Verdict::accepted, "match 99.8500% is under 99.9%; accepted down to 99.8%"};
-    const std::string text = markdown_report(record);
+    const std::string text = markdown_report(record, nullptr);
     EXPECT_THAT(text, HasSubstr("; 1 of 1 headlines miss the match, which is accepted"));
     EXPECT_THAT(text, HasSubstr("**accepted** clip layer 0 match of the attention output: match 99.8500% is "
                                 "under 99.9%; accepted down to 99.8%"));
