@@ -199,7 +199,7 @@ TEST(AcceptedMisses, AGarbledFileIsRefusedWithTheEntryAndTheField) {
         {file_with("1"), "misses[0]"},
         {file_with(good + "," + good), "misses[1]"},
         {with("gemm_array", "fusd"), "misses[0]"},
-        {with("\"clip\"", "\"layer\""), "misses[0]"},
+        {with("\"reason\"", "\"layer\": 3, \"reason\""), "unknown field layer"},
         {with("\"clip\": \"c\",", ""), "misses[0].clip"},
         {with("65", "\"65\""), "misses[0].context"},
         {with("[2, 3]", "2"), "misses[0].layers"},

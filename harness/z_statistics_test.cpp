@@ -134,6 +134,21 @@ TEST(GateAccuracy, NamesEachLimitThatIsExceededAndNoOther) {
     EXPECT_THAT(broken([](auto& z) { z.rms = std::nan(""); }), ElementsAre(Quantity::plain_variance));
 }
 
+// What a re-rounded sum swallows has one sign on a row: rows and tiles say nothing, the whole does.
+TEST(GateAccuracy, JudgesNoRowOrTileOfAReroundedContext) {
+    datasets::Arithmetic arithmetic;
+    arithmetic.tile_sum = datasets::TileSum::rounded;
+    for (const Input input : {Input::isolated, Input::chained}) {
+        const AccuracyRow row = accuracy_row({Op::context, Op::context}, input, arithmetic);
+        ZStatistics z = honest();
+        z.worst_row = z.worst_tile = 1000;
+        EXPECT_THAT(failing(row, z), testing::IsEmpty());
+        EXPECT_THAT(failing({Op::context, input, true}, z), testing::Contains(Quantity::context_row));
+        z.rms = 4;
+        EXPECT_THAT(failing(row, z), testing::SizeIs(1));
+    }
+}
+
 TEST(GateAccuracy, JudgesCoherentRowsByTheirOwnLimits) {
     ZStatistics z = honest();
     z.rms = 1.2;
