@@ -28,6 +28,12 @@ double summed(const Arithmetic& arithmetic, double by_vmacs, double by_additions
     return arithmetic.emulation == datasets::Emulation::fast ? by_vmacs + chained : by_vmacs;
 }
 
+// Of a store between k tiles.
+double tile_unit(const Arithmetic& arithmetic) {
+    return arithmetic.tile_store == datasets::DType::f32 ? 0.0
+                                                         : datasets::bf16_unit(arithmetic.tile_rounding);
+}
+
 }  // namespace
 
 double product_error(const Arithmetic& arithmetic, double terms) {
@@ -52,15 +58,33 @@ double underflow(const Arithmetic& arithmetic, double vmacs) {
                                                                        : bf16_underflow;
 }
 
-double tile_sum_error(const Arithmetic& arithmetic, double terms) {
+SumError sum_error(const Arithmetic& arithmetic, double terms) {
     if (arithmetic.tile_sum == datasets::TileSum::on_core) {
-        return 0;
+        return {product_error(arithmetic, terms), 0};
     }
     const double tiles = std::ceil(terms / arithmetic.k_tile);
-    const double unit =
-        arithmetic.tile_store == datasets::DType::f32 ? 0.0 : datasets::bf16_unit(arithmetic.tile_rounding);
-    return arithmetic.tile_sum == datasets::TileSum::rounded ? (tiles - 1) * unit
-                                                             : unit + gamma(tiles) * (1 + unit);
+    const double tile = product_error(arithmetic, arithmetic.k_tile);
+    const double unit = tile_unit(arithmetic);
+    if (arithmetic.tile_sum == datasets::TileSum::rounded) {
+        const double growth = std::pow((1 + unit) * (1 + tile), tiles - 1);
+        return {growth * (1 + unit) * tile, growth * ((1 + unit) * tile + unit)};
+    }
+    const double additions = gamma(tiles);
+    return {(1 + unit) * tile * (1 + additions) + additions, unit + additions * (1 + unit)};
+}
+
+double tile_sum_error(const Arithmetic& arithmetic, double terms) {
+    const double tiles = std::ceil(terms / arithmetic.k_tile);
+    const double unit = tile_unit(arithmetic);
+    switch (arithmetic.tile_sum) {
+        case datasets::TileSum::on_core:
+            return 0;
+        case datasets::TileSum::rounded:
+            return std::pow(1 + unit, tiles - 1) - 1;
+        case datasets::TileSum::on_host:
+            return unit + gamma(tiles) * (1 + unit);
+    }
+    return 0;
 }
 
 double addition_error(const Arithmetic& arithmetic) {

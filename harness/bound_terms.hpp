@@ -25,7 +25,16 @@ double finish_error(const datasets::Arithmetic& arithmetic);
 // What underflow takes from a result behind so many VMACs: each may flush.
 double underflow(const datasets::Arithmetic& arithmetic, double vmacs);
 
-// Of sums that leave the accumulator between k tiles, relative to the sum of magnitudes.
+// Of a sum of products before its store, wherever it is kept between k tiles.
+struct SumError {
+    double of_magnitudes = 0;  // relative to the sum of all magnitudes, the bias included
+    double of_tiles = 0;  // relative to the sum over the tiles of |partial sum| or, added up by the host,
+                          // |tile product|
+};
+SumError sum_error(const datasets::Arithmetic& arithmetic, double terms);
+
+// What leaving the accumulator between k tiles adds, relative to the sum of magnitudes, where no more is
+// known of the sum.
 double tile_sum_error(const datasets::Arithmetic& arithmetic, double terms);
 
 // Of the difference of two numbers, relative to the sum of their magnitudes: AIE2's adder aligns the smaller

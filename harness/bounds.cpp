@@ -23,6 +23,12 @@ std::optional<datasets::Rounding> bf16_store(const Arithmetic& arithmetic) {
                                                      : std::nullopt;
 }
 
+// A running sum errs by its partial sums, what the host adds up by its parts.
+reference::KTiles::Of tiles_that_err(const Arithmetic& arithmetic) {
+    return arithmetic.tile_sum == datasets::TileSum::rounded ? reference::KTiles::Of::partial_sums
+                                                             : reference::KTiles::Of::products;
+}
+
 // To the 8 significant bits of bf16, at any exponent.
 double to_bf16_bits(double value, datasets::Rounding rounding) {
     constexpr std::uint64_t below = (std::uint64_t{1} << 45U) - 1;
@@ -49,20 +55,25 @@ StoreRange store_range(double value, double bound, datasets::Rounding rounding) 
 }
 
 void Bounds::product(Op op, Rows rows, const Arithmetic& arithmetic, Bounded& into) const {
-    std::vector<float>& magnitude = scratches_.local().narrow;
+    Scratch& scratch = scratches_.local();
+    std::vector<float>& magnitude = scratch.narrow;
     magnitude.resize(into.value.size());
-    reference_.rows(op, rows, into.value, magnitude);
+    const bool leaves = arithmetic.tile_sum != datasets::TileSum::on_core;
+    std::vector<double>& of_tiles = scratch.wide;
+    of_tiles.resize(leaves ? into.value.size() : 0);
+    reference_.rows(op, rows, into.value, magnitude,
+                    leaves ? reference::KTiles{arithmetic.k_tile, tiles_that_err(arithmetic), of_tiles}
+                           : reference::KTiles{});
     const double unit = store_unit(arithmetic);
     const auto terms = static_cast<double>(datasets::info(op).reduction(shape_));
-    const double tiles = tile_sum_error(arithmetic, terms);
+    const SumError sum = sum_error(arithmetic, terms);
     const double flushed = underflow(arithmetic, std::ceil(terms / 8));
     // fp32 magnitudes may be short by their own rounding.
-    const double spread =
-        (product_error(arithmetic, terms) * (1 + unit + tiles) + tiles) * (1 + gamma(2 * terms));
+    const double spread = (1 + unit) * sum.of_magnitudes * (1 + gamma(2 * terms));
     into.store = bf16_store(arithmetic);
     for (std::size_t i = 0; i < into.value.size(); ++i) {
-        into.bound[i] =
-            unit * std::abs(into.value[i]) + (spread * static_cast<double>(magnitude[i]) + flushed);
+        const double tiles = leaves ? (1 + unit) * sum.of_tiles * of_tiles[i] : 0.0;
+        into.bound[i] = unit * std::abs(into.value[i]) + (spread * double{magnitude[i]} + tiles + flushed);
     }
 }
 

@@ -11,8 +11,13 @@
 //             twice: the smaller operand to half of 2^-23 of the larger, and the sum. An emulation in fp32
 //             chains adds their A(K).
 //   GEMM      |c - r| <= u_s |r| + (1 + u_s) A(K) sum |a||b|
-//             a sum that leaves the accumulator after every k tile adds u_t sum |a||b|: per tile but the last
-//             where the running sum is rounded; once, and gamma(tiles), where the host adds the tiles up.
+//             A sum that leaves the accumulator after every k tile, by a store of unit u_t, errs by what
+//             leaves. With a = A(k tile), M = sum |a||b|, T tiles and partial sums S_t in fp64, stores lie
+//             within E_t = (1 + u_t)(E_(t-1) + a (M_t + |S_(t-1)| + E_(t-1))) + u_t |S_t|, so that before the
+//             op's own store
+//               E <= ((1 + u_t)(1 + a))^(T-1) ((1 + u_t) a (M + P) + u_t P),  P = sum |S_t| over t < T
+//             and where the host adds up tiles whose products are d_t in fp64, with D = sum |d_t|,
+//               E <= (1 + u_t) a M (1 + gamma(T)) + gamma(T) M + (u_t + (1 + u_t) gamma(T)) D
 //   softmax   d = s - m, rounded to the exp argument's dtype (u_d), exp with relative error E. The weight of
 //             key j errs by th_j = (1 + E) e^(u_d |d_j|) - 1, its share of the running sum by
 //             tl_j = (1 + E)^(1 + R_j) e^(u_d |d_j|) - 1, where R_j counts the later growths of the running

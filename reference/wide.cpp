@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <numbers>
@@ -61,9 +62,40 @@ private:
 struct Result {
     std::span<double> value;
     std::span<float> magnitude;
+    KTiles tiles;
+
+    [[nodiscard]] bool has_magnitude() const { return !magnitude.empty(); }
+    [[nodiscard]] bool has_tiles() const { return tiles.width > 0; }
 };
 
-// One product of both kinds: value = scale op(left) right, and the same of the absolute values.
+// Part of a result, to be added to.
+struct Target {
+    Matrix<double> value;
+    Matrix<float> magnitude{};
+    Matrix<double> tiles{};
+};
+
+// Columns from `first` of a dense result that is `columns` wide.
+Target target_of(const Result& result, std::int64_t rows, std::int64_t columns, std::int64_t first,
+                 std::int64_t count) {
+    Target out{dense(result.value.data(), rows, columns).slice(first, count)};
+    if (result.has_magnitude()) {
+        out.magnitude = dense(result.magnitude.data(), rows, columns).slice(first, count);
+    }
+    if (result.has_tiles()) {
+        out.tiles = dense(result.tiles.sum.data(), rows, columns).slice(first, count);
+    }
+    return out;
+}
+
+void clear(const Result& result) {
+    std::ranges::fill(result.value, 0.0);
+    std::ranges::fill(result.magnitude, 0.0F);
+    std::ranges::fill(result.tiles.sum, 0.0);
+}
+
+// One product of both kinds, added to what is there: value += scale op(left) right, magnitude += the same of
+// the absolute values.
 struct Product {
     Transpose right_side;
     double scale;
@@ -71,14 +103,45 @@ struct Product {
     std::int64_t right_rows;  // as stored
     std::int64_t right_columns;
 
-    void run(const Operand& left, const Operand& right, std::int64_t right_offset, Matrix<double> value,
-             Matrix<float> magnitude) const {
-        gemm(Transpose::no, right_side, scale, dense(left.value.data(), value.rows, terms),
-             dense(right.value.data() + right_offset, right_rows, right_columns), 0.0, value);
-        if (magnitude.data != nullptr) {
+    void run(const Operand& left, const Operand& right, std::int64_t right_offset, const Target& into,
+             const KTiles& tiles) const {
+        const ConstMatrix<double> factor = dense(left.value.data(), into.value.rows, terms);
+        const ConstMatrix<double> other = dense(right.value.data() + right_offset, right_rows, right_columns);
+        if (tiles.width > 0) {
+            sum_tiles(factor, other, into, tiles);
+        } else {
+            gemm(Transpose::no, right_side, scale, factor, other, 1.0, into.value);
+        }
+        if (into.magnitude.data != nullptr) {
             gemm(Transpose::no, right_side, static_cast<float>(scale),
-                 dense(left.magnitude.data(), value.rows, terms),
-                 dense(right.magnitude.data() + right_offset, right_rows, right_columns), 0.0F, magnitude);
+                 dense(left.magnitude.data(), into.value.rows, terms),
+                 dense(right.magnitude.data() + right_offset, right_rows, right_columns), 1.0F,
+                 into.magnitude);
+        }
+    }
+
+    void sum_tiles(ConstMatrix<double> left, ConstMatrix<double> right, const Target& into,
+                   const KTiles& tiles) const {
+        const bool running = tiles.of == KTiles::Of::partial_sums;
+        std::vector<double> product(running ? 0 : static_cast<std::size_t>(left.rows * into.value.columns));
+        for (std::int64_t begin = 0; begin < terms; begin += tiles.width) {
+            const std::int64_t count = std::min(tiles.width, terms - begin);
+            const auto part =
+                right_side == Transpose::yes ? right.slice(begin, count) : right.block(begin, count);
+            const Matrix<double> sum =
+                running ? into.value : dense(product.data(), left.rows, into.value.columns);
+            gemm(Transpose::no, right_side, scale, left.slice(begin, count), part, running ? 1.0 : 0.0, sum);
+            for (std::int64_t row = 0; row < left.rows; ++row) {
+                const auto of_tiles = into.tiles.row(row);
+                if (!running || begin + count < terms) {
+                    std::ranges::transform(of_tiles, sum.row(row), of_tiles.begin(),
+                                           [](double total, double x) { return total + std::abs(x); });
+                }
+                if (!running) {
+                    std::ranges::transform(into.value.row(row), sum.row(row), into.value.row(row).begin(),
+                                           std::plus());
+                }
+            }
         }
     }
 };
@@ -198,31 +261,29 @@ void WideReference::State::project(Op op, Rows rows, const Result& result) {
     const std::vector<float>& bias = linear(op).bias;
     const Operand left =
         pull(operands, datasets::info(op).inputs.front(), {-1, rows.begin, rows.count}, inputs);
-    const Matrix<double> value = dense(result.value.data(), rows.count, columns);
-    const Matrix<float> magnitude = dense(result.magnitude.data(), rows.count, columns);
-    Product{Transpose::yes, 1.0, inputs, columns, inputs}.run(left, weight(op), first * inputs, value,
-                                                              magnitude);
-    if (bias.empty()) {
-        return;
-    }
-    const auto part =
-        std::span(bias).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(columns));
-    for (std::int64_t i = 0; i < rows.count; ++i) {
-        std::ranges::transform(value.row(i), part, value.row(i).begin(),
-                               [](double sum, float b) { return sum + double{b}; });
-        if (!result.magnitude.empty()) {
-            std::ranges::transform(magnitude.row(i), part, magnitude.row(i).begin(),
-                                   [](float sum, float b) { return sum + std::abs(b); });
+    clear(result);
+    const Target into = target_of(result, rows.count, columns, 0, columns);
+    if (!bias.empty()) {
+        const auto part =
+            std::span(bias).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(columns));
+        for (std::int64_t i = 0; i < rows.count; ++i) {
+            std::ranges::copy(part, into.value.row(i).begin());
+            if (result.has_magnitude()) {
+                std::ranges::transform(part, into.magnitude.row(i).begin(),
+                                       [](float b) { return std::abs(b); });
+            }
         }
     }
+    Product{Transpose::yes, 1.0, inputs, columns, inputs}.run(left, weight(op), first * inputs, into,
+                                                              result.tiles);
 }
 
 void WideReference::State::score(Rows rows, const Result& result) {
     const std::int64_t keys = shape.context;
     const Operand query = pull(operands, Op::query, rows, head_width);
+    clear(result);
     Product{Transpose::yes, double{score_scale}, head_width, keys, head_width}.run(
-        query, head(Op::key, rows.head), 0, dense(result.value.data(), rows.count, keys),
-        dense(result.magnitude.data(), rows.count, keys));
+        query, head(Op::key, rows.head), 0, target_of(result, rows.count, keys, 0, keys), result.tiles);
 }
 
 void WideReference::State::normalise(Rows rows, const Result& result) const {
@@ -231,7 +292,7 @@ void WideReference::State::normalise(Rows rows, const Result& result) const {
     operands.rows(Op::scores, rows, scores);
     for (std::size_t at = 0; at < scores.size(); at += keys) {
         wide_softmax_row(std::span(scores).subspan(at, keys), result.value.subspan(at, keys),
-                         result.magnitude.empty() ? result.magnitude : result.magnitude.subspan(at, keys));
+                         !result.has_magnitude() ? result.magnitude : result.magnitude.subspan(at, keys));
     }
 }
 
@@ -240,17 +301,13 @@ void WideReference::State::mix(Rows rows, const Result& result) {
     const std::int64_t columns = columns_of(Op::context, rows, shape);
     const int first = std::max(rows.head, 0);
     const int last = rows.head < 0 ? shape.heads - 1 : rows.head;
+    clear(result);
     for (int index = first; index <= last; ++index) {
         const Operand share = pull(operands, Op::probabilities, {index, rows.begin, rows.count}, keys);
         const std::int64_t column = (index - first) * std::int64_t{head_width};
-        const Matrix<double> value =
-            dense(result.value.data(), rows.count, columns).slice(column, head_width);
-        Matrix<float> magnitude{};
-        if (!result.magnitude.empty()) {
-            magnitude = dense(result.magnitude.data(), rows.count, columns).slice(column, head_width);
-        }
-        Product{Transpose::no, 1.0, keys, keys, head_width}.run(share, head(Op::value, index), 0, value,
-                                                                magnitude);
+        Product{Transpose::no, 1.0, keys, keys, head_width}.run(
+            share, head(Op::value, index), 0, target_of(result, rows.count, columns, column, head_width),
+            result.tiles);
     }
 }
 
@@ -261,7 +318,7 @@ void WideReference::State::normalise_rows(Op op, Rows rows, const Result& result
     operands.rows(datasets::info(op).inputs.front(), rows, x);
     for (std::size_t at = 0; at < x.size(); at += width) {
         normalise_channels(of, std::span(x).subspan(at, width), result.value.subspan(at, width),
-                           result.magnitude.empty() ? result.magnitude : result.magnitude.subspan(at, width));
+                           !result.has_magnitude() ? result.magnitude : result.magnitude.subspan(at, width));
     }
 }
 
@@ -273,7 +330,7 @@ void WideReference::State::activate(Rows rows, const Result& result) const {
         const double wide{element};
         return 0.5 * wide * std::erfc(-wide * (std::numbers::sqrt2 / 2));
     });
-    if (!result.magnitude.empty()) {
+    if (result.has_magnitude()) {
         std::ranges::transform(result.value, result.magnitude.begin(),
                                [](double value) { return static_cast<float>(std::abs(value)); });
     }
@@ -289,16 +346,21 @@ WideReference::~WideReference() = default;
 WideReference::WideReference(WideReference&&) noexcept = default;
 WideReference& WideReference::operator=(WideReference&&) noexcept = default;
 
-void WideReference::rows(Op op, Rows rows, std::span<double> value, std::span<float> magnitude) const {
+void WideReference::rows(Op op, Rows rows, std::span<double> value, std::span<float> magnitude,
+                         KTiles tiles) const {
     state_->require_piece(op);
     const auto size = static_cast<std::size_t>(rows.count * wide_columns(op, rows, state_->shape));
-    if (value.size() != size || (!magnitude.empty() && magnitude.size() != size)) {
+    if (tiles.width > 0 && datasets::info(op).reduction(state_->shape) == 0) {
+        refuse(op, "it has no k tiles");
+    }
+    if (value.size() != size || (!magnitude.empty() && magnitude.size() != size) ||
+        tiles.sum.size() != (tiles.width > 0 ? size : 0)) {
         throw std::invalid_argument("the spans for wide rows have another size than the rows");
     }
     if (size == 0) {
         return;
     }
-    const Result result{value, magnitude};
+    const Result result{value, magnitude, tiles};
     switch (op) {
         case Op::scores:
             return state_->score(rows, result);

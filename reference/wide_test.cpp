@@ -203,6 +203,79 @@ TEST_P(WideAgainstOracle, NormsAndMlpAgreeWithPlainLoops) {
     }
 }
 
+// Sums over k tiles of one element, whose terms and start are given.
+struct PlainTiles {
+    double partial_sums = 0;
+    double products = 0;
+
+    PlainTiles(std::int64_t terms, std::int64_t tile, double start, const auto& term) {
+        double sum = start;
+        for (std::int64_t begin = 0; begin < terms; begin += tile) {
+            double product = 0;
+            for (std::int64_t k = begin; k < std::min(terms, begin + tile); ++k) {
+                product += term(k);
+            }
+            sum += product;
+            products += std::abs(product);
+            partial_sums += begin + tile < terms ? std::abs(sum) : 0.0;
+        }
+    }
+};
+
+TEST_P(WideAgainstOracle, TilesOfSumsAgreeWithPlainLoops) {
+    const datasets::LayerCase layer = random_layer({GetParam(), 3}, Logits::hard);
+    const GoldenSource source(layer);
+    const WideReference wide(layer, source);
+    constexpr std::int64_t tile = 48;
+    const Rows rows{1, 0, std::min<std::int64_t>(3, GetParam())};
+    const std::int64_t keys = GetParam();
+    const std::int64_t width = layer.shape.width();
+    const auto pulled = [&](Op op, Rows which, std::int64_t columns) {
+        std::vector<float> out(static_cast<std::size_t>(which.count * columns));
+        source.rows(op, which, out);
+        return out;
+    };
+    const auto at = [](const std::vector<float>& tensor, std::int64_t i) {
+        return double{tensor[static_cast<std::size_t>(i)]};
+    };
+    const auto x = pulled(Op::attention_norm, {-1, 0, rows.count}, width);
+    const auto q = pulled(Op::query, rows, 64);
+    const auto k = pulled(Op::key, {1, 0, keys}, 64);
+    const auto p = pulled(Op::probabilities, rows, keys);
+    const auto v = pulled(Op::value, {1, 0, keys}, 64);
+    const datasets::Linear& linear = layer.weights.attention.query;
+    for (const Op op : {Op::query, Op::scores, Op::context}) {
+        const std::int64_t columns = op == Op::scores ? keys : 64;
+        const auto size = static_cast<std::size_t>(rows.count * columns);
+        std::vector<double> value(size);
+        std::vector<double> sums(size);
+        std::vector<double> products(size);
+        wide.rows(op, rows, value, {}, {tile, KTiles::Of::partial_sums, sums});
+        std::vector<double> again(size);
+        wide.rows(op, rows, again, {}, {tile, KTiles::Of::products, products});
+        std::vector<double> whole(size);
+        wide.rows(op, rows, whole, {});
+        for (std::int64_t row = 0; row < rows.count; ++row) {
+            for (std::int64_t c = 0; c < columns; ++c) {
+                const std::int64_t terms = op == Op::query ? width : op == Op::scores ? 64 : keys;
+                const double start = op == Op::query ? at(linear.bias, 64 + c) : 0.0;
+                const PlainTiles plain(terms, tile, start, [&](std::int64_t t) {
+                    return op == Op::query ? at(x, row * width + t) * at(linear.weight, (64 + c) * width + t)
+                           : op == Op::scores ? at(q, row * 64 + t) * at(k, c * 64 + t) / 8
+                                              : at(p, row * keys + t) * at(v, t * 64 + c);
+                });
+                const auto i = static_cast<std::size_t>(row * columns + c);
+                ASSERT_NEAR(sums[i], plain.partial_sums, 1e-9)
+                    << datasets::name(op) << " " << row << " " << c;
+                ASSERT_NEAR(products[i], plain.products, 1e-9)
+                    << datasets::name(op) << " " << row << " " << c;
+                ASSERT_NEAR(value[i], whole[i], 1e-9);
+                ASSERT_NEAR(again[i], whole[i], 1e-9);
+            }
+        }
+    }
+}
+
 // Counts pulls of whole operands.
 class CountingSource final : public datasets::Source {
 public:
@@ -264,6 +337,8 @@ TEST(Wide, RefusesWhatDoesNotFit) {
     EXPECT_THROW(wide.rows(Op::scores, {0, 70, 1}, value, {}), std::invalid_argument);
     EXPECT_THROW(wide.rows(Op::scores, {0, 0, 2}, value, {}), std::invalid_argument);
     EXPECT_THROW(wide.rows(Op::scores, {0, 0, 1}, value, magnitude), std::invalid_argument);
+    EXPECT_THROW(wide.rows(Op::scores, {0, 0, 1}, value, {}, {64, {}, {}}), std::invalid_argument);
+    EXPECT_THROW(wide.rows(Op::probabilities, {0, 0, 1}, value, {}, {64, {}, value}), std::invalid_argument);
     EXPECT_THROW(wide.rows(Op::block, {-1, 0, 1}, value, {}), std::invalid_argument);
 }
 

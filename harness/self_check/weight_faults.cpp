@@ -102,12 +102,6 @@ std::vector<Fault> bias_faults() {
     return out;
 }
 
-// A partial sum stored as bf16 may err by 2^-7 of all its magnitudes, far more than a single weight does.
-bool keeps_sums_in_fp32(const Setting& scene) {
-    const datasets::Arithmetic& a = scene.design.arithmetic_of(scene.place.last);
-    return a.tile_sum != datasets::TileSum::on_host || a.tile_store == datasets::DType::f32;
-}
-
 std::vector<Fault> packing_faults() {
     std::vector<Fault> out;
     out.push_back(linear_fault("weights_transposed", "[in, out] is taken for [out, in]",
@@ -131,11 +125,10 @@ std::vector<Fault> packing_faults() {
                                        w = datasets::round_to_bf16(w, datasets::Rounding::nearest_even);
                                    }
                                }));
-    out.back().needs = "weights that the design truncates, and partial sums that bf16 stores do not swamp";
+    out.back().needs = "weights that the design truncates";
     out.back().visible = [](const Setting& scene) {
         return scene.design.arithmetic_of(scene.place.last).operand_rounding ==
-                   datasets::Rounding::toward_zero &&
-               keeps_sums_in_fp32(scene);
+               datasets::Rounding::toward_zero;
     };
     out.push_back(linear_fault("weight_heads_swapped", "the rows of the first two heads are exchanged",
                                each_of({Op::query, Op::key, Op::value}),
@@ -161,8 +154,6 @@ std::vector<Fault> packing_faults() {
                                        linear.weight, {}, [](float w) { return std::abs(w); });
                                    largest = -largest;
                                }));
-    out.back().needs = "partial sums that bf16 stores do not swamp";
-    out.back().visible = keeps_sums_in_fp32;
     return out;
 }
 
