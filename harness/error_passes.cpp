@@ -100,6 +100,43 @@ float weigh(std::span<const float> score, float top, std::span<const float> p, c
     return share.total();
 }
 
+// `width`: vectors of columns whose sums stay in registers.
+template <std::size_t width, typename D>
+HWY_INLINE void add_terms_to_columns(D d, std::span<const float> left, reference::ConstMatrix<float> right,
+                                     std::size_t column, std::span<float> sums) {
+    hn::Vec<D> sum[width];
+    for (std::size_t i = 0; i < width; ++i) {
+        sum[i] = hn::LoadU(d, &sums[column + i * hn::Lanes(d)]);
+    }
+    for (std::size_t k = 0; k < left.size(); ++k) {
+        const auto factor = hn::Set(d, left[k]);
+        const float* from = right.row(static_cast<std::int64_t>(k)).data() + column;
+        for (std::size_t i = 0; i < width; ++i) {
+            sum[i] = hn::MulAdd(factor, hn::LoadU(d, from + i * hn::Lanes(d)), sum[i]);
+        }
+    }
+    for (std::size_t i = 0; i < width; ++i) {
+        hn::StoreU(sum[i], d, &sums[column + i * hn::Lanes(d)]);
+    }
+}
+
+void add_terms(reference::ConstMatrix<float> left, reference::ConstMatrix<float> right,
+               std::span<float> sums) {
+    constexpr std::size_t vectors = 4;
+    const hn::CappedTag<float, 16> d;
+    const auto columns = static_cast<std::size_t>(right.columns);
+    for (std::int64_t row = 0; row < left.rows; ++row) {
+        const auto of_row = sums.subspan(static_cast<std::size_t>(row) * columns, columns);
+        std::size_t column = 0;
+        for (; column + vectors * hn::Lanes(d) <= columns; column += vectors * hn::Lanes(d)) {
+            add_terms_to_columns<vectors>(d, left.row(row), right, column, of_row);
+        }
+        for (; column < columns; ++column) {
+            add_terms_to_columns<1>(Single(), left.row(row), right, column, of_row);
+        }
+    }
+}
+
 float sum_of(std::span<const float> values) {
     FloatSum sum;
     over(Floats(), Single(), values.size(),
@@ -184,6 +221,7 @@ namespace harness {
 HWY_EXPORT(add_bf16_variance);
 HWY_EXPORT(exp_variance_at);
 HWY_EXPORT(weigh);
+HWY_EXPORT(add_terms);
 HWY_EXPORT(sum_of);
 HWY_EXPORT(largest_of);
 HWY_EXPORT(divide_out_sum);
@@ -201,6 +239,11 @@ float ExpVariance::at(float x) const {
 float weigh(std::span<const float> score, float top, std::span<const float> p, const ExpVariance& variance,
             std::span<float> weight) {
     return HWY_DYNAMIC_DISPATCH(weigh)(score, top, p, variance, weight);
+}
+
+void add_terms(reference::ConstMatrix<float> left, reference::ConstMatrix<float> right,
+               std::span<float> sums) {
+    HWY_DYNAMIC_DISPATCH(add_terms)(left, right, sums);
 }
 
 float sum_of(std::span<const float> values) {

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <span>
 
+#include "reference/blas.hpp"
+
 namespace harness {
 
 // Whether what is rounded is known exactly (an operand: nothing happens to what bf16 holds) or errs already.
@@ -29,6 +31,11 @@ struct ExpVariance {
 // weight[j] = p[j]^2 (weight[j] + variance of exp(score[j] - top)). Returns the sum of p.
 float weigh(std::span<const float> score, float top, std::span<const float> p, const ExpVariance& variance,
             std::span<float> weight);
+
+// sums += left right, dense [left rows, right columns], the terms of an element one after the other in fp32:
+// what lies below half the spacing of the sum so far is lost, as in an accumulator.
+void add_terms(reference::ConstMatrix<float> left, reference::ConstMatrix<float> right,
+               std::span<float> sums);
 
 float sum_of(std::span<const float> values);
 

@@ -93,6 +93,39 @@ TEST_P(Length, TheSumIsDividedOut) {
     }
 }
 
+TEST_P(Length, AccumulatesTermByTerm) {
+    const std::int64_t columns = std::int64_t(GetParam());
+    constexpr std::int64_t rows = 3;
+    constexpr std::int64_t depth = 5;
+    const Floats left = between(rows * depth, -1, 1, 11);
+    const Floats right = between(std::size_t(depth) * GetParam(), -1, 1, 12);
+    Floats sums = between(std::size_t(rows) * GetParam(), -1, 1, 13);
+    const Floats before = sums;
+    add_terms(reference::dense(left.data(), rows, depth), reference::dense(right.data(), depth, columns),
+              sums);
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+        double expected{before[i]};
+        for (std::size_t k = 0; k < std::size_t(depth); ++k) {
+            expected +=
+                double{left[i / GetParam() * depth + k]} * double{right[k * GetParam() + i % GetParam()]};
+        }
+        ASSERT_NEAR(double{sums[i]}, expected, 1e-6) << i;
+    }
+}
+
+// 64 terms of 2^-25 each add up to 2^-19, but not to a sum of 1.
+TEST_P(Length, AccumulatorsLoseWhatLiesBelowHalfTheirSpacing) {
+    const std::int64_t columns = std::int64_t(GetParam());
+    const Floats left(64, 0x1p-10F);
+    const Floats right(64 * GetParam(), 0x1p-15F);
+    Floats sums(GetParam(), 1.0F);
+    add_terms(reference::dense(left.data(), 1, 64), reference::dense(right.data(), 64, columns), sums);
+    EXPECT_EQ(sums, Floats(GetParam(), 1.0F));
+    std::ranges::fill(sums, 0.0F);
+    add_terms(reference::dense(left.data(), 1, 64), reference::dense(right.data(), 64, columns), sums);
+    EXPECT_EQ(sums, Floats(GetParam(), 0x1p-19F));
+}
+
 TEST_P(Length, SumAndLargestMissNoElement) {
     for (std::size_t at = 0; at < GetParam(); ++at) {
         Floats values(GetParam(), -4.0F);

@@ -1,6 +1,7 @@
 #include "harness/error_terms.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "harness/error_passes.hpp"
@@ -25,12 +26,15 @@ ConstMatrix<float> block_of(ConstMatrix<float> matrix, std::int64_t begin, std::
     return matrix.data == nullptr ? matrix : matrix.block(begin, count);
 }
 
+std::int64_t columns_of(ConstMatrix<float> right, Transpose transpose) {
+    return transpose == Transpose::yes ? right.rows : right.columns;
+}
+
 // Adds scale left right to `into`.
 void add(float scale, ConstMatrix<float> left, ConstMatrix<float> right, Transpose transpose,
          std::vector<float>& into) {
-    const std::int64_t columns = transpose == Transpose::yes ? right.rows : right.columns;
     reference::gemm(Transpose::no, transpose, scale, left, right, 1.0F,
-                    reference::dense(into.data(), left.rows, columns));
+                    reference::dense(into.data(), left.rows, columns_of(right, transpose)));
 }
 
 // The mean of a directed rounding; to nearest has none.
@@ -44,24 +48,101 @@ void add_means(std::span<const float> values, datasets::Rounding rounding, Momen
     }
 }
 
-// What the sum has lost already, its mean error so far, decides the spacing that it is stored with.
-void add_running_store(std::span<const float> sums, std::span<const float> before,
-                       const datasets::Arithmetic& arithmetic, Moments& into) {
-    for (std::size_t i = 0; i < sums.size(); ++i) {
-        const float sum = sums[i] + (into.mean.empty() ? 0.0F : into.mean[i]);
-        const RoundingError error =
-            running_store_error(sum, sums[i] - before[i], arithmetic.tile_store, arithmetic.tile_rounding);
-        into.variance[i] += error.variance;
-        if (!into.mean.empty()) {
-            into.mean[i] += error.mean;
-        }
-    }
-}
-
 // Whether sums are rounded on their way between k tiles.
 bool sums_leave(const datasets::Arithmetic& arithmetic) {
     return arithmetic.tile_sum != datasets::TileSum::on_core && arithmetic.tile_store != datasets::DType::f32;
 }
+
+void for_each_k_tile(const datasets::Arithmetic& arithmetic, ConstMatrix<float> left,
+                     ConstMatrix<float> right, Transpose transpose, const auto& step) {
+    for (std::int64_t begin = 0; begin < left.columns; begin += arithmetic.k_tile) {
+        const std::int64_t count = std::min<std::int64_t>(arithmetic.k_tile, left.columns - begin);
+        step(left.slice(begin, count),
+             transpose == Transpose::yes ? right.slice(begin, count) : right.block(begin, count));
+    }
+}
+
+// [columns, rows], dense.
+std::vector<float> transposed(ConstMatrix<float> matrix) {
+    std::vector<float> out(index(matrix.rows * matrix.columns));
+    for (std::int64_t row = 0; row < matrix.rows; ++row) {
+        const auto values = matrix.row(row);
+        for (std::size_t c = 0; c < values.size(); ++c) {
+            out[c * index(matrix.rows) + index(row)] = values[c];
+        }
+    }
+    return out;
+}
+
+// Sums that are stored as bf16 after every k tile and go on from there. A tile that changes a sum by less
+// than the spacing of bf16 moves it by a whole spacing or not at all, and what lies below the accumulator's
+// own resolution does not even count as a change: on a peaked row, whose other tiles weigh next to nothing,
+// that is all of the error. It is known beforehand, so these sums are run as the core runs them, on golden
+// factors. Larger changes round by chance.
+class RunningSums {
+public:
+    // `start`: of each column, or empty.
+    RunningSums(const datasets::Arithmetic& arithmetic, std::span<const float> start, std::size_t elements)
+        : arithmetic_(arithmetic), exact_(elements, 0.0F), mean_(elements, 0.0F) {
+        for (std::size_t i = 0; i < elements && !start.empty(); ++i) {
+            exact_[i] = start[i % start.size()];
+        }
+        stored_ = exact_;
+        std::ranges::for_each(stored_, [](float& value) { value = nearest(value); });
+    }
+
+    void add(ConstMatrix<float> left, ConstMatrix<float> right, Transpose transpose, float scale,
+             Moments& into) {
+        const std::vector<float> before = exact_;
+        harness::add(scale, left, right, transpose, exact_);
+        run(left, right, transpose, scale);
+        for (std::size_t i = 0; i < sum_.size(); ++i) {
+            const RoundingError chance =
+                store_error(sum_[i], arithmetic_.tile_store, arithmetic_.tile_rounding);
+            const bool known = std::abs(sum_[i] - stored_[i]) < bf16_spacing(sum_[i]);
+            float error = chance.mean;
+            if (known) {
+                const float next = datasets::round_to_bf16(sum_[i], arithmetic_.tile_rounding);
+                error = (next - stored_[i]) - (exact_[i] - before[i]);
+                stored_[i] = next;
+            } else {
+                into.variance[i] += chance.variance;
+            }
+            mean_[i] += error;
+            if (!known) {
+                stored_[i] = nearest(exact_[i] + mean_[i]);
+            }
+            if (!into.mean.empty()) {
+                into.mean[i] += error;
+            }
+        }
+    }
+
+private:
+    static float nearest(float value) {
+        return datasets::round_to_bf16(value, datasets::Rounding::nearest_even);
+    }
+
+    // sum_ = stored_ + scale left right.
+    void run(ConstMatrix<float> left, ConstMatrix<float> right, Transpose transpose, float scale) {
+        sum_ = stored_;
+        std::vector<float> scaled(index(left.rows * left.columns));
+        for (std::int64_t row = 0; row < left.rows; ++row) {
+            std::ranges::transform(left.row(row), scaled.begin() + row * left.columns,
+                                   [&](float value) { return scale * value; });
+        }
+        const std::vector<float> turned =
+            transpose == Transpose::yes ? transposed(right) : std::vector<float>();
+        add_terms(reference::dense(std::as_const(scaled).data(), left.rows, left.columns),
+                  turned.empty() ? right : reference::dense(turned.data(), right.columns, right.rows), sum_);
+    }
+
+    const datasets::Arithmetic& arithmetic_;
+    std::vector<float> exact_;   // golden partial sums
+    std::vector<float> mean_;    // of what is stored, less the golden partial sum
+    std::vector<float> stored_;  // a bf16 number that the store may hold
+    std::vector<float> sum_;     // the same, and the next tile
+};
 
 }  // namespace
 
@@ -153,27 +234,23 @@ bool product_stores_err(const datasets::Arithmetic& arithmetic) {
 void add_product_stores(const datasets::Arithmetic& arithmetic, ConstMatrix<float> left,
                         ConstMatrix<float> right, Transpose transpose, float scale,
                         std::span<const float> start, std::span<const float> values, Moments& into) {
-    using datasets::TileSum;
     const bool leaves = sums_leave(arithmetic);
-    const bool running = arithmetic.tile_sum == TileSum::rounded;
-    const std::int64_t depth = left.columns;
-    std::vector<float> sum(leaves ? values.size() : 0, 0.0F);
-    for (std::size_t i = 0; running && !start.empty() && i < sum.size(); ++i) {
-        sum[i] = start[i % start.size()];
-    }
-    std::vector<float> before = sum;
-    for (std::int64_t begin = 0; leaves && begin < depth; begin += arithmetic.k_tile) {
-        const std::int64_t count = std::min<std::int64_t>(arithmetic.k_tile, depth - begin);
-        const auto part = transpose == Transpose::yes ? right.slice(begin, count) : right.block(begin, count);
-        const std::int64_t columns = transpose == Transpose::yes ? right.rows : right.columns;
-        reference::gemm(Transpose::no, transpose, scale, left.slice(begin, count), part,
-                        running ? 1.0F : 0.0F, reference::dense(sum.data(), left.rows, columns));
-        if (!running) {
-            add_store(sum, arithmetic.tile_store, arithmetic.tile_rounding, into);
-            continue;
-        }
-        add_running_store(sum, before, arithmetic, into);
-        before = sum;
+    const bool running = arithmetic.tile_sum == datasets::TileSum::rounded;
+    if (leaves && running) {
+        RunningSums sums(arithmetic, start, values.size());
+        for_each_k_tile(arithmetic, left, right, transpose,
+                        [&](ConstMatrix<float> left_tile, ConstMatrix<float> right_tile) {
+                            sums.add(left_tile, right_tile, transpose, scale, into);
+                        });
+    } else if (leaves) {
+        std::vector<float> sum(values.size());
+        for_each_k_tile(arithmetic, left, right, transpose,
+                        [&](ConstMatrix<float> left_tile, ConstMatrix<float> right_tile) {
+                            reference::gemm(
+                                Transpose::no, transpose, scale, left_tile, right_tile, 0.0F,
+                                reference::dense(sum.data(), left.rows, columns_of(right, transpose)));
+                            add_store(sum, arithmetic.tile_store, arithmetic.tile_rounding, into);
+                        });
     }
     if (!leaves || !running || arithmetic.store != arithmetic.tile_store) {
         add_store(values, arithmetic.store, arithmetic.store_rounding, into);

@@ -71,11 +71,6 @@ struct Figure {
 
 std::vector<Figure> context_figures(AccuracyRow row, const ZStatistics& z) {
     const Quantity rms = row.input == Input::isolated ? Quantity::fused_rms : Quantity::context_rms;
-    if (row.rerounded) {
-        // What a sum swallows on a peaked row has one sign, tile after tile, where the model takes it for
-        // chance: single rows and tiles say nothing (z of 19 and 10 at T = 3001, healthy).
-        return {{rms, z.rms}, {Quantity::context_largest, z.largest}};
-    }
     if (row.input == Input::isolated && !row.coherent) {
         // Peaked rows repeat the errors of one value: every row is a sample, but a tile no larger one.
         return {{Quantity::fused_rms, z.rms},
@@ -120,8 +115,7 @@ std::vector<Figure> figures_of(AccuracyRow row, const datasets::LayerShape& shap
 }  // namespace
 
 AccuracyRow accuracy_row(datasets::OpRange step, Input input, const datasets::Arithmetic& arithmetic) {
-    const bool rerounded = arithmetic.tile_sum == datasets::TileSum::rounded;
-    return {step.last, input, step.first != step.last || rerounded, rerounded};
+    return {step.last, input, step.first != step.last || arithmetic.tile_sum == datasets::TileSum::rounded};
 }
 
 std::vector<Headroom> accuracy_of(AccuracyRow row, const datasets::LayerShape& shape,

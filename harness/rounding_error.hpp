@@ -17,6 +17,9 @@ struct RoundingError {
     float variance = 0;
 };
 
+// Distance of neighbouring bf16 of the size of `value`; 0 below the normal numbers.
+float bf16_spacing(float value);
+
 // What a stored value errs by, around `value`: the value itself is not known exactly, so that it counts as
 // rounded even where it happens to be representable. Nothing for fp32, whose error is that of the sums.
 RoundingError store_error(float value, datasets::DType type, datasets::Rounding rounding);
@@ -26,9 +29,5 @@ RoundingError operand_error(float value, datasets::DType type, datasets::Roundin
 
 // The same where the rounding itself counts as known, all mean: of the few values that a whole tensor shares.
 RoundingError known_error(float value, datasets::DType type, datasets::Rounding rounding);
-
-// The store of a running sum that was a stored value before `change` came: `sum` is what it became. A change
-// below the spacing is swallowed, or costs a whole spacing, by its sign: an error that is known, all mean.
-RoundingError running_store_error(float sum, float change, datasets::DType type, datasets::Rounding rounding);
 
 }  // namespace harness

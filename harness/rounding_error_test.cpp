@@ -89,34 +89,5 @@ TEST(RoundingError, IsNothingWhereNothingIsRounded) {
     }
 }
 
-// Changes that are smaller than the spacing of the sum round to what is known beforehand, bit for bit.
-TEST(RunningStoreError, IsExactForChangesBelowTheSpacing) {
-    std::mt19937 random(3);
-    std::uniform_real_distribution<float> mantissa(1.05F, 1.95F);
-    std::uniform_real_distribution<float> part(-0.999F, 0.999F);
-    for (const Rounding rounding : roundings) {
-        for (int i = 0; i < 20000; ++i) {
-            const float sign = i % 2 == 0 ? 1.0F : -1.0F;
-            const float before = datasets::round_to_bf16(sign * mantissa(random), rounding);
-            const float change = part(random) * 0x1p-7F;
-            const float sum = before + change;
-            const float stored = datasets::round_to_bf16(sum, rounding);
-            const RoundingError error = running_store_error(sum, sum - before, DType::bf16, rounding);
-            EXPECT_NEAR(error.mean, stored - sum, 1e-6)
-                << datasets::name(rounding) << " " << before << " " << change;
-            EXPECT_EQ(error.variance, 0);
-        }
-    }
-}
-
-TEST(RunningStoreError, IsThatOfAnyStoreForLargeChanges) {
-    for (const Rounding rounding : roundings) {
-        const RoundingError running = running_store_error(1.3F, 0.4F, DType::bf16, rounding);
-        const RoundingError single = store_error(1.3F, DType::bf16, rounding);
-        EXPECT_EQ(running.mean, single.mean);
-        EXPECT_EQ(running.variance, single.variance);
-    }
-}
-
 }  // namespace
 }  // namespace harness
