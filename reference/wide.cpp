@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <map>
 #include <mutex>
 #include <numbers>
@@ -88,20 +87,15 @@ Target target_of(const Result& result, std::int64_t rows, std::int64_t columns, 
     return out;
 }
 
-void clear(const Result& result) {
-    std::ranges::fill(result.value, 0.0);
-    std::ranges::fill(result.magnitude, 0.0F);
-    std::ranges::fill(result.tiles.sum, 0.0);
-}
-
-// One product of both kinds, added to what is there: value += scale op(left) right, magnitude += the same of
-// the absolute values.
+// One product of both kinds: value = scale op(left) right, magnitude the same of the absolute values. What is
+// in `into` before stays and is added to, where `begun`.
 struct Product {
     Transpose right_side;
     double scale;
     std::int64_t terms;
     std::int64_t right_rows;  // as stored
     std::int64_t right_columns;
+    bool begun = false;
 
     void run(const Operand& left, const Operand& right, std::int64_t right_offset, const Target& into,
              const KTiles& tiles) const {
@@ -110,36 +104,35 @@ struct Product {
         if (tiles.width > 0) {
             sum_tiles(factor, other, into, tiles);
         } else {
-            gemm(Transpose::no, right_side, scale, factor, other, 1.0, into.value);
+            gemm(Transpose::no, right_side, scale, factor, other, begun ? 1.0 : 0.0, into.value);
         }
         if (into.magnitude.data != nullptr) {
             gemm(Transpose::no, right_side, static_cast<float>(scale),
                  dense(left.magnitude.data(), into.value.rows, terms),
-                 dense(right.magnitude.data() + right_offset, right_rows, right_columns), 1.0F,
+                 dense(right.magnitude.data() + right_offset, right_rows, right_columns), begun ? 1.0F : 0.0F,
                  into.magnitude);
         }
     }
 
     void sum_tiles(ConstMatrix<double> left, ConstMatrix<double> right, const Target& into,
                    const KTiles& tiles) const {
-        const bool running = tiles.of == KTiles::Of::partial_sums;
-        std::vector<double> product(running ? 0 : static_cast<std::size_t>(left.rows * into.value.columns));
+        const std::int64_t columns = into.value.columns;
+        std::vector<double> product(static_cast<std::size_t>(left.rows * columns));
         for (std::int64_t begin = 0; begin < terms; begin += tiles.width) {
             const std::int64_t count = std::min(tiles.width, terms - begin);
-            const auto part =
-                right_side == Transpose::yes ? right.slice(begin, count) : right.block(begin, count);
-            const Matrix<double> sum =
-                running ? into.value : dense(product.data(), left.rows, into.value.columns);
-            gemm(Transpose::no, right_side, scale, left.slice(begin, count), part, running ? 1.0 : 0.0, sum);
-            for (std::int64_t row = 0; row < left.rows; ++row) {
-                const auto of_tiles = into.tiles.row(row);
-                if (!running || begin + count < terms) {
-                    std::ranges::transform(of_tiles, sum.row(row), of_tiles.begin(),
-                                           [](double total, double x) { return total + std::abs(x); });
-                }
-                if (!running) {
-                    std::ranges::transform(into.value.row(row), sum.row(row), into.value.row(row).begin(),
-                                           std::plus());
+            gemm(Transpose::no, right_side, scale, left.slice(begin, count),
+                 right_side == Transpose::yes ? right.slice(begin, count) : right.block(begin, count), 0.0,
+                 dense(product.data(), left.rows, columns));
+            const bool first = begin == 0;
+            const bool partial = tiles.of == KTiles::Of::partial_sums;
+            for (std::int64_t i = 0; i < left.rows; ++i) {
+                for (std::int64_t c = 0; c < columns; ++c) {
+                    const double tile = product[static_cast<std::size_t>(i * columns + c)];
+                    double& sum = into.value.row(i)[static_cast<std::size_t>(c)];
+                    double& total = into.tiles.row(i)[static_cast<std::size_t>(c)];
+                    sum = first && !begun ? tile : sum + tile;
+                    const double leaves = !partial ? tile : begin + count < terms ? sum : 0.0;
+                    total = (first ? 0.0 : total) + std::abs(leaves);
                 }
             }
         }
@@ -261,7 +254,6 @@ void WideReference::State::project(Op op, Rows rows, const Result& result) {
     const std::vector<float>& bias = linear(op).bias;
     const Operand left =
         pull(operands, datasets::info(op).inputs.front(), {-1, rows.begin, rows.count}, inputs);
-    clear(result);
     const Target into = target_of(result, rows.count, columns, 0, columns);
     if (!bias.empty()) {
         const auto part =
@@ -274,14 +266,13 @@ void WideReference::State::project(Op op, Rows rows, const Result& result) {
             }
         }
     }
-    Product{Transpose::yes, 1.0, inputs, columns, inputs}.run(left, weight(op), first * inputs, into,
-                                                              result.tiles);
+    Product{Transpose::yes, 1.0, inputs, columns, inputs, !bias.empty()}.run(left, weight(op), first * inputs,
+                                                                             into, result.tiles);
 }
 
 void WideReference::State::score(Rows rows, const Result& result) {
     const std::int64_t keys = shape.context;
     const Operand query = pull(operands, Op::query, rows, head_width);
-    clear(result);
     Product{Transpose::yes, double{score_scale}, head_width, keys, head_width}.run(
         query, head(Op::key, rows.head), 0, target_of(result, rows.count, keys, 0, keys), result.tiles);
 }
@@ -301,7 +292,6 @@ void WideReference::State::mix(Rows rows, const Result& result) {
     const std::int64_t columns = columns_of(Op::context, rows, shape);
     const int first = std::max(rows.head, 0);
     const int last = rows.head < 0 ? shape.heads - 1 : rows.head;
-    clear(result);
     for (int index = first; index <= last; ++index) {
         const Operand share = pull(operands, Op::probabilities, {index, rows.begin, rows.count}, keys);
         const std::int64_t column = (index - first) * std::int64_t{head_width};

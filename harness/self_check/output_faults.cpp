@@ -147,8 +147,12 @@ std::vector<Fault> core_faults() {
     std::vector<Fault> out;
     out.push_back(output_fault("core_half_a_percent_off", "one core's results are 0.5% too large",
                                Quantity::bound, every_op, gain(1, 1.005F)));
-    out.back().needs = "several cores, and no exponential whose own error hides 0.5%";
-    out.back().visible = [](const Setting& scene) { return several_cores(scene) && !exponentials(scene); };
+    out.back().needs =
+        "several cores, and neither an exponential nor sums rounded on the way, which hide 0.5%";
+    out.back().visible = [](const Setting& scene) {
+        return several_cores(scene) && !exponentials(scene) &&
+               scene.design.arithmetic_of(scene.place.last).tile_sum != datasets::TileSum::rounded;
+    };
     out.push_back(output_fault("core_tenth_off", "one core's results are 10% too large", Quantity::bound,
                                every_op, gain(1, 1.1F)));
     out.back().needs = "several cores";
