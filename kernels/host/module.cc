@@ -1,6 +1,6 @@
 // What a module for the CPU has beside its kernels: the core's reset, its rounding mode (aie::rounding_mode),
 // and the level of x86-64 it was compiled for.
-#include <aie_api/aie.hpp>
+#include <aie_api/detail/rounding.hpp>
 
 extern "C" {
 
