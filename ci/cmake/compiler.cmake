@@ -45,6 +45,9 @@ function(harness_library name)
     cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS" ${ARGN})
     add_library(${name} STATIC ${arg_SOURCES})
     target_link_libraries(${name} PUBLIC harness_compiler ${arg_DEPENDS})
+    # Tests link parts of it into shared libraries too; nobody replaces its functions there.
+    set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+    target_compile_options(${name} PRIVATE -fno-semantic-interposition)
 endfunction()
 
 # harness_tests(<library> SOURCES ... [DEPENDS ...]): the tests beside the code, one executable per folder.
