@@ -7,9 +7,11 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <span>
 #include <sstream>
 #include <stdexcept>
 
+#include "datasets/sha256.hpp"
 #include "npu_impl/design.hpp"
 
 namespace harness {
@@ -175,13 +177,14 @@ std::vector<AcceptedMiss> parse_accepted_misses(const std::string& text, const s
     return out;
 }
 
-std::vector<AcceptedMiss> read_accepted_misses(const std::string& file) {
+AcceptedMisses read_accepted_misses(const std::string& file) {
     std::ifstream in(file, std::ios::binary);
     std::ostringstream text;
     if (!in || !(text << in.rdbuf())) {
         throw datasets::ReadError(file, "", "cannot be read");
     }
-    return parse_accepted_misses(text.str(), file);
+    return {parse_accepted_misses(text.str(), file),
+            datasets::sha256_hex(std::as_bytes(std::span(text.view())))};
 }
 
 std::vector<std::string> accept_misses(RunRecord& record, const std::vector<AcceptedMiss>& misses) {

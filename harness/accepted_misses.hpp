@@ -37,7 +37,12 @@ inline constexpr double largest_accepted_error = 0.5;
 // where the last two may be left out. Throws datasets::ReadError, which names the entry and the field: for an
 // unknown design or field, two entries for one layer, figures that accept nothing or everything, no reason.
 std::vector<AcceptedMiss> parse_accepted_misses(const std::string& text, const std::string& file);
-std::vector<AcceptedMiss> read_accepted_misses(const std::string& file);
+
+struct AcceptedMisses {
+    std::vector<AcceptedMiss> entries;
+    std::string sha256;  // of the file; empty: no list
+};
+AcceptedMisses read_accepted_misses(const std::string& file);
 
 // Gives the headlines of `record` that one of `misses` covers the verdict `accepted`. Returns a line for each
 // that passed though an entry names it. The verdict of the whole record is left to sum_up.

@@ -4,10 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
 #include <functional>
 #include <limits>
+#include <span>
 
 #include "datasets/recording.hpp"
+#include "datasets/sha256.hpp"
 
 namespace harness {
 namespace {
@@ -221,6 +224,15 @@ TEST(AcceptedMisses, AGarbledFileIsRefusedWithTheEntryAndTheField) {
         }
     }
     EXPECT_THROW(read_accepted_misses("no such file"), datasets::ReadError);
+}
+
+TEST(AcceptedMisses, AListIsKnownByItsHash) {
+    const std::string file = testing::TempDir() + "/accepted_misses_hash.json";
+    const std::string text = file_with(good);
+    std::ofstream(file) << text;
+    const AcceptedMisses read = read_accepted_misses(file);
+    EXPECT_EQ(read.entries.size(), 1U);
+    EXPECT_EQ(read.sha256, datasets::sha256_hex(std::as_bytes(std::span(text))));
 }
 
 }  // namespace

@@ -118,7 +118,8 @@ Json identities(const RunRecord& record) {
             {"emulation", record.emulation},
             {"candidate", to_json(record.candidate)},
             {"cost_model", record.cost_model},
-            {"row_seed", record.row_seed}};
+            {"row_seed", record.row_seed},
+            {"accepted_misses_sha256", record.accepted_misses_sha256}};
 }
 
 }  // namespace

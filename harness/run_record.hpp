@@ -7,7 +7,8 @@
 // the counts of misrounded stores, how the CPU was timed, intervals of speedups, the NPU and its power mode,
 // launch times with the modelled time beside them, and the note of a shard, 4 the machine, the design's hash,
 // the versions of XRT and firmware, layers that could not be timed, and the error maps of failed rows, 5 the
-// verdict `accepted`, which only runs with --accepted-misses have: a reader that does not know it says so.
+// verdict `accepted`, which only runs with --accepted-misses have (a reader that does not know it says so),
+// and the hash of their list.
 //
 // A duration carries its clock, a count comes from the device, a figure of the cost model is marked modelled;
 // a report prints these words as they are.
@@ -144,7 +145,8 @@ struct RunRecord {
     std::optional<CandidateFile> candidate;
     std::string cost_model;  // device specification behind the modelled times
     std::string speedup_label;
-    std::uint64_t row_seed = 0;  // of the rows that certify the golden
+    std::uint64_t row_seed = 0;          // of the rows that certify the golden
+    std::string accepted_misses_sha256;  // of the list that headlines were accepted by; empty: none
     std::vector<OpRow> rows;
     std::vector<LayerRow> layers;
     std::vector<ProbeRow> ragged_probes;  // of the design alone, at contexts that end tiles differently

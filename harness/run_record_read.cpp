@@ -156,6 +156,7 @@ void read_identities(RunRecord& record, const Place& place) {
     record.emulation = place["emulation"].text();
     record.cost_model = place["cost_model"].text();
     record.row_seed = place["row_seed"].natural();
+    record.accepted_misses_sha256 = text_if_there(place, "accepted_misses_sha256");  // from minor version 5
 }
 
 // Absent before minor version 3, and null where the device was one of this program.

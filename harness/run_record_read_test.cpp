@@ -34,6 +34,7 @@ TEST(RunRecordRead, GivesBackWhatWasWritten) {
     record.placement = "attention,mlp";
     record.head = 3;
     record.row_seed = ~std::uint64_t{0};
+    record.accepted_misses_sha256 = "ab";
     record.layers[0].headline = judged({{Quantity::worst_row, "worst row 77 errs"}});
     record.layers[0].diagnosis = Diagnosis{Pattern::inherited, 0.5, "query is the first", 2, 3};
     const RunRecord read = parse_run_record(to_json(record), "run.json");
@@ -51,6 +52,7 @@ TEST(RunRecordRead, GivesBackWhatWasWritten) {
     again.emulation = read.emulation;
     again.cost_model = read.cost_model;
     again.row_seed = read.row_seed;
+    again.accepted_misses_sha256 = read.accepted_misses_sha256;
     again.command = read.command;
     again.created_utc = read.created_utc;
     again.verdict = read.verdict;

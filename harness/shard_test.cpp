@@ -355,6 +355,13 @@ TEST_F(Merging, AStrangerAmongThePartsIsTakenOutWithItsReason) {
         EXPECT_EQ(merged.shard->shards.size(), 2U);
         EXPECT_EQ(merged.exit_code, int(ExitCode::could_not_run));
     }
+    // So does another list of accepted misses: headlines would be judged by two.
+    RunRecord milder = all;
+    milder.accepted_misses_sha256 = "another list";
+    EXPECT_THAT(refusal([&] {
+                    (void)merge_shards({part(all, {1, 2}), part(milder, {3})});
+                }),
+                HasSubstr("accepted_misses_sha256"));
     std::vector<ShardRecord> alike{part(all, {1}), part(all, {2}), part(all, {3})};
     EXPECT_TRUE(take_out_strangers(alike).empty());
     EXPECT_EQ(alike.size(), 3U);

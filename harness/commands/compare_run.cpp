@@ -98,7 +98,7 @@ void write_modelled_timelines(const CompareOptions& options, const RunRecord& re
 CompareRun::CompareRun(const CompareOptions& options, const std::string& invocation)
     : options_(options),
       baseline_(baseline_of(options.cpu_baseline)),
-      accepted_misses_(options.accepted_misses.empty() ? std::vector<AcceptedMiss>{}
+      accepted_misses_(options.accepted_misses.empty() ? AcceptedMisses{}
                                                        : read_accepted_misses(options.accepted_misses)),
       device_(npu_impl::open_device(options.device, options.emulation, options.xrt)),
       recording_(recording_of(options)),
@@ -112,6 +112,7 @@ CompareRun::CompareRun(const CompareOptions& options, const std::string& invocat
     described_.placement = selection.placement.name;
     described_.head = selection.head;
     described_.row_seed = selection.row_seed;
+    described_.accepted_misses_sha256 = accepted_misses_.sha256;
     layers_ = parse_layers(options_.layers, recording_.info().recorded_layers);
     end_ = selects_end(options_, recording_, layers_);
     if (selection.works().empty()) {
@@ -212,7 +213,7 @@ RunRecord CompareRun::run(const ShardNote& note, const Progress& progress) {
     record.time_model =
         time_notes(*npu_impl::find_design(options_.design), shape, options_.selection.placement, model_);
     add_amdahl(*record.time_model, record.layers);
-    for (const std::string& line : accept_misses(record, accepted_misses_)) {
+    for (const std::string& line : accept_misses(record, accepted_misses_.entries)) {
         fmt::print(stderr, "harness: {}: {}\n", options_.accepted_misses, line);
     }
     sum_up(record);

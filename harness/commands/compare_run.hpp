@@ -40,7 +40,7 @@ private:
 
     CompareOptions options_;
     std::optional<CpuBaseline> baseline_;
-    std::vector<AcceptedMiss> accepted_misses_;
+    AcceptedMisses accepted_misses_;
     std::unique_ptr<npu_impl::Device> device_;
     datasets::Recording recording_;
     npu_impl::CostModel model_;
