@@ -12,8 +12,6 @@ namespace {
 
 using std::chrono::steady_clock;
 
-constexpr std::chrono::minutes between_lines{1};
-
 double seconds_left(int done, int total, std::chrono::duration<double> passed) {
     return passed.count() / done * (total - done);
 }
@@ -25,12 +23,13 @@ std::string progress_line(std::string_view title, int done, int total, std::chro
                        std::ceil(seconds_left(done, total, passed) / 60));
 }
 
-ProgressBar::ProgressBar(std::string title, int total, bool visible)
+ProgressBar::ProgressBar(std::string title, int total, bool visible, steady_clock::duration between_lines)
     : title_(std::move(title)),
       total_(std::max(total, 1)),
       form_(!visible                     ? Form::none
             : isatty(STDERR_FILENO) == 1 ? Form::bar
                                          : Form::lines),
+      between_lines_(between_lines),
       start_(steady_clock::now()),
       last_line_(start_) {}
 
@@ -49,7 +48,7 @@ void ProgressBar::step(std::string_view what) {
     const int done = std::min(begun_, total_);
     ++begun_;
     const auto now = steady_clock::now();
-    if (form_ == Form::lines && done > 0 && now - last_line_ >= between_lines) {
+    if (form_ == Form::lines && done > 0 && now - last_line_ >= between_lines_) {
         last_line_ = now;
         fmt::print(stderr, "{}\n", progress_line(title_, done, total_, now - start_));
     }

@@ -10,8 +10,10 @@ namespace harness {
 
 class ProgressBar {
 public:
-    // `total` steps of about equal length. Says nothing where `visible` is false.
-    ProgressBar(std::string title, int total, bool visible);
+    // `total` steps of about equal length. Says nothing where `visible` is false. `between_lines`: at least,
+    // where there is no terminal.
+    ProgressBar(std::string title, int total, bool visible,
+                std::chrono::steady_clock::duration between_lines = std::chrono::minutes(1));
     ~ProgressBar();
     ProgressBar(const ProgressBar&) = delete;
     ProgressBar& operator=(const ProgressBar&) = delete;
@@ -29,6 +31,7 @@ private:
     int total_;
     int begun_ = 0;
     Form form_;
+    std::chrono::steady_clock::duration between_lines_;
     std::chrono::steady_clock::time_point start_;
     std::chrono::steady_clock::time_point last_line_;
 };

@@ -24,5 +24,19 @@ TEST(Progress, SaysNothingInTheFirstMinuteNorWhenQuiet) {
     EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
+TEST(Progress, SaysALineWhereTheTimeForOneHasPassed) {
+    const auto lines_of = [](std::chrono::steady_clock::duration between, bool visible) {
+        testing::internal::CaptureStderr();
+        ProgressBar bar("slow", 3, visible, between);
+        bar.step("one");
+        bar.step("two");
+        bar.step("three");
+        return testing::internal::GetCapturedStderr();
+    };
+    EXPECT_EQ(lines_of(0s, true), "slow: 1 of 3, 1 min left\nslow: 2 of 3, 1 min left\n");
+    EXPECT_EQ(lines_of(0s, false), "");
+    EXPECT_EQ(lines_of(1h, true), "");
+}
+
 }  // namespace
 }  // namespace harness
