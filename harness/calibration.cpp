@@ -147,6 +147,10 @@ void Calibration::add(const CaseResult& result, const datasets::LayerShape& shap
     }
 }
 
+void Calibration::add(const EncoderDrift& drift, bool only_attention, MeasuredAt at) {
+    add(headrooms_of(drift, only_attention), at);
+}
+
 void Calibration::add(const std::vector<ProbeRow>& ragged, MeasuredAt at) {
     for (const ProbeRow& row : ragged) {
         add(headrooms_of(row),

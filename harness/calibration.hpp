@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "datasets/recording.hpp"
+#include "harness/encoder_drift.hpp"
 #include "harness/experiment.hpp"
 #include "harness/gate.hpp"
 
@@ -79,6 +80,9 @@ public:
     // One case as `run_case` (or run_end) gave it. `stored`: dtype of the recording; `at`: without the place.
     void add(const CaseResult& result, const datasets::LayerShape& shape, datasets::DType stored,
              MeasuredAt at);
+
+    // The drift of an encoder over a clip; `only_attention` ran on the NPU.
+    void add(const EncoderDrift& drift, bool only_attention, MeasuredAt at);
 
     // Probes that belong to no recording.
     void add(const std::vector<ProbeRow>& ragged, MeasuredAt at);

@@ -172,6 +172,34 @@ TEST_F(Calibrated, KeepsTheWorstHealthyFigureAndWhereItWas) {
     EXPECT_TRUE(calibration_.sound());
 }
 
+TEST_F(Calibrated, MeasuresAnEncodersOwnLimits) {
+    const auto drift_of = [](double piece, double output, std::int64_t rows = 1500) {
+        const Deviation alone{piece, 0.5, 1e-3, 0.01, 7, rows, 0};
+        const Deviation end{output, 0.5, 1e-3, 0.02, 7, rows, 0};
+        return EncoderDrift{{{{Piece::layer, 0}, alone, alone}, {{Piece::end, -1}, alone, end}}, 8, 8, {}};
+    };
+    calibration_.add(drift_of(99.99, 99.96), true, fitted);
+    EXPECT_EQ(of(calibration_, Quantity::piece_match).fitted.figures, 3);
+    EXPECT_EQ(of(calibration_, Quantity::piece_match).fitted.worst.value, 99.96);
+    EXPECT_EQ(of(calibration_, Quantity::encoder_match).mark(), LimitMark::met);
+    EXPECT_EQ(of(calibration_, Quantity::encoder_worst_row).fitted.worst.value, 0.02);
+    EXPECT_EQ(of(calibration_, Quantity::launches).mark(), LimitMark::holds);
+    // The worst row decides nothing where the match is missed; other placements have neither.
+    calibration_.add(drift_of(99.98, 99.8), true, fitted);
+    calibration_.add(drift_of(99.5, 99.4), false, fitted);
+    calibration_.add(drift_of(50, 50, 63), true, fitted);
+    EXPECT_EQ(of(calibration_, Quantity::piece_match).fitted.worst.value, 99.4);
+    EXPECT_EQ(of(calibration_, Quantity::encoder_match).fitted.worst.value, 99.8);
+    EXPECT_EQ(of(calibration_, Quantity::encoder_match).mark(), LimitMark::missed);
+    EXPECT_EQ(of(calibration_, Quantity::encoder_worst_row).fitted.figures, 1);
+    // A device that did not run what was planned is not healthy.
+    EncoderDrift elsewhere = drift_of(99.2, 99.2);
+    elsewhere.fault = "the device counted 0 launches";
+    calibration_.add(elsewhere, true, fitted);
+    EXPECT_EQ(of(calibration_, Quantity::launches).mark(), LimitMark::broken);
+    EXPECT_EQ(of(calibration_, Quantity::piece_match).fitted.worst.value, 99.4);
+}
+
 // 3 dB are a factor of 1.413.
 TEST_F(Calibrated, MarksWhatLeavesLessThanThreeDecibels) {
     const double largest = limit(Quantity::plain_largest).limit;

@@ -7,8 +7,8 @@
 #include <numeric>
 #include <utility>
 
-#include "harness/drift.hpp"
 #include "harness/encoder_certificate.hpp"
+#include "harness/encoder_drift.hpp"
 #include "harness/encoder_source.hpp"
 #include "harness/interrupt.hpp"
 #include "harness/stopwatch.hpp"
@@ -167,58 +167,6 @@ std::vector<OpTime> sum_ops(const std::vector<StageTime>& golden, const std::vec
     return ops;
 }
 
-// The first step whose launches are not those of its plan; empty: none.
-std::string launch_fault(const EncoderWalk& walk) {
-    for (const StagePart& part : walk.parts()) {
-        if (part.cost.launches != part.planned.launches) {
-            return fmt::format("{} {}: the device counted {} launches, the plan promised {}",
-                               name(part.stage), datasets::name(part.cost.ops.last), part.cost.launches,
-                               part.planned.launches);
-        }
-    }
-    return {};
-}
-
-// Golden and candidate side by side, one layer's activations in memory. Returns what the device did wrong.
-std::string walk_beside(EncoderRow& row, EncoderWalk& golden, EncoderWalk& candidate,
-                        const EncoderPieces& pieces, std::span<const float> mel, const Progress& progress) {
-    const std::int64_t width = pieces.shape.width();
-    golden.stem(mel);
-    std::vector<float> own = golden.stream();
-    std::string fault;
-    const auto keep_fault = [&] {
-        if (fault.empty()) {
-            fault = launch_fault(candidate);
-        }
-    };
-    // `advance` takes both walks over one piece.
-    const auto compare = [&](Stage stage, const std::function<void(EncoderWalk&)>& advance) {
-        throw_if_interrupted();
-        progress(name(stage));
-        candidate.start(golden.stream());
-        advance(candidate);
-        keep_fault();
-        const std::vector<float> alone = candidate.stream();
-        candidate.start(std::move(own));
-        advance(candidate);
-        keep_fault();
-        for (const StagePart& part : candidate.parts()) {
-            row.launches += part.cost.launches;
-            row.launches_planned += part.planned.launches;
-        }
-        own = candidate.stream();
-        golden.start(golden.stream());
-        advance(golden);
-        row.drift.push_back(
-            {stage, deviation(alone, golden.stream(), width), deviation(own, golden.stream(), width)});
-    };
-    for (int index = 0; index < pieces.layers; ++index) {
-        compare({Piece::layer, index}, [index](EncoderWalk& walk) { walk.layer(index); });
-    }
-    compare({Piece::end, -1}, [](EncoderWalk& walk) { walk.end(); });
-    return fault;
-}
-
 Judgement judge(const EncoderRow& row, const Placement& placement, const std::string& violation) {
     for (const auto& [stage, certificate] : row.certificates) {
         if (!certificate.fault.empty()) {
@@ -269,13 +217,17 @@ EncoderRow run_encoder(const EncoderPieces& pieces, const EncoderClip& clip, Pat
     const Placement placement = parse_placement(selection.placement);
     EncoderWalk candidate(pieces, placed_route(placement, golden, npu));
     row.certificates = certify_encoder(pieces, mel, golden, selection.row_seed, progress);
-    std::string violation;
+    EncoderDrift drift;
     try {
-        violation = walk_beside(row, golden_walk, candidate, pieces, mel, progress);
+        golden_walk.stem(mel);
+        walk_beside(golden_walk, candidate, pieces, progress, drift);
     } catch (const npu_impl::IntegrityError& error) {
-        violation = error.what();
+        drift.fault = error.what();
     }
-    row.judgement = judge(row, placement, violation);
+    row.drift = std::move(drift.points);
+    row.launches = drift.launches;
+    row.launches_planned = drift.launches_planned;
+    row.judgement = judge(row, placement, drift.fault);
     return row;
 }
 

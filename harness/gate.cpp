@@ -179,17 +179,13 @@ void add_integrity(Findings& out, const OpStatistics& s) {
     }
 }
 
-bool says_something(const Deviation& d) {
-    return d.rows >= datasets::block_rows && d.centred_energy >= least_centred_energy;
-}
-
 // What no rounding explains.
 void add_drift(Findings& out, const std::string& what, const Deviation& d) {
     const double least = limit(Quantity::piece_match).limit;
     if (d.nonfinite > 0) {
         out.push_back({Quantity::nonfinite,
                        fmt::format("{} holds {} elements that are NaN or infinite", what, d.nonfinite)});
-    } else if (says_something(d) && !(d.match_percent >= least)) {
+    } else if (drift_applies(d) && !(d.match_percent >= least)) {
         out.push_back({Quantity::piece_match,
                        fmt::format("{} matches {:.4f}%, under {}%", what, d.match_percent, least)});
     }
@@ -350,6 +346,10 @@ Judgement judge_headline(const OpStatistics& output, const datasets::LayerShape&
     return judged(std::move(out));
 }
 
+bool drift_applies(const Deviation& of) {
+    return of.rows >= datasets::block_rows && of.centred_energy >= least_centred_energy;
+}
+
 Judgement judge_encoder(std::span<const Deviation> isolated, const Deviation& output, bool only_attention,
                         const DeviceCheck& device) {
     Findings out = device_findings(device);
@@ -357,7 +357,7 @@ Judgement judge_encoder(std::span<const Deviation> isolated, const Deviation& ou
         add_drift(out, fmt::format("piece {}, alone,", piece), isolated[piece]);
     }
     add_drift(out, "the encoder's output", output);
-    if (!says_something(output)) {
+    if (!drift_applies(output)) {
         return judged(std::move(out), "match not applicable (T < 64 or nearly constant output)");
     }
     if (!only_attention) {

@@ -165,4 +165,7 @@ inline constexpr double least_centred_energy = 0.01;
 // Whether the headline says anything: T >= 64 and enough centred energy.
 bool headline_applies(const OpStatistics& output, const datasets::LayerShape& shape);
 
+// Whether a match of the residual stream says anything: the same.
+bool drift_applies(const Deviation& of);
+
 }  // namespace harness

@@ -73,4 +73,28 @@ std::vector<Headroom> headrooms_of(const ProbeRow& row) {
     return out;
 }
 
+std::vector<Headroom> headrooms_of(const EncoderDrift& drift, bool only_attention) {
+    std::vector<Headroom> out{beside_limit(Quantity::launches, drift.fault.empty() ? 0 : 1)};
+    const auto add_match = [&](const Deviation& of) {
+        if (of.nonfinite == 0 && drift_applies(of)) {
+            out.push_back(beside_limit(Quantity::piece_match, of.match_percent));
+        }
+    };
+    for (const DriftPoint& point : drift.points) {
+        add_match(point.isolated);
+    }
+    if (drift.points.empty()) {
+        return out;
+    }
+    const Deviation& output = drift.points.back().chained;
+    add_match(output);
+    if (only_attention && drift_applies(output)) {
+        out.push_back(beside_limit(Quantity::encoder_match, output.match_percent));
+        if (out.back().decibel >= 0) {
+            out.push_back(beside_limit(Quantity::encoder_worst_row, output.worst_row));
+        }
+    }
+    return out;
+}
+
 }  // namespace harness

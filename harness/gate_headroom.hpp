@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "datasets/path.hpp"
+#include "harness/encoder_drift.hpp"
 #include "harness/gate.hpp"
 #include "harness/run_record.hpp"
 
@@ -25,5 +26,9 @@ std::vector<Headroom> headrooms_of(const Certificate& certificate, datasets::DTy
 
 // Level 3; nothing of a probe that was not run.
 std::vector<Headroom> headrooms_of(const ProbeRow& row);
+
+// The drift of an encoder, as judge_encoder judges it: launches, every piece alone and the output; of the
+// output match and worst row too where `only_attention` ran on the NPU, the latter where the match holds.
+std::vector<Headroom> headrooms_of(const EncoderDrift& drift, bool only_attention);
 
 }  // namespace harness

@@ -10,14 +10,13 @@ CalibrateCommand::CalibrateCommand(CLI::App& app, CommonOptions& common)
     app_ = app.add_subcommand("calibrate",
                               "Measure how near healthy runs come to every limit of the gate; changes none");
     app_->footer(
-        "Runs every design on every recording, all of its clips, and keeps of each limit the worst healthy\n"
-        "figure. A limit with less than 3 dB of room is marked report-only. With --holdout the envelope of "
-        "the\n"
-        "other recordings must hold, with 3 dB, on these. Limits change in harness/gate.cpp and nowhere "
-        "else.\n"
-        "Exit codes: 0 measured, 1 a run that should be healthy broke an exact or derived limit, a golden "
-        "is\n"
-        "not certified, or a held-out recording refutes an envelope, 2 usage, 3 could not run.");
+        "Runs every design on every recording, all of its clips, and keeps of each limit the worst\n"
+        "healthy figure; where a recording holds all layers and the end, the encoder is walked too.\n"
+        "A limit with less than 3 dB of room is marked report-only. With --holdout the envelope of\n"
+        "the other recordings must hold, with 3 dB, on these. Limits change in harness/gate.cpp and\n"
+        "nowhere else. Exit codes: 0 measured, 1 a run that should be healthy broke an exact or\n"
+        "derived limit, a golden is not certified, or a held-out recording refutes an envelope,\n"
+        "2 usage, 3 could not run.");
     app_->add_option("-r,--recording", options_->recordings,
                      "Recording to measure on, may be repeated (default: the default recording)")
         ->type_name("FILE");

@@ -5,11 +5,13 @@
 #include <cmath>
 #include <filesystem>
 #include <map>
+#include <optional>
 
 #include "harness/atomic_file.hpp"
 #include "harness/calibration_json.hpp"
 #include "harness/commands/commands.hpp"
 #include "harness/commands/parts.hpp"
+#include "harness/encoder_drift.hpp"
 #include "harness/environment.hpp"
 #include "harness/interrupt.hpp"
 #include "harness/probes.hpp"
@@ -33,8 +35,11 @@ struct CalibrationSource {
         const datasets::RecordingInfo& info = recording.info();
         return layers.back() == info.layers - 1 && recording.end().has_value();
     }
+    // Whether an encoder can be walked: every layer with its MLP, and the end.
+    [[nodiscard]] bool is_whole() const { return int(layers.size()) == recording.info().layers && has_end(); }
     [[nodiscard]] std::size_t cases() const {
-        return recording.info().clips.size() * (layers.size() + (has_end() ? 1 : 0));
+        return recording.info().clips.size() *
+               (layers.size() + (has_end() ? 1 : 0) + (is_whole() ? layers.size() + 1 : 0));
     }
 };
 
@@ -167,7 +172,39 @@ private:
                                                   "harness --compare", within),
                                  end.shape, end.stored, at);
             }
+            if (source.is_whole()) {
+                walk(source, clip.id, candidate, at);
+            }
         }
+    }
+
+    // The encoder from its first layer on, with the attention on the NPU.
+    void walk(const CalibrationSource& source, const std::string& clip, npu_impl::NpuPath& candidate,
+              const MeasuredAt& at) {
+        std::optional<datasets::LayerCase> held = source.recording.layer(clip, 0);
+        EncoderPieces pieces;
+        pieces.shape = held->shape;
+        pieces.layers = source.recording.info().layers;
+        pieces.end = *source.recording.end();
+        pieces.layer = [&](int layer) -> const datasets::LayerCase& {
+            if (held->layer != layer) {
+                held = source.recording.layer(clip, layer);
+            }
+            return *held;
+        };
+        EncoderWalk golden(pieces, golden_route(golden_));
+        EncoderWalk beside(pieces, placed_route(parse_placement("attention"), golden_, candidate));
+        golden.start(held->stream);
+        EncoderDrift drift;
+        walk_beside(
+            golden, beside, pieces,
+            [&](std::string_view piece) {
+                step(fmt::format("{}: {} {} of the encoder", candidate.name(), clip, piece));
+            },
+            drift);
+        MeasuredAt encoder = at;
+        encoder.place = fmt::format("{}, encoder", clip);
+        calibration_.add(drift, true, encoder);
     }
 
     const std::vector<CalibrationSource>& sources_;
