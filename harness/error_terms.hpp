@@ -65,9 +65,8 @@ bool product_stores_err(const datasets::Arithmetic& arithmetic);
 
 // Adds the stores of left right, whose golden values are `values`: the op's own, and what it costs that the
 // sum leaves the accumulator after every k tile: a store of the running sum (TileSum::rounded; the last is
-// the op's own), or of each tile's own product (on_host). `start`: the bias that the sum begins with, or
-// empty.
-// Tile stores are taken around the golden's partial sums, which are computed here.
+// the op's own), or of each tile's own product (on_host), which are computed here. `start`: the bias that
+// the sum begins with, or empty.
 void add_product_stores(const datasets::Arithmetic& arithmetic, reference::ConstMatrix<float> left,
                         reference::ConstMatrix<float> right, reference::Transpose transpose, float scale,
                         std::span<const float> start, std::span<const float> values, Moments& into);

@@ -67,7 +67,7 @@ struct Result {
     [[nodiscard]] bool has_tiles() const { return tiles.width > 0; }
 };
 
-// Part of a result, to be added to.
+// Part of a result.
 struct Target {
     Matrix<double> value;
     Matrix<float> magnitude{};

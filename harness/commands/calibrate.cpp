@@ -35,7 +35,7 @@ struct CalibrationSource {
         const datasets::RecordingInfo& info = recording.info();
         return layers.back() == info.layers - 1 && recording.end().has_value();
     }
-    // Whether an encoder can be walked: every layer with its MLP, and the end.
+    // Whether every layer is run and the end is there: an encoder, if the layers have their MLP too.
     [[nodiscard]] bool is_whole() const { return int(layers.size()) == recording.info().layers && has_end(); }
     [[nodiscard]] std::size_t cases() const {
         return recording.info().clips.size() *
@@ -155,11 +155,13 @@ private:
         selection.timing = {0, 0};
         const MeasuredAt at{source.part, source.recording.file(), std::string(candidate.name())};
         const auto within = [](std::string_view) { throw_if_interrupted(); };
+        bool is_encoder = source.is_whole();
         for (const datasets::ClipInfo& clip : source.recording.info().clips) {
             for (const int layer : source.layers) {
                 step(fmt::format("{}: {} layer {}", candidate.name(), clip.id, layer));
                 const datasets::LayerCase one = source.recording.layer(clip.id, layer);
                 selection.placement = placement_for(one);
+                is_encoder = is_encoder && selection.placement.contains(datasets::Op::fc2);
                 calibration_.add(run_case(one, golden_, candidate, selection, "harness --compare", within),
                                  one.shape, one.stored, at);
                 selection.probes = false;
@@ -172,7 +174,7 @@ private:
                                                   "harness --compare", within),
                                  end.shape, end.stored, at);
             }
-            if (source.is_whole()) {
+            if (is_encoder) {
                 walk(source, clip.id, candidate, at);
             }
         }
