@@ -7,7 +7,8 @@
 //
 // Products and softmax: error_terms.hpp and error_attention.hpp. Of the others, x being the input:
 //   GELU      the derivative times the error of x, and a third of function_error max(|result|, floor)
-//   norms     n^2 var(gain) + var(bias), n = (x - mean) / deviation; x itself is exact
+//   norms     n^2 var(gain) + var(bias), n = (x - mean) / deviation; x itself is exact. Of fp32, per rounding
+//             of the mean (gain / deviation)^2 times the square of mean |x|, for x - mean of max(|x|, |mean|)
 // Errors of different elements are taken as independent, but for what rows share: the rounded weights of key
 // and value act on all keys alike, so the part that goes with the mean input is carried as shared. What is
 // coherent beyond that (rows of silence, which differ by their position only) makes the prediction of a

@@ -209,6 +209,36 @@ TEST(ErrorModel, KnowsWhatTheRoundedGainOfAMassiveChannelCosts) {
     }
 }
 
+// Beside a massive channel the fp32 mean errs by more than a value that lies next to it, which no rounding of
+// the value itself would predict.
+TEST(ErrorModel, KnowsWhatTheMeanBesideAMassiveChannelCosts) {
+    for (const int heads : {6, 20}) {
+        datasets::LayerCase massive = Layer::layer_of({datasets::Profile::benign, 3, {130, heads}, 1});
+        const auto width = index(massive.shape.width());
+        for (std::int64_t row = 0; row < massive.shape.context; ++row) {
+            const auto x = std::span(massive.stream).subspan(index(row) * width, width);
+            x[index(row % 50)] = 800;
+            double mean = 0;  // of one half, and so of both
+            for (std::size_t c = 0; c < width / 2; ++c) {
+                mean += 2 * double{x[c]} / double(width);
+            }
+            for (std::size_t c = 0; c < width / 2; ++c) {
+                const double apart = std::ldexp(c % 2 == 0 ? 1 : -1, -static_cast<int>(c / 2 % 24));
+                x[width / 2 + c] = static_cast<float>(mean + apart);
+            }
+        }
+        std::ranges::fill(massive.weights.attention_norm.bias, 0.0F);
+        const Layer layer(massive);
+        const OpRange norm{Op::attention_norm, Op::attention_norm};
+        const auto statistics = judged(layer, "unfused", norm, Input::isolated);
+        const OpStatistics& s = statistics.at(Op::attention_norm);
+        ASSERT_TRUE(s.z);
+        EXPECT_GT(s.z->rms, 0.7) << heads;
+        EXPECT_LT(s.z->rms, 1.1) << heads;
+        EXPECT_LT(s.z->largest, 4) << heads;
+    }
+}
+
 TEST(ErrorModel, PredictsNothingButFp32SumsOfExactArithmetic) {
     const Layer layer({130, 8});
     const ErrorModel model(layer.one, layer.golden, exact_unfused(), datasets::attention_ops);

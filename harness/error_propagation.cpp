@@ -23,6 +23,8 @@ using reference::Transpose;
 
 // fp32 sums of a norm and of GELU, relative.
 constexpr float fp32_function = 0x1p-42F;
+// Variance of one rounding to nearest, at most, over the square of what is rounded: uniform in a spacing.
+constexpr double fp32_rounding = 0x1p-48 / 3;
 
 std::size_t index(std::int64_t value) {
     return static_cast<std::size_t>(value);
@@ -41,6 +43,16 @@ bool rounds_norm_weights(const Declared& declared, datasets::OpRange range) {
     return std::ranges::any_of(std::array{Op::attention_norm, Op::mlp_norm, Op::encoder}, [&](Op op) {
         return range.contains(op) && declared.of(op).store == DType::bf16;
     });
+}
+
+// Roundings of the sum of a row behind its mean: in 16 lanes of the core's adder, which rounds twice, and
+// their folds; or one after the other.
+double roundings_of_mean(const Arithmetic& arithmetic, std::int64_t width) {
+    constexpr double lanes = 16;
+    constexpr double folds = 4;
+    return arithmetic.accumulation == datasets::Accumulation::vmac_f32
+               ? 2 * (std::ceil(double(width) / lanes) + folds)
+               : double(width);
 }
 
 // What all rows of a product share: the rounded weights on the mean row of its input, and the bias.
@@ -295,30 +307,38 @@ Moments ErrorPropagation::activation(Input input, Rows rows) {
 
 // Gain and bias reach the core in the dtype of the store. What their rounding costs is the same in every row:
 // a channel that holds much of the energy would turn it into a gain of the whole, so it is no chance, but
-// known.
+// known. A row's sum errs by its magnitudes, which a massive channel may rule; where a value lies near the
+// mean, and its bias near zero, that is all of the error.
 Moments ErrorPropagation::normed(Op op, Rows rows) const {
     const Arithmetic& weights = declared_.of(op);
     const std::int64_t width = shape_.width();
+    const double roundings = roundings_of_mean(weights, width);
     std::vector<float> x(index(rows.count * width));
     golden_.rows(datasets::info(op).inputs.front(), rows, x);
     Moments out{std::vector<float>(x.size()), std::vector<float>(biased_ ? x.size() : 0)};
     for (std::int64_t row = 0; row < rows.count; ++row) {
         const auto values = std::span(x).subspan(index(row * width), index(width));
         double mean = 0;
+        double magnitude = 0;
         double square = 0;
         for (const float value : values) {
             mean += double{value} / double(width);
+            magnitude += std::abs(double{value}) / double(width);
         }
         for (const float value : values) {
             square += (double{value} - mean) * (double{value} - mean) / double(width);
         }
         const double inverse = 1 / std::sqrt(square + 1e-5);
+        const double mean_variance = fp32_rounding * roundings * magnitude * magnitude;
         for (std::size_t c = 0; c < values.size(); ++c) {
             const std::size_t i = index(row * width) + c;
             const auto n = static_cast<float>((double{values[c]} - mean) * inverse);
             const float gain = norm(op).gain[c];
             const float bias = norm(op).bias[c];
-            out.variance[i] = fp32_function * (n * n * gain * gain + bias * bias);
+            const double aligned = std::max(std::abs(double{values[c]}), std::abs(mean));
+            const auto shift = static_cast<float>((mean_variance + 2 * fp32_rounding * aligned * aligned) *
+                                                  inverse * inverse);
+            out.variance[i] = (fp32_function * n * n + shift) * gain * gain + fp32_function * bias * bias;
             if (biased_) {
                 out.mean[i] = n * known_error(gain, weights.store, weights.operand_rounding).mean +
                               known_error(bias, weights.store, weights.operand_rounding).mean;
