@@ -100,7 +100,7 @@ XrtCommands::XrtCommands(CLI::App& app, CommonOptions& common) : state_(std::mak
         ->type_name("DIR");
     state.doctor_app
         ->add_option("--artefacts", state.doctor.xrt.artefacts,
-                     "Open the NPU with these artefacts, and move data there and back")
+                     "Open the NPU with these artefacts, move data there and back, and a tile through a core")
         ->type_name("DIR");
     add_common(*state.doctor_app, common);
 }

@@ -215,8 +215,17 @@ class Xrt(unittest.TestCase):
             self.assertIn(part, found)
         trip = self.harness("doctor", "--artefacts", self.artefacts, expect=3).stdout
         self.assertIn("65536 bytes to the NPU and back", trip)
+        self.assertRegex(trip, r"note +pass-through +not run: no artefact of .* serves program [0-9a-f]{64}")
+        self.assertIn("build_xclbins.sh", trip)
         absent = self.harness("doctor", "--artefacts", self.artefacts, expect=3, fault="absent").stdout
         self.assertIn("cannot open NPU 0", absent)
+
+    def test_the_doctor_sends_a_tile_through_a_core(self):
+        folder = self.path / "pass_through"
+        folder.mkdir()
+        subprocess.run([COMPILE_ARTEFACTS, folder, "tile64", "1", "64"], check=True)
+        found = self.harness("doctor", "--artefacts", folder, expect=3).stdout
+        self.assertRegex(found, r"ok +pass-through +4096 numbers through a core, bit for bit")
 
     def test_refuses_limits_that_are_none(self):
         self.one_line(self.on_xrt("--timeout-ms", 0, expect=2), "--timeout-ms")

@@ -4,7 +4,9 @@
 
 #include "datasets/recording.hpp"
 #include "npu_impl/artefacts.hpp"
+#include "npu_impl/device_decorator.hpp"
 #include "npu_impl/launch_program.hpp"
+#include "npu_impl/pass_through.hpp"
 #include "npu_impl/xrt_layer_test.hpp"
 
 namespace npu_impl {
@@ -14,6 +16,8 @@ using namespace testing;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
+
+using xrt_emulation::Fault;
 
 class XrtDeviceTest : public XrtTest {};
 
@@ -58,44 +62,20 @@ TEST_F(XrtDeviceTest, GivesTheSameBitsTwiceAndBesideDelays) {
     EXPECT_EQ(different_bits(compute_attention(*device, unfused(), layer), wanted), 0);
 }
 
-// Forwards to the device under test; a test overrides what it breaks.
-class Forwarding : public Device {
-public:
-    explicit Forwarding(Device& inner) : inner_(inner) {}
-    [[nodiscard]] std::string_view name() const override { return inner_.name(); }
-    [[nodiscard]] int cores() const override { return inner_.cores(); }
-    [[nodiscard]] datasets::Emulation emulation() const override { return inner_.emulation(); }
-    Buffer allocate(std::int64_t bytes) override { return inner_.allocate(bytes); }
-    void release(Buffer buffer) override { inner_.release(buffer); }
-    std::span<std::byte> map(Buffer buffer) override { return inner_.map(buffer); }
-    void sync(Buffer buffer, Direction direction, std::int64_t offset, std::int64_t bytes) override {
-        inner_.sync(buffer, direction, offset, bytes);
-    }
-    void submit(std::span<const Launch> launches) override { inner_.submit(launches); }
-    void wait() override { inner_.wait(); }
-    [[nodiscard]] Counters counters() const override { return inner_.counters(); }
-    [[nodiscard]] datasets::Clock clock() const override { return inner_.clock(); }
-    [[nodiscard]] datasets::DeviceTime time() const override { return inner_.time(); }
-    [[nodiscard]] std::optional<NpuIdentity> npu() const override { return inner_.npu(); }
-
-private:
-    Device& inner_;
-};
-
-class BrokenSync final : public Forwarding {
+class BrokenSync final : public DeviceDecorator {
 public:
     enum class Kind : std::uint8_t { missing, short_range };
     BrokenSync(Device& inner, Direction direction, std::int64_t nth, Kind kind)
-        : Forwarding(inner), direction_(direction), nth_(nth), kind_(kind) {}
+        : DeviceDecorator(inner), direction_(direction), nth_(nth), kind_(kind) {}
 
     void sync(Buffer buffer, Direction direction, std::int64_t offset, std::int64_t bytes) override {
         if (direction == direction_ && bytes > 4096 && nth_-- == 0) {
             if (kind_ == Kind::short_range) {
-                Forwarding::sync(buffer, direction, offset, bytes / 2);
+                DeviceDecorator::sync(buffer, direction, offset, bytes / 2);
             }
             return;
         }
-        Forwarding::sync(buffer, direction, offset, bytes);
+        DeviceDecorator::sync(buffer, direction, offset, bytes);
     }
 
 private:
@@ -135,6 +115,21 @@ TEST_F(XrtDeviceTest, AnArgumentInTheWrongPlaceShows) {
     }
     EXPECT_NE(different, 0);
     (void)npu().take_violations();
+}
+
+TEST_F(XrtDeviceTest, PassesATileThroughACore) {
+    compile(*find_design("tile64"), {64, 1});
+    const auto device = open();
+    EXPECT_EQ(pass_through(*device), 0);
+    EXPECT_EQ(device->counters().launches, 1);
+    for (const auto& [fault, wrong] :
+         {std::pair{Fault::nothing_written, 4096}, std::pair{Fault::bit_flipped, 1}}) {
+        npu().plan(fault, 1);
+        EXPECT_EQ(pass_through(*device), wrong);
+    }
+    npu().plan(Fault::error, 1);
+    EXPECT_THROW(pass_through(*device), DeviceError);
+    EXPECT_EQ(pass_through(*device), 0);
 }
 
 TEST_F(XrtDeviceTest, ALaunchWithoutAnArtefactNamesItsProgram) {

@@ -11,39 +11,11 @@
 #include <string_view>
 #include <vector>
 
-#include "npu_impl/device.hpp"
+#include "npu_impl/device_decorator.hpp"
 
 namespace harness {
 
-// Forwards everything to another device.
-class DeviceDecorator : public npu_impl::Device {
-public:
-    // `inner` must outlive this.
-    explicit DeviceDecorator(npu_impl::Device& inner) : inner_(inner) {}
-
-    [[nodiscard]] std::string_view name() const override { return inner_.name(); }
-    [[nodiscard]] int cores() const override { return inner_.cores(); }
-    [[nodiscard]] datasets::Emulation emulation() const override { return inner_.emulation(); }
-    npu_impl::Buffer allocate(std::int64_t bytes) override { return inner_.allocate(bytes); }
-    void release(npu_impl::Buffer buffer) override { inner_.release(buffer); }
-    std::span<std::byte> map(npu_impl::Buffer buffer) override { return inner_.map(buffer); }
-    void sync(npu_impl::Buffer buffer, npu_impl::Direction direction, std::int64_t offset,
-              std::int64_t bytes) override {
-        inner_.sync(buffer, direction, offset, bytes);
-    }
-    void fill(npu_impl::Buffer buffer, std::uint16_t word, std::int64_t offset, std::int64_t bytes) override {
-        inner_.fill(buffer, word, offset, bytes);
-    }
-    void submit(std::span<const npu_impl::Launch> launches) override { inner_.submit(launches); }
-    void wait() override { inner_.wait(); }
-    [[nodiscard]] npu_impl::Counters counters() const override { return inner_.counters(); }
-    [[nodiscard]] datasets::Clock clock() const override { return inner_.clock(); }
-    [[nodiscard]] datasets::DeviceTime time() const override { return inner_.time(); }
-    [[nodiscard]] std::optional<npu_impl::NpuIdentity> npu() const override { return inner_.npu(); }
-
-private:
-    npu_impl::Device& inner_;
-};
+using npu_impl::DeviceDecorator;
 
 // Edits every launch before the device sees it.
 class EditedLaunches final : public DeviceDecorator {

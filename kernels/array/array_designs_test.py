@@ -239,7 +239,7 @@ class ArrayDesigns(unittest.TestCase):
 
     def each(self):
         for context, heads in SHAPES:
-            for program in programs.tile64_programs(context, heads):
+            for program in [*programs.tile64_programs(context, heads), programs.pass_through_program()]:
                 with self.subTest(context=context, heads=heads, kernel=program.kernel):
                     yield program, self.build(program)
 
@@ -251,6 +251,10 @@ class ArrayDesigns(unittest.TestCase):
             wanted = [line.split()[0] for line in plan.stdout.splitlines()]
             have = list(dict.fromkeys(p.identity() for p in programs.tile64_programs(context, heads)))
             self.assertEqual(have, wanted)
+        smallest = ["--context", "64", "--heads", "1"]
+        plan = subprocess.run([HARNESS, "artefact", "plan", "--design", "tile64", *smallest],
+                              capture_output=True, text=True, check=True)
+        self.assertEqual(plan.stdout.split()[0], programs.pass_through_program().identity())
 
     def test_a_changed_job_is_another_program(self):
         program = programs.tile_program(1024, 1024, "n_by_k")

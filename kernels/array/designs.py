@@ -220,14 +220,14 @@ def design_of(program):
 
 
 def main(arguments):
-    parser = argparse.ArgumentParser(description="Array designs of the design tile64, as MLIR")
+    parser = argparse.ArgumentParser(description="Array designs of tile64 and of harness doctor, as MLIR")
     parser.add_argument("--context", type=int, default=1500)
     parser.add_argument("--heads", type=int, default=8)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--list", action="store_true")
     what.add_argument("--program", metavar="ID")
     options = parser.parse_args(arguments)
-    wanted = programs.tile64_programs(options.context, options.heads)
+    wanted = [*programs.tile64_programs(options.context, options.heads), programs.pass_through_program()]
     known = {program.identity(): program for program in wanted}
     if options.list:
         for identity, program in known.items():

@@ -156,6 +156,11 @@ def tile_program(left_stride, right_stride, layout):
     return Program("tile_bf16_f32", 3, (job,))
 
 
+def pass_through_program():
+    """What `harness doctor` sends through a core: one dense tile."""
+    return tile_program(SIDE * BF16, SIDE * BF16, "n_by_k")
+
+
 def tile64_programs(context, heads):
     """What `harness artefact plan --design tile64` asks for, in its order: the attention of one layer."""
     width = heads * SIDE * BF16

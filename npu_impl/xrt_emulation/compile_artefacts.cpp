@@ -1,4 +1,5 @@
 // Makes the artefacts that a design needs for a layer, for an emulated NPU. Of tests only.
+// What `harness doctor` runs is the design tile64, one head, a context of 64.
 //   compile_artefacts FOLDER DESIGN HEADS CONTEXT...
 #include <fmt/format.h>
 
