@@ -1,6 +1,7 @@
 // A fault planted in one op is found at that op, and the shares of the output's error add up.
 #include "harness/bisect.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,6 +10,7 @@
 #include <mutex>
 #include <numeric>
 
+#include "datasets/case_name_test.hpp"
 #include "datasets/synthetic.hpp"
 #include "harness/exact_source.hpp"
 #include "npu_impl/design.hpp"
@@ -193,8 +195,7 @@ TEST_P(Bisect, FindsNothingInAHealthyPathAndAttributesItsError) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Designs, Bisect, testing::Values("unfused", "fused"),
-                         [](const auto& one) { return one.param; });
+INSTANTIATE_TEST_SUITE_P(Designs, Bisect, testing::Values("unfused", "fused"), datasets::testing::CaseName{});
 
 // A gain of 1.5% hides in the bound of a table exp; behind the softmax it is several times what was
 // predicted.
@@ -252,7 +253,11 @@ TEST_P(BisectRange, FindsAFaultAtTheOpThatHasIt) {
 
 INSTANTIATE_TEST_SUITE_P(Ranges, BisectRange,
                          testing::Values(datasets::mlp_ops, OpRange{Op::mlp_norm, Op::fc2},
-                                         OpRange{Op::attention_norm, Op::output}));
+                                         OpRange{Op::attention_norm, Op::output}),
+                         [](const auto& one) {
+                             return fmt::format("{}_to_{}", datasets::name(one.param.first),
+                                                datasets::name(one.param.last));
+                         });
 
 TEST(Bisect, RefusesAPathWithoutTheAttention) {
     class NoSteps final : public datasets::Path {

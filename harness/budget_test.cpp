@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "datasets/case_name_test.hpp"
 #include "datasets/synthetic.hpp"
 #include "npu_impl/design.hpp"
 #include "reference/golden_source.hpp"
@@ -80,7 +81,8 @@ TEST_P(Changes, BuyAccuracyOrNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Designs, Changes,
-                         testing::Values("unfused", "fused", "gemm_array_floor", "legacy_tile64"));
+                         testing::Values("unfused", "fused", "gemm_array_floor", "legacy_tile64"),
+                         datasets::testing::CaseName{});
 
 // The predicted gain is the measured one: to nearest even instead of floor, as two designs of the manifest.
 TEST(Alternatives, PredictWhatAnotherDesignIsPredicted) {

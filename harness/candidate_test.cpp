@@ -11,6 +11,7 @@
 
 #include "datasets/candidate.hpp"
 #include "datasets/candidate_example.hpp"
+#include "datasets/case_name_test.hpp"
 #include "datasets/recording_example.hpp"
 #include "datasets/synthetic.hpp"
 #include "harness/candidate_experiment.hpp"
@@ -244,7 +245,8 @@ TEST_P(RoundTrip, GivesTheVerdictAndStatisticsOfTheDirectRun) {
 
 INSTANTIATE_TEST_SUITE_P(Designs, RoundTrip,
                          testing::Combine(testing::Values("unfused", "fused", "gemm_array_floor"),
-                                          testing::Values(Input::isolated, Input::chained)));
+                                          testing::Values(Input::isolated, Input::chained)),
+                         datasets::testing::CaseName{});
 
 // A fault in the file, and the op whose row must fail.
 struct FileFault {

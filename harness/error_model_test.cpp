@@ -10,6 +10,7 @@
 #include <random>
 #include <string>
 
+#include "datasets/case_name_test.hpp"
 #include "datasets/synthetic.hpp"
 #include "harness/gate_accuracy.hpp"
 #include "harness/judge.hpp"
@@ -169,11 +170,7 @@ INSTANTIATE_TEST_SUITE_P(Designs, HonestDesign,
                                          "gemm_array_floor,softmax_rows_floor,gelu_tiles_floor,"
                                          "norm_rows_floor",
                                          "gemm_array_floor,attention_fused_floor"),
-                         [](const auto& one) {
-                             std::string name = one.param.substr(0, 40);
-                             std::ranges::replace(name, ',', '_');
-                             return name;
-                         });
+                         datasets::testing::CaseName{});
 
 // eta = 0.425 2^-8 of one rounding. Of normal numbers a product of two rounded factors errs by sqrt 2 eta,
 // and by sqrt 3 eta where it is stored as bf16, whatever the length of the sum.
@@ -399,7 +396,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Misdeclared{"unfused", "gemm_array_floor", Op::key, Quantity::plain_variance},
                     Misdeclared{"gemm_array_rerounded", "unfused", Op::value, Quantity::plain_variance},
                     Misdeclared{"legacy_tile64", "tile64", Op::output, Quantity::plain_gain}),
-    [](const auto& one) { return "Case" + std::to_string(one.index); });
+    [](const auto& one) { return one.param.design + "_as_" + one.param.declared; });
 
 // Fused attention of 64 rows of one head in plain loops, operands and weights bf16; `stored`: of the running
 // sums between key tiles.

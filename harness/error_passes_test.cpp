@@ -172,7 +172,8 @@ TEST_P(Length, ZLeavesOutWhatIsNotFinite) {
     near(sums.error, expected.error);
 }
 
-INSTANTIATE_TEST_SUITE_P(ErrorPasses, Length, testing::Values(1, 3, 4, 7, 8, 15, 16, 31, 33, 60, 63, 64));
+INSTANTIATE_TEST_SUITE_P(ErrorPasses, Length, testing::Values(1, 3, 4, 7, 8, 15, 16, 31, 33, 60, 63, 64),
+                         testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace harness

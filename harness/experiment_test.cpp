@@ -10,6 +10,7 @@
 #include <limits>
 #include <memory>
 
+#include "datasets/case_name_test.hpp"
 #include "datasets/synthetic.hpp"
 #include "harness/self_check/declared_path.hpp"
 #include "harness/self_check/decorated_device.hpp"
@@ -81,7 +82,8 @@ TEST_P(Healthy, PassesAtThisContext) {
 INSTANTIATE_TEST_SUITE_P(Designs, Healthy,
                          testing::Combine(testing::Values("unfused", "fused", "tile64_batch"),
                                           testing::Values<std::int64_t>(1, 2, 63, 64, 65, 127, 250, 1499,
-                                                                        1500, 3001)));
+                                                                        1500, 3001)),
+                         datasets::testing::CaseName{});
 
 constexpr std::array emulations{datasets::Emulation::fast, datasets::Emulation::exact};
 

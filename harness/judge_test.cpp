@@ -11,6 +11,7 @@
 #include <numbers>
 #include <random>
 
+#include "datasets/case_name_test.hpp"
 #include "harness/experiment.hpp"
 #include "harness/self_check/declared_path.hpp"
 
@@ -183,7 +184,8 @@ TEST_P(HonestPath, PassesAndComesCloseToItsBounds) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, HonestPath,
-                         testing::Combine(testing::Values(3, 4), testing::Values<std::int64_t>(63, 64, 130)));
+                         testing::Combine(testing::Values(3, 4), testing::Values<std::int64_t>(63, 64, 130)),
+                         datasets::testing::CaseName{});
 
 TEST(HonestPaths, PassAtOneRow) {
     const Fixture fixture({1, 1});

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "datasets/case_name_test.hpp"
 #include "datasets/synthetic.hpp"
 #include "harness/experiment.hpp"
 #include "harness/self_check/faults.hpp"
@@ -88,7 +89,8 @@ INSTANTIATE_TEST_SUITE_P(Placements, Placed,
                          testing::Combine(testing::Values("attention", "attention,mlp", "all"),
                                           testing::Values(datasets::Emulation::fast,
                                                           datasets::Emulation::exact),
-                                          testing::Values<std::int64_t>(65, 130)));
+                                          testing::Values<std::int64_t>(65, 130)),
+                         datasets::testing::CaseName{});
 
 TEST(PlacedDesigns, LieWithinTheBoundsOfWhatTheyDeclare) {
     const datasets::LayerCase layer = whole_layer(64);

@@ -83,7 +83,8 @@ TEST_P(SoftmaxError, SumsAndBoundsAsTheFormulasSay) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Lengths, SoftmaxError,
-                         ::testing::Values(1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 64, 65));
+                         ::testing::Values(1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 64, 65),
+                         ::testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace harness

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "datasets/block_linears.hpp"
+#include "datasets/case_name_test.hpp"
 #include "kernels/kernel_module.hpp"
 #include "kernels/tile_model_test.hpp"
 #include "npu_impl/layer_plan.hpp"
@@ -406,7 +407,8 @@ protected:
 INSTANTIATE_TEST_SUITE_P(Designs, BlockDesign,
                          ::testing::Values("unfused", "fused", "tile64_batch", "tile64", "legacy_tile64",
                                            "gemm_array_floor,gelu_tiles_floor,norm_rows_floor",
-                                           "gemm_array_rerounded"));
+                                           "gemm_array_rerounded"),
+                         datasets::testing::CaseName{});
 
 TEST_P(BlockDesign, ListsItsStepsInDataflowOrder) {
     EmulatedDevice device(kernels::tile_kernels());

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "datasets/case_name_test.hpp"
 #include "npu_impl/chain_layer_test.hpp"
 #include "npu_impl/host_sum.hpp"
 #include "npu_impl/npu_path.hpp"
@@ -23,11 +24,7 @@ std::vector<std::string> composition_names() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Designs, EveryComposition, ::testing::ValuesIn(composition_names()),
-                         [](const auto& name) {
-                             std::string word = name.param;
-                             std::ranges::replace(word, ',', '_');
-                             return word;
-                         });
+                         datasets::testing::CaseName{});
 
 TEST_P(EveryComposition, ComputesWhatItDeclaresInChainOrder) {
     const Design& design = *find_design(GetParam());

@@ -8,6 +8,7 @@
 #include <bit>
 #include <numeric>
 
+#include "datasets/case_name_test.hpp"
 #include "npu_impl/layer_plan.hpp"
 #include "npu_impl/layer_time.hpp"
 #include "npu_impl/plain_layer_test.hpp"
@@ -155,14 +156,16 @@ class EveryDesign : public ::testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Designs, EveryDesign,
                          ::testing::Values("unfused", "fused", "tile64_batch", "tile64", "legacy_tile64",
                                            "gemm_array_floor", "gemm_array_rerounded",
-                                           "tile64,attention_fused"));
+                                           "tile64,attention_fused"),
+                         datasets::testing::CaseName{});
 
 // Those that round to nearest, and each sum at most once.
 class NearestDesign : public ::testing::TestWithParam<const char*> {};
 
 INSTANTIATE_TEST_SUITE_P(Designs, NearestDesign,
                          ::testing::Values("unfused", "fused", "tile64_batch", "tile64",
-                                           "tile64,attention_fused"));
+                                           "tile64,attention_fused"),
+                         datasets::testing::CaseName{});
 
 // The products of the output are too large for the first port's bf16 tiles.
 OpRange exact_on_integers(const Design& of) {

@@ -143,7 +143,8 @@ TEST_P(EncoderBlock, AgreesWithAPlainFp64Block) {
     EXPECT_LE(error.value(), 2e-6);
 }
 
-INSTANTIATE_TEST_SUITE_P(Contexts, EncoderBlock, ::testing::Values(1, 64, 127, 200));
+INSTANTIATE_TEST_SUITE_P(Contexts, EncoderBlock, ::testing::Values(1, 64, 127, 200),
+                         ::testing::PrintToStringParamName());
 
 TEST(EncoderBlockPromises, SameBitsWithAnyNumberOfThreads) {
     const datasets::LayerShape shape{450, 2};

@@ -121,7 +121,8 @@ TEST_P(GoldenSourceTest, RefusesWhatItDoesNotHold) {
     EXPECT_THROW(static_cast<void>(source_.tensor(Op::block)), std::invalid_argument);
 }
 
-INSTANTIATE_TEST_SUITE_P(Contexts, GoldenSourceTest, ::testing::Values(1, 65, 450));
+INSTANTIATE_TEST_SUITE_P(Contexts, GoldenSourceTest, ::testing::Values(1, 65, 450),
+                         ::testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace reference

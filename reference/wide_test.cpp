@@ -56,7 +56,8 @@ TEST_P(WideAgainstOracle, EveryOpEveryElement) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(Contexts, WideAgainstOracle, ::testing::Values(1, 65, 250));
+INSTANTIATE_TEST_SUITE_P(Contexts, WideAgainstOracle, ::testing::Values(1, 65, 250),
+                         ::testing::PrintToStringParamName());
 
 // A piece of the encoder whose upstream is random: residual streams of far-off mean and one massive channel.
 class RandomPiece final : public datasets::Source {

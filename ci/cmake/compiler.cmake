@@ -62,5 +62,6 @@ function(harness_tests library)
     # What is tested is compiled as users have it; the tests themselves in half the time.
     target_compile_options(${name}_tests PRIVATE -O1)
     target_precompile_headers(${name}_tests PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
-    gtest_discover_tests(${name}_tests TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 120 PROPERTIES TIMEOUT 600)
+    gtest_discover_tests(${name}_tests TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 120
+        NO_PRETTY_VALUES PROPERTIES TIMEOUT 600)
 endfunction()

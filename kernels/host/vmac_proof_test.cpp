@@ -900,7 +900,8 @@ TEST_P(DotProduct, ErrorStaysBelowTheProvenBoundAndComesNearIt) {
     EXPECT_GT(std::max(worst_peaked, worst_random), 0.0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Lengths, DotProduct, testing::Values(64, 512, 2048, 3008));
+INSTANTIATE_TEST_SUITE_P(Lengths, DotProduct, testing::Values(64, 512, 2048, 3008),
+                         testing::PrintToStringParamName());
 
 }  // namespace
 }  // namespace kernels::host
