@@ -196,10 +196,16 @@ StepShare judged_step(const Bench& bench, OpRange step, const datasets::Path& ca
     return out;
 }
 
-}  // namespace
+LayerBisection nothing_of(const datasets::LayerCase& layer, OpRange range) {
+    LayerBisection out;
+    out.clip = layer.clip;
+    out.layer = layer.layer;
+    out.range = range;
+    return out;
+}
 
-LayerBisection bisect(const datasets::LayerCase& layer, const datasets::Source& golden,
-                      datasets::Path& candidate, OpRange range) {
+LayerBisection bisect_on_device(const datasets::LayerCase& layer, const datasets::Source& golden,
+                                datasets::Path& candidate, OpRange range) {
     std::vector<float> input(index(layer.shape.context * whole_columns(entry_of(range), layer.shape)));
     golden.rows(entry_of(range), {-1, 0, layer.shape.context}, input);
     const Bench bench{layer, range, steps_of(candidate, range), input};
@@ -215,7 +221,7 @@ LayerBisection bisect(const datasets::LayerCase& layer, const datasets::Source& 
     } catch (const npu_impl::IntegrityError& error) {
         device.guard_violation = error.what();
     }
-    LayerBisection out{layer.clip, layer.layer, range, {}, 0, {}, {}, 0};
+    LayerBisection out = nothing_of(layer, range);
     for (const OpRange step : bench.steps) {
         out.steps.push_back(judged_step(bench, step, candidate, judge, device));
         if (!out.first && out.steps.back().judgement.verdict != Verdict::passed) {
@@ -241,6 +247,19 @@ LayerBisection bisect(const datasets::LayerCase& layer, const datasets::Source& 
         out.relative_error_without = error_without(bench, *prepared, made, *out.first, outputs.front());
     }
     return out;
+}
+
+}  // namespace
+
+LayerBisection bisect(const datasets::LayerCase& layer, const datasets::Source& golden,
+                      datasets::Path& candidate, OpRange range) {
+    try {
+        return bisect_on_device(layer, golden, candidate, range);
+    } catch (const npu_impl::DeviceError& error) {
+        LayerBisection out = nothing_of(layer, range);
+        out.not_run = error.what();
+        return out;
+    }
 }
 
 }  // namespace harness

@@ -33,6 +33,7 @@ struct LayerBisection {
     std::string clip;
     int layer = 0;
     datasets::OpRange range = datasets::attention_ops;
+    std::string not_run;  // why there are no steps: the device failed
     std::vector<StepShare> steps;
     double relative_error = 0;          // |e| / |out(0)|
     std::optional<Judgement> headline;  // of the attention
@@ -44,7 +45,8 @@ struct LayerBisection {
 };
 
 // `range`: ops of one layer that end with `output` or `fc2`, and no residual sum among them. `golden` serves
-// them and what they read. Throws std::invalid_argument where the candidate's steps do not make up the range.
+// them and what they read. A device that fails leaves `not_run`. Throws std::invalid_argument where the
+// candidate's steps do not make up the range.
 LayerBisection bisect(const datasets::LayerCase& layer, const datasets::Source& golden,
                       datasets::Path& candidate, datasets::OpRange range = datasets::attention_ops);
 

@@ -38,6 +38,7 @@ Json to_json(const LayerBisection& found) {
     Json out{{"clip", found.clip},
              {"layer", found.layer},
              {"range", harness::to_json(found.range)},
+             {"not_run", found.not_run.empty() ? Json(nullptr) : Json(found.not_run)},
              {"relative_error", number(found.relative_error, "ratio", "measured")},
              {"headline", found.headline ? to_json(*found.headline) : Json(nullptr)},
              {"steps", steps},
@@ -59,7 +60,7 @@ std::string to_json(const std::vector<LayerBisection>& found, const BisectionSco
         layers.push_back(to_json(one));
     }
     const Json out{{"schema", "npu-attention-bisection"},
-                   {"schema_version", {1, 0}},
+                   {"schema_version", {1, 1}},
                    {"created_utc", scope.created_utc},
                    {"command", scope.command},
                    {"recording", {{"file", scope.recording}, {"sha256", scope.recording_sha256}}},

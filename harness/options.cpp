@@ -86,7 +86,7 @@ void add_compare(CLI::App& app, Raw& raw) {
     app.add_option("--layer", options.layers, "Layers: all, 0, 0-2,5")
         ->type_name("LIST")
         ->capture_default_str();
-    app.add_option("--dataset", options.dataset,
+    app.add_option("--dataset,--recording", options.dataset,
                    "Recording to run on (default: the default recording, made and cached on first use)")
         ->type_name("FILE");
     app.add_option("--clip", options.clip, "Only this clip of the recording (default: all)")->type_name("ID");

@@ -160,7 +160,9 @@ TEST(Options, RefusesWhatCannotBe) {
     EXPECT_THAT(refusal({"--compare", "--context", "abc"}), HasSubstr("--context"));
     EXPECT_THAT(refusal({"--compare", "--repeat", "-1"}), HasSubstr("--repeat"));
     EXPECT_THAT(refusal({"--compare", "--head", "0", "--op", "output"}), HasSubstr("no heads"));
-    EXPECT_THAT(refusal({"--compare", "--dataset", "x", "--context", "65"}), HasSubstr("--context"));
+    for (const char* name : {"--dataset", "--recording"}) {
+        EXPECT_THAT(refusal({"--compare", name, "x", "--context", "65"}), HasSubstr("--context"));
+    }
 }
 
 TEST(Options, PlacesOpsOnTheNpu) {

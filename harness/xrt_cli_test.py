@@ -121,6 +121,21 @@ class Xrt(unittest.TestCase):
         failed = [row for row in json.loads(file.read_text())["rows"] if row["verdict"] == "failed"]
         self.assertTrue(failed)
 
+    def test_bisect_goes_on_where_a_layer_is_lost(self):
+        file = self.path / "bisection.json"
+        said = self.harness("bisect", "--device", "xrt", "--artefacts", self.artefacts, "--recording",
+                            self.recording, "--layer", "0-1", "--json", file, expect=3, fault="error").stdout
+        self.assertIn("layer 0: query..output not_run: ", said)
+        self.assertIn("every op lies within its budget", said)
+        lost, whole = json.loads(file.read_text())["bisections"]
+        self.assertIn("ended as ERROR", lost["not_run"])
+        self.assertEqual(lost["steps"], [])
+        self.assertIsNone(whole["not_run"])
+        self.assertEqual(len(whole["steps"]), 7)
+        nothing = self.harness("bisect", "--device", "xrt", "--artefacts", self.artefacts, "--recording",
+                               self.recording, "--design", "fused", "--quiet", expect=3)
+        self.one_line(nothing, "no artefact serves a launch of design fused")
+
     def test_the_other_layers_go_on_where_one_is_lost(self):
         file = self.path / "lost.json"
         self.on_xrt("--layer", "0-1", "--no-probes", "--json", file, expect=3, fault="error")

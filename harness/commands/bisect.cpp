@@ -44,6 +44,11 @@ std::string room(const std::optional<Headroom>& nearest) {
 }
 
 std::string layer_text(const LayerBisection& found, bool color) {
+    if (!found.not_run.empty()) {
+        return fmt::format("clip {}, layer {}: {} {}: {}\n\n", found.clip, found.layer,
+                           step_name(found.range), reports::painted(Verdict::not_run, 0, color),
+                           found.not_run);
+    }
     std::string out = fmt::format("clip {}, layer {}: {}'s error {:.4g} of its norm{}\n", found.clip,
                                   found.layer, datasets::name(found.range.last), found.relative_error,
                                   headline_text(found.headline, color));
@@ -87,6 +92,9 @@ std::string conclusion(const std::vector<LayerBisection>& all) {
 std::vector<Verdict> verdicts_of(const std::vector<LayerBisection>& all) {
     std::vector<Verdict> out;
     for (const LayerBisection& found : all) {
+        if (!found.not_run.empty()) {
+            out.push_back(Verdict::not_run);
+        }
         if (found.headline) {
             out.push_back(found.headline->verdict);
         }
@@ -125,6 +133,9 @@ ExitCode run(const BisectOptions& options, const std::string& invocation) {
                 }
             }
         }
+    }
+    if (std::ranges::none_of(found, &std::string::empty, &LayerBisection::not_run)) {
+        throw npu_impl::DeviceError(found.front().not_run);
     }
     if (!options.json.empty()) {
         write_atomically(
