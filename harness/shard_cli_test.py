@@ -34,6 +34,73 @@ def without_times(value):
     return kept
 
 
+class SecondHost:
+    """Another machine, as far as MPI and the harness can tell: with network, name and machine id of its own,
+    in namespaces of this kernel. For root."""
+
+    NAME, HERE, THERE = "second-host", "198.18.7.1", "198.18.7.2"  # addresses for tests: RFC 2544
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.space = f"harness{os.getpid()}"
+        self.link = f"hn{os.getpid()}"
+        self.process = None
+
+    def start(self):
+        """Throws OSError where this is not root, or the kernel does not allow it."""
+        peer = self.link + "p"
+        (self.folder / "machine-id").write_text("f" * 31 + "1\n")
+        started = self.folder / "started"
+        enter = (f"hostname {self.NAME} && mount --bind {self.folder}/machine-id /etc/machine-id && "
+                 f"echo $$ > {started}.new && mv {started}.new {started} && exec sleep 600")
+        self.run("ip", "netns", "add", self.space)
+        self.run("ip", "link", "add", self.link, "type", "veth", "peer", "name", peer, "netns", self.space)
+        self.run("ip", "addr", "add", self.HERE + "/24", "dev", self.link)
+        self.run("ip", "link", "set", self.link, "up")
+        for words in (("addr", "add", self.THERE + "/24", "dev", peer), ("link", "set", peer, "up"),
+                      ("link", "set", "lo", "up")):
+            self.run("ip", "-netns", self.space, *words)
+        self.process = subprocess.Popen(["ip", "netns", "exec", self.space, "unshare", "--uts", "--mount",
+                                         "sh", "-c", enter])
+        deadline = time.monotonic() + 10
+        while not started.exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise OSError("the namespaces of a second host did not come")
+            time.sleep(0.02)
+        # What mpirun takes for ssh: HOST COMMAND...
+        agent = self.folder / "agent"
+        agent.write_text(f"#!/bin/sh\nshift\nexec nsenter --target {started.read_text().strip()} --net --uts "
+                         '--mount /bin/sh -c "$*"\n')
+        agent.chmod(0o755)
+
+    def stop(self):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        for words in (("link", "del", self.link), ("netns", "del", self.space)):
+            subprocess.run(["ip", *words], capture_output=True, check=False)
+
+    @staticmethod
+    def run(*words):
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise OSError(f"{' '.join(words)}: {done.stderr.strip()}")
+
+    @property
+    def mpirun(self):
+        network = self.HERE.rsplit(".", 1)[0] + ".0/24"
+        return ("mpirun", "--allow-run-as-root", "--bind-to", "none", "-n", "2",
+                "--host", f"{self.HERE}:1,{self.THERE}:1", "--mca", "plm_rsh_agent", self.folder / "agent",
+                "--mca", "btl", "tcp,self", "--mca", "oob_tcp_if_include", network,
+                "--mca", "btl_tcp_if_include", network)
+
+    def is_home_of(self, pid):
+        try:
+            return os.readlink(f"/proc/{pid}/ns/net") == os.readlink(f"/proc/{self.process.pid}/ns/net")
+        except OSError:
+            return False
+
+
 class Shards(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -178,6 +245,13 @@ class Shards(unittest.TestCase):
         return out
 
     @staticmethod
+    def is_harness(pid):
+        try:
+            return pathlib.Path(f"/proc/{pid}/exe").samefile(HARNESS)
+        except OSError:
+            return False
+
+    @staticmethod
     def at_work(pid):
         """Whether it has computed for so long that it is beyond its beginning."""
         try:
@@ -186,11 +260,11 @@ class Shards(unittest.TestCase):
             return False
         return int(fields[11]) / os.sysconf("SC_CLK_TCK") > 0.5
 
-    def start(self, file, *more):
+    def start(self, file, *more, mpirun=(*MPIRUN, "-n", "2")):
         # Timed so often that it is met at work.
         words = [*COMPARE, "--emulation", "exact", "--layer", "0-3", "--json", str(file), *more]
         words[words.index("--repeat") + 1] = "400"
-        return subprocess.Popen([*MPIRUN, "-n", "2", HARNESS, *words], stdout=subprocess.PIPE,
+        return subprocess.Popen([*mpirun, HARNESS, *words], stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True, env=self.environment)
 
     def wait_for(self, condition):
@@ -232,6 +306,41 @@ class Shards(unittest.TestCase):
         self.assertEqual(len(record["shard"]["lost"]), 2)
         reasons = " ".join(row["reason"] for row in record["rows"] if row["verdict"] == "not_run")
         self.assertRegex(reasons, r"rank \d on \S+ was killed by signal 9")
+
+    def test_6_two_hosts_are_one_run(self):
+        self.needs_mpi()
+        folder = self.path / "second_host"
+        folder.mkdir()
+        host = SecondHost(folder)
+        self.addCleanup(host.stop)
+        try:
+            host.start()
+        except OSError as error:
+            self.skipTest(f"no second host: {error}")
+        file = self.path / "hosts.json"
+        done = self.run_any(*host.mpirun, HARNESS, *COMPARE, "--json", file, expect=1)
+        self.assertIn("6 of 6 parts done by 2 ranks", done.stderr)
+        record = json.loads(file.read_text())
+        self.assertEqual(without_times(record["rows"]), without_times(self.whole["rows"]))
+        self.assertEqual(record["shard"]["ranks_on_a_host"], 1)
+        machines = record["environment"]["machine"].split("+")
+        self.assertEqual(len(machines), 2, machines)
+        self.assertIn(self.whole["environment"]["machine"], machines)
+
+        job = self.start(file, "--quiet", mpirun=host.mpirun)
+
+        def workers_there():
+            processes = map(int, filter(str.isdigit, os.listdir("/proc")))
+            ranks = [pid for pid in processes if host.is_home_of(pid) and self.is_harness(pid)]
+            return [pid for rank in ranks for pid in self.children(rank) if self.at_work(pid)]
+
+        self.wait_for(workers_there)
+        os.kill(workers_there()[0], signal.SIGKILL)
+        out, errors = job.communicate(timeout=300)
+        self.assertRegex(errors, r"harness: rank 1 on second-host was killed by signal 9 \(Killed\) at ")
+        record = json.loads(file.read_text())
+        self.assertNotIn("not_run", {row["verdict"] for row in record["rows"]})
+        self.assertEqual(job.returncode, record["exit_code"], out + errors)
 
 
 if __name__ == "__main__":
