@@ -220,6 +220,7 @@ class Shards(unittest.TestCase):
         done = self.run_any(*MPIRUN, "-n", "2", HARNESS, *COMPARE, "--json", file, expect=1)
         self.assertEqual(done.stdout.count("rows judged"), 1)
         self.assertIn("6 of 6 parts done by 2 ranks", done.stderr)
+        self.assertNotIn("\x1b", done.stdout)
         self.same_as_the_whole(file)
         # A mistake that no rank can begin with is told once, and ends all of them.
         done = self.run_any(*MPIRUN, "-n", "2", HARNESS, "--compare", "--dataset", self.path / "no.h5",

@@ -1,7 +1,6 @@
 // `harness gate`: judges one kernel file of a user, from its source to a verdict, without trusting it.
 #include <fmt/color.h>
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -14,6 +13,7 @@
 #include <stdexcept>
 
 #include "harness/commands/commands.hpp"
+#include "harness/commands/parts.hpp"
 #include "harness/kernel_gate/compile.hpp"
 #include "harness/kernel_gate/layer_check.hpp"
 #include "harness/kernel_gate/sandbox.hpp"
@@ -57,10 +57,7 @@ struct CheckStage {
 // Where the program says something. Quiet: nowhere, but for the compiler's errors.
 class Console {
 public:
-    explicit Console(const CommonOptions& common)
-        : quiet_(common.quiet),
-          color_(common.color == Color::always ||
-                 (common.color == Color::automatic && isatty(STDOUT_FILENO) == 1)) {}
+    explicit Console(const CommonOptions& common) : quiet_(common.quiet), color_(wants_color(common.color)) {}
 
     [[nodiscard]] bool color() const { return color_; }
 

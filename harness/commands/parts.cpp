@@ -10,6 +10,7 @@
 
 #include "harness/atomic_file.hpp"
 #include "harness/npu_environment.hpp"
+#include "harness/rank_team.hpp"
 #include "harness/recorder.hpp"
 #include "harness/summary.hpp"
 #include "harness/time_notes.hpp"
@@ -83,7 +84,9 @@ void refuse_shared_files(const std::vector<std::string>& inputs, const std::vect
 }
 
 bool wants_color(Color color) {
-    return color == Color::always || (color == Color::automatic && isatty(STDOUT_FILENO) == 1);
+    // mpirun gives its first process a terminal, whatever its own output is.
+    const bool terminal = isatty(STDOUT_FILENO) == 1 && !started_by_launcher();
+    return color == Color::always || (color == Color::automatic && terminal);
 }
 
 void describe_npu(RunRecord& record, const std::string& design, const npu_impl::Device& device,
