@@ -14,7 +14,9 @@
 #include "harness/gate_accuracy.hpp"
 #include "harness/judge.hpp"
 #include "harness/operands.hpp"
+#include "harness/shard.hpp"
 #include "npu_impl/device.hpp"
+#include "reference/wide.hpp"
 
 namespace harness {
 namespace {
@@ -112,6 +114,22 @@ private:
     std::vector<float> values_;
 };
 
+// Keeps the last op, and passes everything on to a judge.
+class JudgedSink final : public datasets::Sink {
+public:
+    JudgedSink(LastSink& kept, Judge& judge) : kept_(kept), judge_(judge) {}
+
+    bool wants(Op) const override { return true; }
+    void accept(Op op, Rows rows, const datasets::TensorView& values) override {
+        judge_.accept(op, rows, values);
+        kept_.accept(op, rows, values);
+    }
+
+private:
+    LastSink& kept_;
+    Judge& judge_;
+};
+
 double norm(std::span<const double> values) {
     double sum = 0;
     for (const double value : values) {
@@ -176,12 +194,12 @@ double error_without(const Bench& bench, datasets::PreparedLayer& prepared, cons
     return norm(difference(output, exact_output)) / norm(exact);
 }
 
-StepShare judged_step(const Bench& bench, OpRange step, const datasets::Path& candidate, const Judge& judge,
-                      const DeviceCheck& device) {
+StepShare judged_step(const datasets::LayerShape& shape, OpRange step, const datasets::Path& candidate,
+                      const Judge& judge, const DeviceCheck& device) {
     const OpStatistics statistics = judge.statistics(step.last);
     const datasets::Arithmetic arithmetic = candidate.arithmetic(step.last);
     const std::vector<Headroom> accuracy =
-        accuracy_of(accuracy_row(step, Input::chained, arithmetic), bench.layer.shape, statistics);
+        accuracy_of(accuracy_row(step, Input::chained, arithmetic), shape, statistics);
     StepShare out;
     out.step = step;
     out.judgement = judge_op(statistics, arithmetic, device, accuracy_findings(accuracy, statistics.z));
@@ -196,12 +214,31 @@ StepShare judged_step(const Bench& bench, OpRange step, const datasets::Path& ca
     return out;
 }
 
-LayerBisection nothing_of(const datasets::LayerCase& layer, OpRange range) {
+LayerBisection nothing_of(const std::string& clip, int layer, OpRange range) {
     LayerBisection out;
-    out.clip = layer.clip;
-    out.layer = layer.layer;
+    out.clip = clip;
+    out.layer = layer;
     out.range = range;
     return out;
+}
+
+// Runs the candidate; a guard that it broke is returned, and ends the run.
+DeviceCheck run_on_device(datasets::PreparedLayer& prepared, OpRange range, const datasets::Source& golden,
+                          datasets::Sink& sink) {
+    DeviceCheck device;
+    try {
+        prepared.compute({range, -1}, golden, sink);
+    } catch (const npu_impl::IntegrityError& error) {
+        device.guard_violation = error.what();
+    }
+    return device;
+}
+
+// There is no result to attribute.
+void leave_without_result(LayerBisection& out, const DeviceCheck& device) {
+    const double nothing = std::numeric_limits<double>::quiet_NaN();
+    out.relative_error = out.relative_error_without = nothing;
+    out.headline = judged({{Quantity::guards, device.guard_violation}});
 }
 
 LayerBisection bisect_on_device(const datasets::LayerCase& layer, const datasets::Source& golden,
@@ -215,24 +252,16 @@ LayerBisection bisect_on_device(const datasets::LayerCase& layer, const datasets
                 std::make_shared<const ErrorModel>(layer, golden, declared_by(candidate), range));
     judge.prepare(range);
     HybridSink made(layer, range, input, judge);
-    DeviceCheck device;
-    try {
-        prepared->compute({range, -1}, golden, made);
-    } catch (const npu_impl::IntegrityError& error) {
-        device.guard_violation = error.what();
-    }
-    LayerBisection out = nothing_of(layer, range);
+    const DeviceCheck device = run_on_device(*prepared, range, golden, made);
+    LayerBisection out = nothing_of(layer.clip, layer.layer, range);
     for (const OpRange step : bench.steps) {
-        out.steps.push_back(judged_step(bench, step, candidate, judge, device));
+        out.steps.push_back(judged_step(layer.shape, step, candidate, judge, device));
         if (!out.first && out.steps.back().judgement.verdict != Verdict::passed) {
             out.first = out.steps.size() - 1;
         }
     }
     if (!device.guard_violation.empty()) {
-        // The run ended there: there is no result to attribute.
-        const double nothing = std::numeric_limits<double>::quiet_NaN();
-        out.relative_error = out.relative_error_without = nothing;
-        out.headline = judged({{Quantity::guards, device.guard_violation}});
+        leave_without_result(out, device);
         return out;
     }
     if (range.last == Op::output) {
@@ -249,17 +278,55 @@ LayerBisection bisect_on_device(const datasets::LayerCase& layer, const datasets
     return out;
 }
 
+LayerBisection bisect_end_on_device(const datasets::EndCase& end, const std::string& clip,
+                                    const datasets::Source& golden, datasets::Path& candidate) {
+    const OpRange range = datasets::end_ops;
+    const datasets::EndCase rounded = rounded_weights(end, candidate);
+    const auto prepared = candidate.prepare(end);
+    Judge judge(rounded, candidate, golden, Input::chained,
+                std::make_shared<const ErrorModel>(end, golden, declared_by(candidate)));
+    LastSink made(range.last, end.shape);
+    JudgedSink sink(made, judge);
+    const DeviceCheck device = run_on_device(*prepared, range, golden, sink);
+    LayerBisection out = nothing_of(clip, end_layer, range);
+    out.steps.push_back(judged_step(end.shape, range, candidate, judge, device));
+    if (out.steps.back().judgement.verdict != Verdict::passed) {
+        out.first = 0;
+    }
+    if (!device.guard_violation.empty()) {
+        leave_without_result(out, device);
+        return out;
+    }
+    std::vector<double> wide(made.values().size());
+    reference::WideReference(end, golden).rows(range.last, {-1, 0, end.shape.context}, wide, {});
+    add_shares(out, {{wide.begin(), wide.end()}, made.values()});
+    return out;
+}
+
+// A device that fails leaves its reason.
+template <typename Run>
+LayerBisection bisected(const std::string& clip, int layer, OpRange range, const Run& run) {
+    try {
+        return run();
+    } catch (const npu_impl::DeviceError& error) {
+        LayerBisection out = nothing_of(clip, layer, range);
+        out.not_run = error.what();
+        return out;
+    }
+}
+
 }  // namespace
 
 LayerBisection bisect(const datasets::LayerCase& layer, const datasets::Source& golden,
                       datasets::Path& candidate, OpRange range) {
-    try {
-        return bisect_on_device(layer, golden, candidate, range);
-    } catch (const npu_impl::DeviceError& error) {
-        LayerBisection out = nothing_of(layer, range);
-        out.not_run = error.what();
-        return out;
-    }
+    return bisected(layer.clip, layer.layer, range,
+                    [&] { return bisect_on_device(layer, golden, candidate, range); });
+}
+
+LayerBisection bisect_end(const datasets::EndCase& end, const std::string& clip,
+                          const datasets::Source& golden, datasets::Path& candidate) {
+    return bisected(clip, end_layer, datasets::end_ops,
+                    [&] { return bisect_end_on_device(end, clip, golden, candidate); });
 }
 
 }  // namespace harness

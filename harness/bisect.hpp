@@ -31,7 +31,7 @@ struct StepShare {
 
 struct LayerBisection {
     std::string clip;
-    int layer = 0;
+    int layer = 0;  // or end_layer (shard.hpp)
     datasets::OpRange range = datasets::attention_ops;
     std::string not_run;  // why there are no steps: the device failed
     std::vector<StepShare> steps;
@@ -49,5 +49,9 @@ struct LayerBisection {
 // candidate's steps do not make up the range.
 LayerBisection bisect(const datasets::LayerCase& layer, const datasets::Source& golden,
                       datasets::Path& candidate, datasets::OpRange range = datasets::attention_ops);
+
+// The norm behind the last layer: one step, whose error is all there is.
+LayerBisection bisect_end(const datasets::EndCase& end, const std::string& clip,
+                          const datasets::Source& golden, datasets::Path& candidate);
 
 }  // namespace harness

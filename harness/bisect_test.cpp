@@ -17,6 +17,7 @@
 #include "npu_impl/emulated_device.hpp"
 #include "npu_impl/npu_path.hpp"
 #include "reference/encoder_block.hpp"
+#include "reference/golden_end_source.hpp"
 #include "reference/golden_source.hpp"
 
 namespace harness {
@@ -258,6 +259,77 @@ INSTANTIATE_TEST_SUITE_P(Ranges, BisectRange,
                              return fmt::format("{}_to_{}", datasets::name(one.param.first),
                                                 datasets::name(one.param.last));
                          });
+
+// A path whose end yields `factor` times what it should.
+class ScaledEnd final : public datasets::Path {
+public:
+    ScaledEnd(datasets::Path& inner, float factor) : inner_(inner), factor_(factor) {}
+
+    [[nodiscard]] std::string_view name() const override { return inner_.name(); }
+    [[nodiscard]] std::span<const OpRange> steps() const override { return inner_.steps(); }
+    [[nodiscard]] bool emits(Op op) const override { return inner_.emits(op); }
+    [[nodiscard]] datasets::Arithmetic arithmetic(Op op) const override { return inner_.arithmetic(op); }
+    std::unique_ptr<datasets::PreparedLayer> prepare(const datasets::LayerCase& layer) override {
+        return inner_.prepare(layer);
+    }
+    std::unique_ptr<datasets::PreparedLayer> prepare(const datasets::EndCase& end) override {
+        return std::make_unique<End>(factor_, end.shape.context, inner_.prepare(end));
+    }
+
+private:
+    class End final : public datasets::PreparedLayer {
+    public:
+        End(float factor, std::int64_t context, std::unique_ptr<datasets::PreparedLayer> inner)
+            : factor_(factor), context_(context), inner_(std::move(inner)) {}
+
+        std::vector<datasets::Part> compute(datasets::Work work, const datasets::Source& source,
+                                            datasets::Sink& sink) override {
+            KeptRun kept(source, Op::encoder, factor_);
+            kept.rows_ = context_;
+            auto parts = inner_->compute(work, kept, kept);
+            kept.push(datasets::end_ops, sink);
+            return parts;
+        }
+        [[nodiscard]] std::vector<datasets::Part> planned(datasets::Work work) const override {
+            return inner_->planned(work);
+        }
+        [[nodiscard]] std::optional<datasets::Site> locate(Op op, int head, std::int64_t row,
+                                                           std::int64_t column) const override {
+            return inner_->locate(op, head, row, column);
+        }
+
+    private:
+        float factor_;
+        std::int64_t context_;
+        std::unique_ptr<datasets::PreparedLayer> inner_;
+    };
+
+    datasets::Path& inner_;
+    float factor_;
+};
+
+TEST(Bisect, TakesTheEndAsOneStep) {
+    datasets::SyntheticModel model;
+    model.shape.context = 130;
+    const datasets::EndCase end{model.shape, datasets::synthetic_final_norm(model)};
+    const reference::GoldenEndSource golden(end, datasets::synthetic_embedding(model));
+    const auto device = npu_impl::open_device("emulated");
+    npu_impl::NpuPath healthy(*device, *npu_impl::find_design("unfused"));
+    const LayerBisection right = bisect_end(end, "clip", golden, healthy);
+    EXPECT_FALSE(right.first.has_value());
+    ASSERT_EQ(right.steps.size(), 1U);
+    EXPECT_EQ(right.steps[0].step, datasets::end_ops);
+    EXPECT_EQ(right.steps[0].judgement.verdict, Verdict::passed) << right.steps[0].judgement.reason;
+    EXPECT_NEAR(right.steps[0].share, 1, 1e-9);
+    EXPECT_GT(right.relative_error, 5e-4);
+    EXPECT_LT(right.relative_error, 5e-3);
+    ScaledEnd faulty(healthy, 1.02F);
+    const LayerBisection found = bisect_end(end, "clip", golden, faulty);
+    ASSERT_TRUE(found.first.has_value());
+    EXPECT_EQ(found.steps[0].judgement.verdict, Verdict::failed);
+    EXPECT_NEAR(found.relative_error, 0.02, 0.002);
+    EXPECT_EQ(found.relative_error_without, 0);
+}
 
 TEST(Bisect, RefusesAPathWithoutTheAttention) {
     class NoSteps final : public datasets::Path {

@@ -606,6 +606,11 @@ class Encoder(Harness):
                          ["encoder isolated", "encoder chained"])
         self.run_harness(*everything, "--layer", "0", expect=0)
         self.assertNotIn("encoder", {row["op"] for row in json.loads(run.read_text())["rows"]})
+        for layer, pieces in (("0", [0, 0]), ("3", [3, 3, -1])):
+            said = self.run_harness("bisect", "--recording", recording, "--npu", "all", "--layer", layer,
+                                    "--json", run, expect=0).stdout
+            self.assertEqual([one["layer"] for one in json.loads(run.read_text())["bisections"]], pieces)
+            self.assertEqual("end: encoder's error" in said, layer == "3")
 
     def test_an_interrupted_recording_is_continued(self):
         whole, cut = self.path / "whole.h5", self.path / "cut.h5"

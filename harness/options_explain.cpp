@@ -61,8 +61,9 @@ struct ExplainCommands::State {
             ->type_name("LIST")
             ->capture_default_str();
         bisect_app
-            ->add_option("--npu", bisect.placement,
-                         "Ranges to bisect: attention | attention,mlp | all (with the norms before them)")
+            ->add_option(
+                "--npu", bisect.placement,
+                "Ranges to bisect: attention | attention,mlp | all (with the norms before them, and the end)")
             ->check(accepted_by(parse_placement))
             ->type_name("OPS")
             ->capture_default_str();

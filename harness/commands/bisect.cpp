@@ -15,9 +15,11 @@
 #include "harness/interrupt.hpp"
 #include "harness/progress.hpp"
 #include "harness/recorder.hpp"
+#include "harness/shard.hpp"
 #include "npu_impl/design.hpp"
 #include "npu_impl/emulated_device.hpp"
 #include "npu_impl/npu_path.hpp"
+#include "reference/golden_end_source.hpp"
 #include "reference/golden_source.hpp"
 #include "reports/words.hpp"
 
@@ -28,6 +30,10 @@ std::string step_name(datasets::OpRange step) {
     return step.first == step.last
                ? std::string(datasets::name(step.last))
                : fmt::format("{}..{}", datasets::name(step.first), datasets::name(step.last));
+}
+
+std::string piece_name(int layer) {
+    return layer == end_layer ? "end" : fmt::format("layer {}", layer);
 }
 
 std::string headline_text(const std::optional<Judgement>& headline, bool color) {
@@ -45,13 +51,13 @@ std::string room(const std::optional<Headroom>& nearest) {
 
 std::string layer_text(const LayerBisection& found, bool color) {
     if (!found.not_run.empty()) {
-        return fmt::format("clip {}, layer {}: {} {}: {}\n\n", found.clip, found.layer,
+        return fmt::format("clip {}, {}: {} {}: {}\n\n", found.clip, piece_name(found.layer),
                            step_name(found.range), reports::painted(Verdict::not_run, 0, color),
                            found.not_run);
     }
-    std::string out = fmt::format("clip {}, layer {}: {}'s error {:.4g} of its norm{}\n", found.clip,
-                                  found.layer, datasets::name(found.range.last), found.relative_error,
-                                  headline_text(found.headline, color));
+    std::string out = fmt::format("clip {}, {}: {}'s error {:.4g} of its norm{}\n", found.clip,
+                                  piece_name(found.layer), datasets::name(found.range.last),
+                                  found.relative_error, headline_text(found.headline, color));
     out += fmt::format("  {:<16} {:<10} {:>10} {:>7} {:>10} {:>9}  {}\n", "step", "budget", "rho", "z rms",
                        "own error", "share", "headroom dB");
     double sum = 0;
@@ -78,15 +84,16 @@ std::string layer_text(const LayerBisection& found, bool color) {
 std::string conclusion(const std::vector<LayerBisection>& all) {
     for (const LayerBisection& found : all) {
         if (found.first) {
-            return fmt::format("first beyond its budget: {} of layer {}, clip {}\n",
-                               step_name(found.steps[*found.first].step), found.layer, found.clip);
+            return fmt::format("first beyond its budget: {} of {}, clip {}\n",
+                               step_name(found.steps[*found.first].step), piece_name(found.layer),
+                               found.clip);
         }
     }
     const auto worst = std::ranges::max_element(all, {}, &LayerBisection::relative_error);
     const auto most = std::ranges::max_element(worst->steps, {}, &StepShare::share);
     return fmt::format(
-        "every op lies within its budget; the largest error is that of layer {}, {:.1f}% of it by {}\n",
-        worst->layer, 100 * most->share, step_name(most->step));
+        "every op lies within its budget; the largest error is that of {}, {:.1f}% of it by {}\n",
+        piece_name(worst->layer), 100 * most->share, step_name(most->step));
 }
 
 std::vector<Verdict> verdicts_of(const std::vector<LayerBisection>& all) {
@@ -118,10 +125,11 @@ ExitCode run(const BisectOptions& options, const std::string& invocation) {
     const std::vector<std::string> clips = selected_clips(recording.info(), options.clip);
     const std::vector<int> layers = parse_layers(options.layers, recording.info().recorded_layers);
     const Placement placement = parse_placement(options.placement);
+    const bool with_end = placement.end && layers.back() == recording.info().layers - 1;
     std::vector<LayerBisection> found;
     {
-        ProgressBar bar("bisecting", static_cast<int>(clips.size() * layers.size() * placement.layer.size()),
-                        !options.common.quiet);
+        const std::size_t of_a_clip = layers.size() * placement.layer.size() + (with_end ? 1 : 0);
+        ProgressBar bar("bisecting", static_cast<int>(clips.size() * of_a_clip), !options.common.quiet);
         for (const std::string& clip : clips) {
             for (const int layer : layers) {
                 const datasets::LayerCase one = load_layer(recording, clip, layer, placement);
@@ -131,6 +139,12 @@ ExitCode run(const BisectOptions& options, const std::string& invocation) {
                     bar.step(fmt::format("{} layer {}: {}", clip, layer, step_name(range)));
                     found.push_back(bisect(one, golden, candidate, range));
                 }
+            }
+            if (with_end) {
+                bar.step(clip + " end");
+                RecordedEnd end = load_end(recording, clip, placement);
+                const reference::GoldenEndSource golden(end.piece, std::move(end.block));
+                found.push_back(bisect_end(end.piece, clip, golden, candidate));
             }
         }
     }
