@@ -144,6 +144,7 @@ void Bounds::of(Op op, Rows rows, const Arithmetic& arithmetic, bool fused, Boun
     const std::size_t elements = index(into.rows * into.columns);
     into.value.resize(elements);
     into.bound.resize(elements);
+    into.row_sum.clear();
     if (fused) {
         return fused_context(rows, arithmetic, into);
     }

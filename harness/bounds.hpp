@@ -56,6 +56,8 @@ struct Bounded {
     // Of the store to bf16, where the bound is u_s |r| of it and the error before it; none for fp32 and where
     // other errors mix in.
     std::optional<datasets::Rounding> store{};
+    // Of probabilities, per row: |sum p - 1|.
+    std::vector<double> row_sum{};
 };
 
 // What a store to bf16 can give of a value that errs by no more than its bound leaves beside the store: with
@@ -89,6 +91,10 @@ struct AttentionTerms {
     double finish = 0;      // context / row sum of a fused step
 };
 AttentionTerms attention_terms(const datasets::Arithmetic& arithmetic, double keys);
+
+// |sum p - 1| of a row of so many probabilities, `mismatch` being eta of probe_bound.hpp: what the weights in
+// the sum differ by from those that it divides, relative to the sum.
+double row_sum_bound(const datasets::Arithmetic& softmax, double keys, double mismatch);
 
 // Derives bounds from the operands of one layer or of the end: weights from `layer` or `end`, upstream rows
 // from `operands`, both already rounded as declared. Thread-safe; both must outlive it.

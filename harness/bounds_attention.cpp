@@ -65,6 +65,21 @@ double later_growths(std::span<const double> scores, int key_tile, double slack,
     return running;
 }
 
+// Weights that the running sum holds otherwise than they are stored (eta of probe_bound.hpp): the maximum
+// grew after them. Of those, 1 + h = (1 + relative)^2 rescaled.
+struct Mismatch {
+    double weight = 0;  // sum w (1 + h) h
+    double kept = 0;    // sum w / (1 + h)
+
+    void add(std::span<const double> weights, std::span<const double> relative, double rescaled) {
+        for (std::size_t j = 0; j < weights.size(); ++j) {
+            const double grown = (1 + relative[j]) * (1 + relative[j]) * rescaled;
+            weight += weights[j] * grown * (grown - 1);
+            kept += weights[j] / grown;
+        }
+    }
+};
+
 // Norms of the rows of a [rows, 64] matrix.
 template <typename T>
 std::vector<double> row_norms(const T* data, std::int64_t rows) {
@@ -116,6 +131,7 @@ public:
         const std::size_t first = index(tile * tile_);
         return {first, std::min(index(tile_), weight.size() - first)};
     }
+    [[nodiscard]] bool grows_after(std::int64_t tile) const { return growths_[index(tile)] > 0; }
     // What the rescalings behind a tile make of its share of the running sum.
     [[nodiscard]] double rescaled(std::int64_t tile) { return powers_.of(growths_[index(tile)]); }
 
@@ -129,6 +145,15 @@ public:
     std::vector<double> weight;
     std::vector<double> relative;
 };
+
+double row_sum_bound(const Arithmetic& softmax, double keys, double mismatch) {
+    const AttentionTerms terms = attention_terms(softmax, keys);
+    const double kept = (1 - mismatch) * (1 - terms.row_sum);
+    if (kept <= 0) {
+        return std::numeric_limits<double>::infinity();
+    }
+    return (1 + terms.reciprocal) * (1 + store_unit(softmax)) / kept - 1;
+}
 
 void Bounds::probabilities(Rows rows, const Arithmetic& arithmetic, Bounded& into) const {
     std::vector<float>& narrow = scratches_.local().narrow;
@@ -146,6 +171,7 @@ void Bounds::probabilities(Rows rows, const Arithmetic& arithmetic, Bounded& int
         const std::span bound = std::span(into.bound).subspan(index(row * into.columns), index(into.columns));
         keys.weigh(p, {}, error, false);
         WeightSums total;
+        Mismatch mismatch;
         for (std::int64_t tile = 0; tile < keys.tiles(); ++tile) {
             const auto [first, count] = keys.extent(tile);
             const WeightSums sums =
@@ -153,7 +179,15 @@ void Bounds::probabilities(Rows rows, const Arithmetic& arithmetic, Bounded& int
                             std::span(keys.relative).subspan(first, count), keys.rescaled(tile));
             total.weight += sums.weight;
             total.error += sums.error;
+            if (keys.grows_after(tile)) {
+                mismatch.add(std::span(keys.weight).subspan(first, count),
+                             std::span(keys.relative).subspan(first, count), keys.rescaled(tile));
+            } else {
+                mismatch.kept += sums.weight;
+            }
         }
+        into.row_sum.push_back(
+            row_sum_bound(arithmetic, double(into.columns), mismatch.weight / mismatch.kept));
         const double loss = total.error / total.weight + summing;
         const double shared = (1 + split_reciprocal) * (1 + unit) / std::max(0.0, 1 - loss);
         bound_probabilities(keys.weight, keys.relative, {1 / total.weight, shared, flushed}, p, bound);

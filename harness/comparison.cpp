@@ -1,11 +1,13 @@
 #include "harness/comparison.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <functional>
 #include <iterator>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 
 #include "harness/row_comparison.hpp"
@@ -25,17 +27,44 @@ bool is_poison(float value) {
     return bits == 0x7FC00000U || bits == 0x7FC07FC0U;
 }
 
+// Finite ones that have more bits than bf16.
+std::int64_t count_beyond_bf16(std::span<const float> values) {
+    std::int64_t count = 0;
+    for (const float value : values) {
+        const auto bits = std::bit_cast<std::uint32_t>(value);
+        count += (bits & 0xFFFFU) != 0 && (bits & 0x7F800000U) != 0x7F800000U ? 1 : 0;
+    }
+    return count;
+}
+
+double sum_of(std::span<const float> values) {
+    std::array<double, 8> sums{};
+    std::size_t i = 0;
+    for (; i + sums.size() <= values.size(); i += sums.size()) {
+        for (std::size_t lane = 0; lane < sums.size(); ++lane) {
+            sums[lane] += double{values[i + lane]};
+        }
+    }
+    double sum = 0;
+    for (; i < values.size(); ++i) {
+        sum += double{values[i]};
+    }
+    return std::accumulate(sums.begin(), sums.end(), sum);
+}
+
 double mean(double energy, std::int64_t count) {
     return count > 0 ? energy / static_cast<double>(count) : 0.0;
 }
 
 }  // namespace
 
-Comparison::Comparison(datasets::Op op, const datasets::LayerShape& shape, int only_head)
+Comparison::Comparison(datasets::Op op, const datasets::LayerShape& shape, int only_head,
+                       datasets::DType store)
     : shape_(shape),
       first_head_(datasets::has_heads(op) && only_head >= 0 ? only_head : 0),
       heads_(datasets::has_heads(op) && only_head < 0 ? shape.heads : 1),
       headed_(datasets::has_heads(op)),
+      store_(store),
       blocks_(index(heads_ * shape.blocks())) {}
 
 std::size_t Comparison::slot(datasets::Rows rows) const {
@@ -139,6 +168,20 @@ void Comparison::add_row(Block& block, datasets::Rows rows, std::int64_t row, st
     block.golden += row_energy.golden;
 }
 
+// A row that is not finite is told of as such.
+void Comparison::add_row_sum(Block& block, datasets::Rows rows, std::int64_t row, std::span<const float> got,
+                             double bound) {
+    const double ratio = std::abs(sum_of(got) - 1) / bound;
+    if (!std::isfinite(ratio)) {
+        return;
+    }
+    block.row_sums_outside += ratio > 1 ? 1 : 0;
+    if (!block.row_sum || ratio > *block.row_sum) {
+        block.row_sum = ratio;
+        block.row_sum_row = rows.begin + row;
+    }
+}
+
 void Comparison::add(datasets::Rows rows, const datasets::TensorView& got, const Bounded& expected,
                      std::span<const float> golden, const Predicted* predicted) {
     Block& block = blocks_[slot(rows)];
@@ -152,6 +195,12 @@ void Comparison::add(datasets::Rows rows, const datasets::TensorView& got, const
     block.elements = rows.count * expected.columns;
     for (std::int64_t row = 0; row < rows.count; ++row) {
         add_row(block, rows, row, got.row(row), expected, golden);
+        if (store_ == datasets::DType::bf16) {
+            block.unrepresentable += count_beyond_bf16(got.row(row));
+        }
+        if (!expected.row_sum.empty()) {
+            add_row_sum(block, rows, row, got.row(row), expected.row_sum[index(row)]);
+        }
     }
     block.rho = std::ranges::max(block.tile_rho);
     if (predicted != nullptr) {
@@ -166,6 +215,18 @@ bool Comparison::repeats(datasets::Rows rows) {
     }
     ++block.seen;
     return true;
+}
+
+void Comparison::find_row_sum(OpStatistics& out) const {
+    for (std::size_t b = 0; b < blocks_.size(); ++b) {
+        const Block& block = blocks_[b];
+        out.row_sums_outside += block.row_sums_outside;
+        if (block.row_sum && (!out.row_sum || *block.row_sum > *out.row_sum)) {
+            out.row_sum = block.row_sum;
+            out.row_sum_head = head_of(std::int64_t(b));
+            out.row_sum_row = block.row_sum_row;
+        }
+    }
 }
 
 void Comparison::sum_energies(OpStatistics& out) const {
@@ -310,12 +371,14 @@ OpStatistics Comparison::finish() const {
         out.misrounded += block.misrounded;
         out.misrounded_below += block.misrounded_below;
         out.misrounded_shrunk += block.misrounded_shrunk;
+        out.unrepresentable += block.unrepresentable;
         out.rho = std::max(out.rho, block.rho);
         out.max_abs_error = std::max(out.max_abs_error, block.max_abs_error);
         rows += std::int64_t(block.rows.size());
         tiles += std::int64_t(block.tiles.size());
         energy += block.golden;
     }
+    find_row_sum(out);
     sum_energies(out);
     find_worst(out, mean(energy, rows), mean(energy, tiles));
     sum_z(out);

@@ -54,6 +54,13 @@ struct OpStatistics {
     std::int64_t misrounded = 0;
     std::int64_t misrounded_below = 0;
     std::int64_t misrounded_shrunk = 0;
+    std::int64_t unrepresentable = 0;  // finite elements that the declared store cannot hold
+
+    // Of probabilities: |sum p - 1| over its bound, the largest of all rows, and how many lie beyond.
+    std::optional<double> row_sum{};
+    std::int64_t row_sums_outside = 0;
+    int row_sum_head = -1;
+    std::int64_t row_sum_row = 0;
 
     // Against the golden tensor. Not a number where an element is not finite.
     double match_percent = 0;   // 100 (1 - |a-b|^2 / |b - column mean of b|^2)
@@ -76,7 +83,9 @@ struct OpStatistics {
 // Collects one op. `add` may be called concurrently for different blocks.
 class Comparison {
 public:
-    Comparison(datasets::Op op, const datasets::LayerShape& shape, int only_head);
+    // `store`: what the op declares.
+    Comparison(datasets::Op op, const datasets::LayerShape& shape, int only_head,
+               datasets::DType store = datasets::DType::f32);
 
     // `golden`: dense, as large as the block. `predicted`: of its error against the golden; null where nobody
     // asks for level 2.
@@ -100,7 +109,9 @@ private:
     struct Block {
         int seen = 0;
         std::int64_t elements = 0, nonfinite = 0, poisoned = 0, outside = 0;
-        std::int64_t misrounded = 0, misrounded_below = 0, misrounded_shrunk = 0;
+        std::int64_t misrounded = 0, misrounded_below = 0, misrounded_shrunk = 0, unrepresentable = 0;
+        std::optional<double> row_sum;
+        std::int64_t row_sums_outside = 0, row_sum_row = 0;
         std::int64_t faulty_row_begin = 0, faulty_row_end = 0;
         double worst_ratio = 0, rho = 0, error = 0, golden = 0, got = 0, product = 0, max_abs_error = 0;
         Element first, worst;
@@ -130,10 +141,13 @@ private:
     [[nodiscard]] std::size_t slot(datasets::Rows rows) const;
     static void add_row(Block& block, datasets::Rows rows, std::int64_t row, std::span<const float> got,
                         const Bounded& expected, std::span<const float> golden);
+    static void add_row_sum(Block& block, datasets::Rows rows, std::int64_t row, std::span<const float> got,
+                            double bound);
     // Notes an element outside its bound or misrounded.
     static void add_faulty(Block& block, const Element& element, double ratio);
     // A tile that may hold such elements, one by one.
     static void add_outlying(Block& block, datasets::Rows rows, std::int64_t row, const Tile& tile);
+    void find_row_sum(OpStatistics& out) const;
     void sum_energies(OpStatistics& out) const;
     [[nodiscard]] Worst worst_of(std::vector<Energy> Block::*parts, double mean_energy) const;
     [[nodiscard]] int head_of(std::int64_t block) const;
@@ -146,6 +160,7 @@ private:
     int first_head_;
     int heads_;  // 1 for an op without heads
     bool headed_;
+    datasets::DType store_;
     std::vector<Block> blocks_;  // [head, block]
 };
 

@@ -259,6 +259,49 @@ INSTANTIATE_TEST_SUITE_P(Roundings, ComparisonOfStores,
                          testing::Values(Rounding::nearest_even, Rounding::toward_zero, Rounding::floor),
                          [](const auto& rounding) { return std::string(datasets::name(rounding.param)); });
 
+TEST(Comparison, CountsWhatTheDeclaredStoreCannotHold) {
+    const Rows rows{-1, 0, 2};
+    const std::vector<float> got{
+        1, 1 + 0x1p-7F, 1 + 0x1p-8F, std::nextafter(1.0F, 2.0F), std::numeric_limits<float>::quiet_NaN(), 0};
+    const std::vector<float> golden(got.size(), 1.0F);
+    Bounded expected{2, 3, std::vector<double>(got.size(), 1), std::vector<double>(got.size(), 9), {}};
+    for (const auto& [store, count] : {std::pair{datasets::DType::bf16, 2}, {datasets::DType::f32, 0}}) {
+        Comparison comparison(Op::attention_norm, {2, 1}, -1, store);
+        comparison.add(rows, {got.data(), 2, 3, 3}, expected, golden);
+        EXPECT_EQ(comparison.finish().unrepresentable, count);
+    }
+}
+
+TEST(Comparison, HoldsTheSumOfARowToItsBound) {
+    constexpr std::int64_t context = 70;
+    std::vector<float> got(std::size_t(2 * context * context), 1.0F / context);
+    got[std::size_t(context * (context + 66) + 69)] += 0.03F;  // row 66 of head 1
+    got[std::size_t(context * 3)] += 0.004F;                   // row 3 of head 0
+    Comparison comparison(Op::probabilities, {context, 2}, -1);
+    for (const int head : {0, 1}) {
+        for (const Rows rows : {Rows{head, 0, 64}, Rows{head, 64, 6}}) {
+            const auto elements = std::size_t(rows.count * context);
+            Bounded expected{rows.count,
+                             context,
+                             std::vector<double>(elements, 1.0 / context),
+                             std::vector<double>(elements, 1),
+                             {},
+                             std::vector<double>(std::size_t(rows.count), 0.01)};
+            const std::vector<float> golden(elements, 1.0F / context);
+            comparison.add(
+                rows, {got.data() + (head * context + rows.begin) * context, rows.count, context, context},
+                expected, golden);
+        }
+    }
+    const OpStatistics found = comparison.finish();
+    ASSERT_TRUE(found.row_sum);
+    EXPECT_NEAR(*found.row_sum, 3, 1e-3);
+    EXPECT_EQ(found.row_sums_outside, 1);
+    EXPECT_EQ(found.row_sum_head, 1);
+    EXPECT_EQ(found.row_sum_row, 66);
+    EXPECT_EQ(found.outside, 0);
+}
+
 TEST(Comparison, MissingAndRepeatedBlocksAreCounted) {
     Comparison comparison(Op::output, {130, 1}, -1);
     const std::vector<float> block(64 * 64, 1.0F);

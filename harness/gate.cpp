@@ -13,7 +13,7 @@ namespace harness {
 namespace {
 
 // Weakest faults: of the self-check, by name, and the least that it measured of them on grounds of T = 250.
-constexpr std::array<Limit, 40> table{{
+constexpr std::array<Limit, 42> table{{
     {Quantity::nonfinite, "non-finite elements", "L0", "count = 0", 0, "0", "one_element_nan: 1",
      "no healthy op yields NaN or Inf from finite operands", true, false, Basis::exact},
     {Quantity::unwritten, "unwritten elements", "L0", "count = 0", 0, "0", "poison_left: 1",
@@ -35,6 +35,13 @@ constexpr std::array<Limit, 40> table{{
      "rounding is monotone, so a store of a value within e of r lies between the roundings of both ends; e "
      "is the bound without the store's own share",
      true, false, Basis::exact},
+    {Quantity::store_format, "store format", "L1", "elements that bf16 cannot hold where it is declared = 0",
+     0, "0", "store_left_in_fp32: every element",
+     "a store to bf16 leaves no other bits; exp's error would hide it", true, false, Basis::exact},
+    {Quantity::row_sum, "row sum", "L1", "max |sum p - 1| / bound <= 1", 1, "0.77",
+     "reciprocal_cut_to_bf16: 1.92",
+     "a softmax divides by the sum of what it divides: exp's error cancels (probe_bound.hpp)", true, false,
+     Basis::derived},
     {Quantity::match, "match", "headline", "100 (1 - |a-b|^2 / |b - column mean|^2) >= 99.9", 99.9,
      "99.42 .. 99.99 (hard data, 8 seeds, all layers)", "output_tenth_too_small: 98.08",
      "the users' '>99.9% match', on the attention output, chained: a criterion, not a derived bound; honest "
@@ -303,6 +310,18 @@ Judgement judge_op(const OpStatistics& statistics, const datasets::Arithmetic& a
     }
     if (static_cast<double>(s.misrounded) > limit(Quantity::store_rounding).limit) {
         out.push_back({Quantity::store_rounding, rounding_fault(s, arithmetic)});
+    }
+    if (static_cast<double>(s.unrepresentable) > limit(Quantity::store_format).limit) {
+        out.push_back({Quantity::store_format,
+                       fmt::format("{} of {} elements have more bits than bf16, which is declared",
+                                   s.unrepresentable, s.elements)});
+    }
+    if (s.row_sum && !(*s.row_sum <= limit(Quantity::row_sum).limit)) {
+        out.push_back(
+            {Quantity::row_sum,
+             fmt::format("{} rows of probabilities do not sum to 1 within their bound; the worst, row "
+                         "{} of head {}, is off by {:.3g} of it",
+                         s.row_sums_outside, s.row_sum_row, s.row_sum_head, *s.row_sum)});
     }
     std::ranges::move(further, std::back_inserter(out));
     return judged(std::move(out));

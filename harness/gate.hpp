@@ -41,6 +41,8 @@ enum class Quantity : std::uint8_t {
     repeatability,
     bound,
     store_rounding,
+    store_format,
+    row_sum,
     match,
     worst_row,
     worst_tile,

@@ -17,13 +17,17 @@ std::vector<Headroom> headrooms_of(const OpRow& row) {
     if (!row.statistics) {
         return out;
     }
-    for (const Quantity count : {Quantity::nonfinite, Quantity::unwritten, Quantity::coverage,
-                                 Quantity::guards, Quantity::launches, Quantity::store_rounding}) {
+    for (const Quantity count :
+         {Quantity::nonfinite, Quantity::unwritten, Quantity::coverage, Quantity::guards, Quantity::launches,
+          Quantity::store_rounding, Quantity::store_format}) {
         out.push_back(found_wrong(count, row.judgement));
     }
     const OpStatistics& s = *row.statistics;
     if (s.nonfinite == 0 || s.outside > s.nonfinite) {
         out.push_back(beside_limit(Quantity::bound, s.rho));
+    }
+    if (s.row_sum) {
+        out.push_back(beside_limit(Quantity::row_sum, *s.row_sum));
     }
     out.insert(out.end(), row.headroom.begin(), row.headroom.end());
     return out;

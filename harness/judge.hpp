@@ -102,7 +102,7 @@ private:
               fused(step.first != step.last),
               operands(upstream, arithmetic),
               bounds(rounded, operands),
-              comparison(step.last, rounded.shape, only_head) {}
+              comparison(step.last, rounded.shape, only_head, arithmetic.store) {}
 
         datasets::Arithmetic arithmetic;
         bool fused;

@@ -65,7 +65,7 @@ class Judge(unittest.TestCase):
     def test_the_example_passes_by_the_bounds_of_what_it_declares(self):
         run, junit = self.path / "run.json", self.path / "run.xml"
         done = self.judge("--layer", "0", "--json", run, "--junit", junit, expect=0)
-        self.assertIn("not checked: launches, guard zones, repeatability and time", done.stdout)
+        self.assertIn("not checked: launches, guard zones, repeatability, time and probes", done.stdout)
         self.assertIn("chained, computed by write_candidate.py", done.stdout)
         self.assertNotIn("modelled", done.stdout)
         record = json.loads(run.read_text())

@@ -40,7 +40,8 @@ JudgeCommand::JudgeCommand(CLI::App& app, CommonOptions& common) : state_(std::m
         "computed them from the recording; datasets/candidate.hpp has the layout, and\n"
         "datasets/write_candidate.py writes one with h5py. They are judged as our own are, by the bounds of\n"
         "the arithmetic that a design declares. What a file cannot show (launches, guard zones,\n"
-        "repeatability, time) is not checked, and the report says so.");
+        "repeatability, time, probes) is not checked, and the report says so. Chained steps suit most\n"
+        "programs: an isolated context is held to the golden's probabilities, to the last bit.");
     state_->app->add_option("--recording", options.recording, "What it was computed from")
         ->required()
         ->type_name("FILE");

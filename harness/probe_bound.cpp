@@ -30,12 +30,7 @@ ProbeBound::ProbeBound(const datasets::Path& path, std::int64_t keys)
       context_(path.arithmetic(Op::context)) {}
 
 double ProbeBound::row_sum_of(double mismatch) const {
-    const AttentionTerms terms = attention_terms(softmax_, double(keys_));
-    const double kept = (1 - mismatch) * (1 - terms.row_sum);
-    if (kept <= 0) {
-        return std::numeric_limits<double>::infinity();
-    }
-    return (1 + terms.reciprocal) * (1 + store_unit(softmax_)) / kept - 1;
+    return row_sum_bound(softmax_, double(keys_), mismatch);
 }
 
 MeanError ProbeBound::context(Weights weights, double row_sum) const {

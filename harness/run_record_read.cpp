@@ -37,6 +37,16 @@ OpStatistics statistics_of(const Place& place) {
         out.misrounded_below = place["misrounded_below"].counted();
         out.misrounded_shrunk = place["misrounded_shrunk"].counted();
     }
+    if (place.has("unrepresentable")) {
+        out.unrepresentable = place["unrepresentable"].counted();
+    }
+    if (place.has("row_sum")) {
+        const Place sum = place["row_sum"];
+        out.row_sum = sum["error"].measured();
+        out.row_sums_outside = sum["outside_bound"].counted();
+        out.row_sum_head = sum["head"].small();
+        out.row_sum_row = sum["row"].integer();
+    }
     out.match_percent = place["match"].measured();
     out.centred_energy = place["centred_energy"].measured();
     out.relative_error = place["relative_error"].measured();

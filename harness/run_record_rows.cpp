@@ -75,6 +75,13 @@ Json to_json(const OpStatistics& s) {
           {"tile_row", s.worst_tile_row},
           {"tile_column", s.worst_tile_column},
           {"error", measured(s.worst_tile, "ratio")}}}};
+    out["unrepresentable"] = counted(s.unrepresentable, "elements");
+    if (s.row_sum) {
+        out["row_sum"] = {{"head", s.row_sum_head},
+                          {"row", s.row_sum_row},
+                          {"outside_bound", counted(s.row_sums_outside, "rows")},
+                          {"error", measured(*s.row_sum, "error/bound")}};
+    }
     if (s.z) {
         out["z"] = to_json(*s.z);
     }

@@ -319,12 +319,18 @@ std::string terminal_report(const RunRecord& record, bool color) {
                       failures(record, color) + lost_lines(record);
     const auto provisional = std::ranges::count_if(
         harness::limits(), [](const harness::Limit& limit) { return limit.gated && limit.provisional; });
-    const auto rows = std::ranges::count_if(
-        record.rows, [](const harness::OpRow& row) { return row.judgement.verdict != Verdict::covered; });
+    const auto rows_of = [&](auto&& is_meant) {
+        return std::ranges::count_if(record.rows, is_meant,
+                                     [](const harness::OpRow& row) { return row.judgement.verdict; });
+    };
+    const auto lost = rows_of([](Verdict verdict) { return verdict == Verdict::not_run; });
+    const auto judged =
+        rows_of([](Verdict verdict) { return verdict != Verdict::covered && verdict != Verdict::not_run; });
     const std::string part = part_of_run(record);
-    out += fmt::format("{}{}: {} rows judged, exit code {}; gated limits provisional (synthetic): {}\n",
-                       painted(record.verdict, 0, color), part.empty() ? part : fmt::format(" ({})", part),
-                       rows, record.exit_code, provisional);
+    out +=
+        fmt::format("{}{}: {} rows judged{}, exit code {}; gated limits provisional (synthetic): {}\n",
+                    painted(record.verdict, 0, color), part.empty() ? part : fmt::format(" ({})", part),
+                    judged, lost > 0 ? fmt::format(", {} not run", lost) : "", record.exit_code, provisional);
     return out;
 }
 

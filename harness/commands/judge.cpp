@@ -97,7 +97,8 @@ std::vector<std::string> not_checked(const datasets::Candidate& candidate, const
                                      const Selection& selection, const std::vector<Op>& expected,
                                      const Cases& cases, const JudgeOptions& options,
                                      const datasets::RecordingInfo& recording) {
-    std::vector<std::string> out{"launches, guard zones, repeatability and time: numbers from a file"};
+    std::vector<std::string> out{
+        "launches, guard zones, repeatability, time and probes: numbers from a file"};
     std::vector<std::string_view> absent;
     for (const Op op : datasets::candidate_ops()) {
         const bool held = std::ranges::find(expected, op) != expected.end();
@@ -106,7 +107,9 @@ std::vector<std::string> not_checked(const datasets::Candidate& candidate, const
         }
     }
     if (!absent.empty()) {
-        out.push_back(fmt::format("{}: not in the file", fmt::join(absent, ", ")));
+        const bool chained = candidate.info().feed == datasets::Feed::chained;
+        out.push_back(fmt::format("{}: not in the file{}", fmt::join(absent, ", "),
+                                  chained ? ", so that what reads it has no bounds (level 1)" : ""));
     }
     for (const auto& [clip, layers] : cases.layers) {
         std::vector<int> left_out;

@@ -48,6 +48,10 @@ struct Setting {
     datasets::Emulation emulation = datasets::Emulation::fast;
 };
 
+// Whether sums of rows of probabilities show what errs by several 2^-8 in one direction: they are emitted,
+// and not rounded down.
+bool shows_row_sums(const Setting& scene);
+
 // What to put around, or in the place of, healthy parts. Null: nothing there.
 struct Plant {
     std::function<std::unique_ptr<npu_impl::Device>(npu_impl::Device&)> device{};

@@ -181,10 +181,9 @@ std::vector<Fault> softmax_faults() {
         [](const Setting& scene) { return scene.ground.traits.deepest_row > 20; });
     add("exp_to_base_two", "2^d instead of e^d", SoftmaxFlaw::base_two, "",
         [](const Setting&) { return true; });
-    add("bf16_reciprocal", "the reciprocal of the sum is rounded to bf16", SoftmaxFlaw::bf16_reciprocal,
-        "no context judged, which would be probed with equal weights",
-        [](const Setting& scene) { return scene.place.last == Op::probabilities; });
-    out.back().equivalent = "2^-9 beside the declared 1.02% of exp: within what a healthy core may do";
+    add("reciprocal_cut_to_bf16", "the reciprocal of the sum is cut to bf16, less than exp itself may err by",
+        SoftmaxFlaw::cut_reciprocal, "probabilities that are emitted, not rounded down", shows_row_sums);
+    out.back().own = Quantity::row_sum;
     return out;
 }
 

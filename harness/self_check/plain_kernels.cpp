@@ -75,7 +75,7 @@ float update_row(float* scores, int keys, float& row_max, float& row_sum, Softma
 }
 
 float reciprocal(float sum, SoftmaxFlaw flaw) {
-    return flaw == SoftmaxFlaw::bf16_reciprocal ? nearest(1 / sum) : 1 / sum;
+    return flaw == SoftmaxFlaw::cut_reciprocal ? datasets::round_to_bf16(1 / sum, Rounding::floor) : 1 / sum;
 }
 
 void update_attention(const std::uint16_t* query, const std::uint16_t* key, const std::uint16_t* value,

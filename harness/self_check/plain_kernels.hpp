@@ -10,14 +10,14 @@ namespace harness {
 
 enum class SoftmaxFlaw : std::uint8_t {
     none,
-    no_max,           // exp of the scores as they are
-    no_rescale,       // sums so far keep the scale of an earlier, smaller maximum
-    lanes_unsummed,   // the last 16 keys of each tile are not added to the sum
-    sum_per_tile,     // the sum starts anew with each tile
-    bf16_sum,         // the running sum is a bf16
-    exponent_wraps,   // exp(d) for d < -16 comes out as exp(d + 16)
-    base_two,         // 2^d instead of e^d
-    bf16_reciprocal,  // of the sum, 2^-9: less than exp's own error
+    no_max,          // exp of the scores as they are
+    no_rescale,      // sums so far keep the scale of an earlier, smaller maximum
+    lanes_unsummed,  // the last 16 keys of each tile are not added to the sum
+    sum_per_tile,    // the sum starts anew with each tile
+    bf16_sum,        // the running sum is a bf16
+    exponent_wraps,  // exp(d) for d < -16 comes out as exp(d + 16)
+    base_two,        // 2^d instead of e^d
+    cut_reciprocal,  // of the sum, to bf16: 2^-7 at most, less than exp's own error
 };
 
 // softmax_update, softmax_finish, attention_update and attention_finish.

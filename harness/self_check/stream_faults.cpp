@@ -240,12 +240,29 @@ std::vector<Fault> sink_faults() {
                   *std::ranges::max_element(values, {}, [](float v) { return std::abs(v); }) *= 1.0625F;
               }
           });
+    return out;
+}
+
+// What another check than the bound sees.
+std::vector<Fault> other_sink_faults() {
+    std::vector<Fault> out;
     out.push_back(sink_fault("one_element_infinite", "one element is infinite", Quantity::nonfinite, every_op,
                              pushed([](Op, Rows& rows, std::vector<float>& values, std::int64_t) {
                                  if (rows.begin == 0 && rows.head <= 0) {
                                      values.back() = std::numeric_limits<float>::infinity();
                                  }
                              })));
+    out.push_back(sink_fault("store_left_in_fp32", "results come back with more bits than bf16 holds",
+                             Quantity::store_format, every_op,
+                             pushed([](Op, Rows&, std::vector<float>& values, std::int64_t) {
+                                 for (float& value : values) {
+                                     value *= 1 + 0x1p-20F;
+                                 }
+                             })));
+    out.back().needs = "a store to bf16";
+    out.back().visible = [](const Setting& scene) {
+        return scene.design.arithmetic_of(scene.place.last).store == datasets::DType::bf16;
+    };
     out.push_back(sink_fault("block_missing", "a block of 64 rows is never delivered", Quantity::coverage,
                              every_op,
                              [](datasets::Sink& sink) { return std::make_unique<Miscounting>(sink, 0); }));
@@ -260,6 +277,7 @@ std::vector<Fault> sink_faults() {
 std::vector<Fault> stream_faults() {
     std::vector<Fault> out = source_faults();
     std::ranges::move(sink_faults(), std::back_inserter(out));
+    std::ranges::move(other_sink_faults(), std::back_inserter(out));
     return out;
 }
 
