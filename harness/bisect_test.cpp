@@ -110,14 +110,17 @@ public:
     [[nodiscard]] bool emits(Op op) const override { return inner_.emits(op); }
     [[nodiscard]] datasets::Arithmetic arithmetic(Op op) const override { return inner_.arithmetic(op); }
     std::unique_ptr<datasets::PreparedLayer> prepare(const datasets::LayerCase& layer) override {
-        return std::make_unique<Layer>(*this, layer);
+        return std::make_unique<Layer>(*this, layer.shape.context, inner_.prepare(layer));
+    }
+    std::unique_ptr<datasets::PreparedLayer> prepare(const datasets::EndCase& end) override {
+        return std::make_unique<Layer>(*this, end.shape.context, inner_.prepare(end));
     }
 
 private:
     class Layer final : public datasets::PreparedLayer {
     public:
-        Layer(ScaledPath& path, const datasets::LayerCase& layer)
-            : path_(path), context_(layer.shape.context), inner_(path.inner_.prepare(layer)) {}
+        Layer(ScaledPath& path, std::int64_t context, std::unique_ptr<datasets::PreparedLayer> inner)
+            : path_(path), context_(context), inner_(std::move(inner)) {}
 
         std::vector<datasets::Part> compute(datasets::Work work, const datasets::Source& source,
                                             datasets::Sink& sink) override {
@@ -267,54 +270,6 @@ INSTANTIATE_TEST_SUITE_P(Ranges, BisectRange,
                                                 datasets::name(one.param.last));
                          });
 
-// A path whose end yields `factor` times what it should.
-class ScaledEnd final : public datasets::Path {
-public:
-    ScaledEnd(datasets::Path& inner, float factor) : inner_(inner), factor_(factor) {}
-
-    [[nodiscard]] std::string_view name() const override { return inner_.name(); }
-    [[nodiscard]] std::span<const OpRange> steps() const override { return inner_.steps(); }
-    [[nodiscard]] bool emits(Op op) const override { return inner_.emits(op); }
-    [[nodiscard]] datasets::Arithmetic arithmetic(Op op) const override { return inner_.arithmetic(op); }
-    std::unique_ptr<datasets::PreparedLayer> prepare(const datasets::LayerCase& layer) override {
-        return inner_.prepare(layer);
-    }
-    std::unique_ptr<datasets::PreparedLayer> prepare(const datasets::EndCase& end) override {
-        return std::make_unique<End>(factor_, end.shape.context, inner_.prepare(end));
-    }
-
-private:
-    class End final : public datasets::PreparedLayer {
-    public:
-        End(float factor, std::int64_t context, std::unique_ptr<datasets::PreparedLayer> inner)
-            : factor_(factor), context_(context), inner_(std::move(inner)) {}
-
-        std::vector<datasets::Part> compute(datasets::Work work, const datasets::Source& source,
-                                            datasets::Sink& sink) override {
-            KeptRun kept(source, Op::encoder, factor_);
-            kept.rows_ = context_;
-            auto parts = inner_->compute(work, kept, kept);
-            kept.push(datasets::end_ops, sink);
-            return parts;
-        }
-        [[nodiscard]] std::vector<datasets::Part> planned(datasets::Work work) const override {
-            return inner_->planned(work);
-        }
-        [[nodiscard]] std::optional<datasets::Site> locate(Op op, int head, std::int64_t row,
-                                                           std::int64_t column) const override {
-            return inner_->locate(op, head, row, column);
-        }
-
-    private:
-        float factor_;
-        std::int64_t context_;
-        std::unique_ptr<datasets::PreparedLayer> inner_;
-    };
-
-    datasets::Path& inner_;
-    float factor_;
-};
-
 TEST(Bisect, TakesTheEndAsOneStep) {
     datasets::SyntheticModel model;
     model.shape.context = 130;
@@ -330,7 +285,7 @@ TEST(Bisect, TakesTheEndAsOneStep) {
     EXPECT_NEAR(right.steps[0].share, 1, 1e-9);
     EXPECT_GT(right.relative_error, 5e-4);
     EXPECT_LT(right.relative_error, 5e-3);
-    ScaledEnd faulty(healthy, 1.02F);
+    ScaledPath faulty(healthy, Op::encoder, 1.02F);
     const LayerBisection found = bisect_end(end, "clip", golden, faulty);
     ASSERT_TRUE(found.first.has_value());
     EXPECT_EQ(found.steps[0].judgement.verdict, Verdict::failed);

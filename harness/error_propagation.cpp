@@ -9,6 +9,7 @@
 #include <numbers>
 
 #include "datasets/block_linears.hpp"
+#include "harness/norm_bound.hpp"
 #include "harness/rounding_error.hpp"
 
 namespace harness {
@@ -43,16 +44,6 @@ bool rounds_norm_weights(const Declared& declared, datasets::OpRange range) {
     return std::ranges::any_of(std::array{Op::attention_norm, Op::mlp_norm, Op::encoder}, [&](Op op) {
         return range.contains(op) && declared.of(op).store == DType::bf16;
     });
-}
-
-// Roundings of the sum of a row behind its mean: in 16 lanes of the core's adder, which rounds twice, and
-// their folds; or one after the other.
-double roundings_of_mean(const Arithmetic& arithmetic, std::int64_t width) {
-    constexpr double lanes = 16;
-    constexpr double folds = 4;
-    return arithmetic.accumulation == datasets::Accumulation::vmac_f32
-               ? 2 * (std::ceil(double(width) / lanes) + folds)
-               : double(width);
 }
 
 // What all rows of a product share: the rounded weights on the mean row of its input, and the bias.
@@ -312,7 +303,7 @@ Moments ErrorPropagation::activation(Input input, Rows rows) {
 Moments ErrorPropagation::normed(Op op, Rows rows) const {
     const Arithmetic& weights = declared_.of(op);
     const std::int64_t width = shape_.width();
-    const double roundings = roundings_of_mean(weights, width);
+    const double roundings = roundings_of_mean(weights, double(width));
     std::vector<float> x(index(rows.count * width));
     golden_.rows(datasets::info(op).inputs.front(), rows, x);
     Moments out{std::vector<float>(x.size()), std::vector<float>(biased_ ? x.size() : 0)};

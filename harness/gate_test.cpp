@@ -107,6 +107,12 @@ TEST(Gate, NamesEveryLimitThatFailedAndNoOther) {
                     },
                     {true, 3, 4, "guard broken"}),
                 ElementsAre(guards, launches, nonfinite, bound, store_rounding));
+    EXPECT_THAT(findings([](auto& s) {
+                    s.unrepresentable = 1;
+                    s.row_sum = 1.01;
+                }),
+                ElementsAre(store_format, row_sum));
+    EXPECT_THAT(findings([](auto& s) { s.row_sum = 0.99; }), ElementsAre());
     EXPECT_THAT(findings([](auto& s) { s.blocks_seen = 9; }), ElementsAre(coverage));
 }
 

@@ -16,6 +16,9 @@ constexpr double root_error = 0x1p-22;
 // Sums of squares and products flush below this; far below anything that the store could show.
 constexpr double flush = 0x1p-126;
 
+constexpr double lanes = 16;
+constexpr double folds = 4;
+
 // Relative errors of the operations of one row, as named in the header.
 struct Law {
     double sum;         // S
@@ -26,15 +29,14 @@ struct Law {
 };
 
 Law law_of(const Arithmetic& arithmetic, double columns) {
+    const double sum = gamma(roundings_of_mean(arithmetic, columns));
     if (arithmetic.accumulation != datasets::Accumulation::vmac_f32) {
-        return {gamma(columns), 0, gamma(columns + 2), unit, gamma(2)};
+        return {sum, 0, gamma(columns + 2), unit, gamma(2)};
     }
-    constexpr double lanes = 16;
-    constexpr double folds = 4;
     constexpr double left_out = 0x1p-22;
     const double steps = std::ceil(columns / lanes);
-    return {gamma(2 * (steps + folds)), unit, gamma(2 * 6 * steps) + left_out + gamma(2 * folds),
-            left_out + 6 * 0x1p-23, 3 * 0x1p-23};
+    return {sum, unit, gamma(2 * 6 * steps) + left_out + gamma(2 * folds), left_out + 6 * 0x1p-23,
+            3 * 0x1p-23};
 }
 
 // What the errors of all elements of a row share.
@@ -84,6 +86,12 @@ RowErrors row_errors(std::span<const float> x, const Law& law) {
 }
 
 }  // namespace
+
+double roundings_of_mean(const Arithmetic& arithmetic, double columns) {
+    return arithmetic.accumulation == datasets::Accumulation::vmac_f32
+               ? 2 * (std::ceil(columns / lanes) + folds)
+               : columns;
+}
 
 void norm_errors(std::span<const float> x, const datasets::Norm& norm, const Arithmetic& arithmetic,
                  std::span<double> errors) {

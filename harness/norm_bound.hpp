@@ -37,6 +37,10 @@
 
 namespace harness {
 
+// Roundings of the sum behind a row's mean: in 16 lanes of the core's adder, which rounds twice, and their
+// folds; or one after the other.
+double roundings_of_mean(const datasets::Arithmetic& arithmetic, double columns);
+
 // The bound of each element of one row, before the store. `x` is the row as the kernel is due to read it, the
 // weights are rounded as it declares.
 void norm_errors(std::span<const float> x, const datasets::Norm& norm, const datasets::Arithmetic& arithmetic,

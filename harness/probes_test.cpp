@@ -12,6 +12,7 @@
 #include <set>
 
 #include "datasets/synthetic.hpp"
+#include "harness/bounds.hpp"
 #include "harness/probe_bound.hpp"
 #include "harness/self_check/faults.hpp"
 #include "npu_impl/design.hpp"
@@ -518,6 +519,41 @@ TEST(ProbeBound, HoldsForSumsThatWereRescaledWithTheLargestError) {
     }
     EXPECT_GT(bound.row_sum(scores), stored / sum - 1);
     EXPECT_LT(bound.row_sum(scores), 0.1);
+}
+
+// The judge derives the same bound from weights that it has anyway.
+TEST(ProbeBound, IsWhatTheJudgeHoldsEveryRowTo) {
+    class Scores final : public datasets::Source {
+    public:
+        void rows(Op, datasets::Rows rows, std::span<float> out) const override {
+            for (std::size_t i = 0; i < out.size(); ++i) {
+                const auto row = static_cast<float>(rows.begin + std::int64_t(i / 300));
+                const auto key = static_cast<float>(i % 300);
+                out[i] = 3 * std::sin(0.37F * key * (1 + row)) + 0.01F * row * key;  // grows in some
+            }
+        }
+    };
+    const auto device = npu_impl::open_device("emulated");
+    for (const char* design : {"unfused", "gemm_array,softmax_rows_floor", "legacy_tile64"}) {
+        npu_impl::NpuPath path(*device, *npu_impl::find_design(design));
+        datasets::LayerCase layer;
+        layer.shape = {300, 1};
+        const Scores scores;
+        Bounded judged;
+        Bounds(layer, scores)
+            .of(Op::probabilities, {0, 0, 64}, path.arithmetic(Op::probabilities), false, judged);
+        ASSERT_EQ(judged.row_sum.size(), 64U);
+        const ProbeBound probed(path, 300);
+        std::vector<float> row(300);
+        for (std::int64_t r = 0; r < 64; ++r) {
+            scores.rows(Op::scores, {0, r, 1}, row);
+            const double wanted = probed.row_sum(row);
+            EXPECT_GT(judged.row_sum[std::size_t(r)], wanted * (1 - 1e-6)) << design << " " << r;
+            EXPECT_LT(judged.row_sum[std::size_t(r)], wanted * 1.02) << design << " " << r;
+        }
+        const auto [least, most] = std::ranges::minmax(judged.row_sum);
+        EXPECT_GT(most, 4 * least) << design << ": maxima grow in some rows only";
+    }
 }
 
 }  // namespace

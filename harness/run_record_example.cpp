@@ -154,6 +154,11 @@ RunRecord example_record() {
     failed.statistics->match_percent = std::numeric_limits<double>::quiet_NaN();
     failed.statistics->damage =
         Damage{{3, 70, 5, 1.5, 1.0, 0.01}, {3, 71, 6, 2.5, 1.0, 0.01}, 70, 75, 2, {3, 4}};
+    failed.statistics->unrepresentable = 4;
+    failed.statistics->row_sum = 1.25;
+    failed.statistics->row_sums_outside = 2;
+    failed.statistics->row_sum_head = 3;
+    failed.statistics->row_sum_row = 70;
     failed.site = datasets::Site{17, 2, 5};
     failed.reproduce = "harness --compare --layer 0 --op context --head 3 --input chained";
     failed.diagnosis = Diagnosis{Pattern::head_swapped, 0.998, "what came is the golden's head 4", 1, 0};

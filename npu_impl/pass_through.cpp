@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t side = 64;
 constexpr std::size_t elements = side * side;
+static_assert(elements == pass_through_elements);
 using Tile = std::array<std::uint16_t, elements>;  // bf16
 using WideTile = std::array<float, elements>;
 

@@ -12,6 +12,8 @@ namespace npu_impl {
 // in the design tile64, as for the query of a layer of one head.
 std::string pass_through_program();
 
+inline constexpr std::int64_t pass_through_elements = 4096;
+
 // Sends a tile of 4096 bf16 numbers [row, column] times a permutation: it comes back in fp32, each row turned
 // by one column, bit for bit, since every sum has one term that is not zero. The kernel and the layout of
 // both operands, the DMA's blocks and the host's transfers all take part. Returns how many of the 4096 came

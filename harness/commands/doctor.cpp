@@ -64,12 +64,14 @@ SystemFinding kernel_trip(npu_impl::Device& device, const std::string& folder) {
     const std::int64_t different = npu_impl::pass_through(device);
     if (different > 0) {
         return {SystemFindingKind::bad, "pass-through",
-                fmt::format("{} of 4096 numbers came back from a core otherwise (artefact {})", different,
-                            artefact->name),
+                fmt::format("{} of {} numbers came back from a core otherwise (artefact {})", different,
+                            npu_impl::pass_through_elements, artefact->name),
                 fmt::format("build it anew: kernels/build_xclbins.sh --artefacts {} --peano DIR", folder)};
     }
     return {SystemFindingKind::good, "pass-through",
-            fmt::format("4096 numbers through a core, bit for bit (artefact {})", artefact->name), ""};
+            fmt::format("{} numbers through a core, bit for bit (artefact {})",
+                        npu_impl::pass_through_elements, artefact->name),
+            ""};
 }
 
 void add_trips(const npu_impl::XrtSettings& settings, std::vector<SystemFinding>& findings) {
