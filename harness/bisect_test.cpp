@@ -34,19 +34,30 @@ datasets::LayerCase hard_layer(std::int64_t context) {
     return reference::make_case(datasets::synthetic_block(model, 0), model.shape, residual, "clip", 0);
 }
 
+// What even and odd columns are multiplied by.
+struct Factors {
+    float even = 1;
+    float odd = 1;
+
+    Factors(float even_columns, float odd_columns) : even(even_columns), odd(odd_columns) {}
+    Factors(float all) : Factors(all, all) {}
+};
+
 // Keeps everything that is pushed, square tensors too: only for small contexts. Values of `faulty` are
 // scaled.
 class KeptRun final : public datasets::Sink, public datasets::Source {
 public:
-    KeptRun(const datasets::Source& upstream, Op faulty, float factor)
-        : upstream_(upstream), faulty_(faulty), factor_(factor) {}
+    KeptRun(const datasets::Source& upstream, Op faulty, Factors factors)
+        : upstream_(upstream), faulty_(faulty), factors_(factors) {}
 
     bool wants(Op) const override { return true; }
     void accept(Op op, Rows rows, const datasets::TensorView& values) override {
         std::vector<float> block;
         for (std::int64_t row = 0; row < rows.count; ++row) {
-            for (const float value : values.row(row)) {
-                block.push_back(op == faulty_ ? scaled(value) : value);
+            const auto from = values.row(row);
+            for (std::size_t c = 0; c < from.size(); ++c) {
+                block.push_back(op == faulty_ ? scaled(from[c], c % 2 == 0 ? factors_.even : factors_.odd)
+                                              : from[c]);
             }
         }
         const std::scoped_lock lock(mutex_);
@@ -86,24 +97,24 @@ public:
 
 private:
     // What bf16 holds stays so.
-    [[nodiscard]] float scaled(float value) const {
+    [[nodiscard]] static float scaled(float value, float factor) {
         const bool narrow = datasets::round_to_bf16(value, datasets::Rounding::toward_zero) == value;
-        return narrow ? datasets::round_to_bf16(factor_ * value, datasets::Rounding::nearest_even)
-                      : factor_ * value;
+        return narrow ? datasets::round_to_bf16(factor * value, datasets::Rounding::nearest_even)
+                      : factor * value;
     }
 
     const datasets::Source& upstream_;
     Op faulty_;
-    float factor_;
+    Factors factors_;
     std::mutex mutex_;
     std::map<std::pair<Op, std::pair<int, std::int64_t>>, std::vector<float>> blocks_;
 };
 
-// A path whose op `faulty` yields `factor` times what it should, for the ops behind it as well.
+// A path whose op `faulty` yields a multiple of what it should, for the ops behind it as well.
 class ScaledPath final : public datasets::Path {
 public:
-    ScaledPath(datasets::Path& inner, Op faulty, float factor)
-        : inner_(inner), faulty_(faulty), factor_(factor) {}
+    ScaledPath(datasets::Path& inner, Op faulty, Factors factors)
+        : inner_(inner), faulty_(faulty), factors_(factors) {}
 
     [[nodiscard]] std::string_view name() const override { return inner_.name(); }
     [[nodiscard]] std::span<const OpRange> steps() const override { return inner_.steps(); }
@@ -124,7 +135,7 @@ private:
 
         std::vector<datasets::Part> compute(datasets::Work work, const datasets::Source& source,
                                             datasets::Sink& sink) override {
-            KeptRun kept(source, path_.faulty_, path_.factor_);
+            KeptRun kept(source, path_.faulty_, path_.factors_);
             kept.rows_ = context_;
             std::vector<datasets::Part> parts;
             for (const OpRange step : path_.steps()) {
@@ -153,7 +164,7 @@ private:
 
     datasets::Path& inner_;
     Op faulty_;
-    float factor_;
+    Factors factors_;
 };
 
 double sum_of_shares(const LayerBisection& found) {
@@ -210,23 +221,22 @@ INSTANTIATE_TEST_SUITE_P(Designs, Bisect, testing::Values("unfused", "fused"), d
 
 // A gain of 1.5% hides in the bound of fused attention by a table exp; it is several times what was
 // predicted.
+// Sums that are rounded on their way have room in their bounds: the error model runs them as a core does.
 TEST(Bisect, FindsWhatLeavesItsPredictionWithinItsBounds) {
     const datasets::LayerCase layer = hard_layer(250);
     const reference::GoldenSource golden(layer);
     const auto device = npu_impl::open_device("emulated");
-    npu_impl::NpuPath healthy(*device, *npu_impl::find_design("fused"));
-    ScaledPath faulty(healthy, Op::context, 1.015F);
+    npu_impl::NpuPath healthy(*device, *npu_impl::find_design("gemm_array_rerounded"));
+    ScaledPath faulty(healthy, Op::key, {1.003F, 0.997F});
     const LayerBisection found = bisect(layer, golden, faulty);
     for (const StepShare& step : found.steps) {
         EXPECT_LE(step.rho, 1) << datasets::name(step.step.last);
     }
     ASSERT_TRUE(found.first.has_value());
     const StepShare& first = found.steps[*found.first];
-    EXPECT_EQ(first.step.last, Op::context) << first.judgement.reason;
+    EXPECT_EQ(first.step.last, Op::key) << first.judgement.reason;
     ASSERT_FALSE(first.judgement.findings.empty());
-    EXPECT_EQ(limit(first.judgement.findings[0].quantity).level, "L2");
-    const auto most = std::ranges::max_element(found.steps, {}, &StepShare::share);
-    EXPECT_EQ(most->step.last, Op::context);
+    EXPECT_EQ(limit(first.judgement.findings[0].quantity).level, "L2") << first.judgement.reason;
 }
 
 class BisectRange : public testing::TestWithParam<OpRange> {

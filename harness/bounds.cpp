@@ -133,7 +133,7 @@ Bounds::Bounds(const datasets::LayerCase& layer, const datasets::Source& operand
     : shape_(layer.shape),
       operands_(operands),
       reference_(layer, operands),
-      key_norms_(std::make_unique<KeyNorms[]>(index(layer.shape.heads))) {}
+      heads_(std::make_unique<Head[]>(index(layer.shape.heads))) {}
 
 Bounds::Bounds(const datasets::EndCase& end, const datasets::Source& operands)
     : shape_(end.shape), operands_(operands), reference_(end, operands) {}

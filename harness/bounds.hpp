@@ -25,9 +25,13 @@
 //             kept as hi + lo:
 //             |p_j - r_j| <= r_j ((1 + th_j)(1 + 2^-15)(1 + u_s) / (1 - L) - 1)
 //   fused     scores err by s_j = A(64) |q||k_j| / 8 (Cauchy-Schwarz), so
-//             tw_j = (1 + E)^(1 + R_j) e^(u_d (|d_j| + s_j + s_m) + s_j) - 1, plus the rounding of the sums,
-//             gamma(T + 4 tiles)(1 + tw_j); with L = sum p_j tw_j:
-//             |c - r| <= (sum p_j tw_j |v_j| + |r| L) / (1 - L) + u_s |r|
+//             th_j = (1 + E)^(1 + R_j) e^(u_d (|d_j| + s_j + s_m) + s_j) - 1. Sum and context hold the same
+//             erring weights, so that th_j moves the result by what v_j differs from it; only the roundings
+//             of the two sums, a = gamma(T + 4 tiles), are their own. With e_j = p_j (th_j + a (1 + th_j)),
+//             L = sum e_j and any m (Bounds::Head::centre):
+//             |c - r| <= (sum e_j (|v_j - m| + |r - m| - 2 s_j) + 2 a |m| (1 + L)) / (1 - L) + u_s |r|
+//             where of a key that holds much of the row |v_j - r| is known, so that its share of th_j has
+//             s_j = min(|v_j - m|, |r - m|) where both have one sign; of any other key s_j = 0.
 //   GELU      with the declared E = function_error and f = function_floor, x being what the step was due to
 //             read: |c - r| <= u_s |r| + (1 + u_s) E max(|r|, f)
 //   norms     |c - r| <= u_s |r| + (1 + u_s) times the bound before the store (norm_bound.hpp)
@@ -121,12 +125,15 @@ private:
     struct FusedWeights;
     [[nodiscard]] FusedWeights fused_weights(datasets::Rows rows,
                                              const datasets::Arithmetic& arithmetic) const;
-    [[nodiscard]] const std::vector<double>& key_norms(int head) const;
 
-    struct KeyNorms {
+    // What the fused bound needs of all keys of a head.
+    struct Head {
         std::once_flag once;
-        std::vector<double> norms;
+        std::vector<double> key_norms;
+        std::vector<double> centre;     // [64]: the mean value, or 0 where the values lie nearer to that
+        std::vector<float> deviations;  // |value - centre|, [time, 64]
     };
+    [[nodiscard]] const Head& head(int index) const;
 
     datasets::LayerShape shape_;
     const datasets::Source& operands_;
@@ -138,7 +145,7 @@ private:
 
     reference::WideReference reference_;
     mutable tbb::enumerable_thread_specific<Scratch> scratches_;
-    std::unique_ptr<KeyNorms[]> key_norms_;  // per head
+    std::unique_ptr<Head[]> heads_;
 };
 
 }  // namespace harness

@@ -195,27 +195,38 @@ void Bounds::probabilities(Rows rows, const Arithmetic& arithmetic, Bounded& int
     into.store.reset();
 }
 
-// Per row of a fused block: probabilities, and probabilities times their relative error, dense [rows, keys].
+// Of a fused block: probabilities p, and what each key's weight and the two sums err by, times p; both dense
+// [rows, keys].
 struct Bounds::FusedWeights {
     std::vector<double>& probabilities;
     std::vector<float>& errors;
     std::vector<double> loss;  // [rows]: sum of the errors
+    double sums = 0;           // what the sums alone err by, relative
+
+    // A key that holds much of its row.
+    struct Heavy {
+        std::int64_t row = 0;
+        std::int64_t key = 0;
+        double error = 0;  // of its weight alone, times p
+    };
+    std::vector<Heavy> heavy;
 };
 
 Bounds::FusedWeights Bounds::fused_weights(Rows rows, const Arithmetic& arithmetic) const {
+    constexpr double heavy_share = 1.0 / 128;
     const std::int64_t keys = shape_.context;
     Scratch& scratch = scratches_.local();
-    FusedWeights out{scratch.wide, scratch.narrow, std::vector<double>(index(rows.count))};
+    FusedWeights out{scratch.wide, scratch.narrow, std::vector<double>(index(rows.count)), 0, {}};
     out.probabilities.resize(index(rows.count * keys));
     out.errors.resize(out.probabilities.size());
     reference_.rows(Op::scores, rows, out.probabilities, {});
     std::vector<float> query(index(rows.count * datasets::head_width));
     operands_.rows(Op::query, rows, query);
     const std::vector<double> query_norms = row_norms(query.data(), rows.count);
-    const std::vector<double>& norms = key_norms(rows.head);
+    const std::vector<double>& norms = head(rows.head).key_norms;
     const double longest_key = largest(norms);
     ScoreRow row_keys(arithmetic, keys);
-    const double accumulation = running_context_error(arithmetic, double(keys), double(row_keys.tiles()));
+    out.sums = running_context_error(arithmetic, double(keys), double(row_keys.tiles()));
     for (std::int64_t row = 0; row < rows.count; ++row) {
         const std::span p = std::span(out.probabilities).subspan(index(row * keys), index(keys));
         const std::span errors = std::span(out.errors).subspan(index(row * keys), index(keys));
@@ -229,15 +240,23 @@ Bounds::FusedWeights Bounds::fused_weights(Rows rows, const Arithmetic& arithmet
         double loss = 0;
         for (std::size_t j = 0; j < p.size(); ++j) {
             const double relative = row_keys.relative[j];
-            row_keys.relative[j] = row_keys.weight[j] * (relative + accumulation * (1 + relative));
+            const double weighted = row_keys.weight[j] * (relative + out.sums * (1 + relative));
             total += row_keys.weight[j];
-            loss += row_keys.relative[j];
+            loss += weighted;
+            errors[j] = static_cast<float>(weighted);
         }
         out.loss[index(row)] = loss / total;
         const double share = 1 / total;
+        const auto narrow_share = static_cast<float>(share);
         for (std::size_t j = 0; j < p.size(); ++j) {
             p[j] = row_keys.weight[j] * share;
-            errors[j] = static_cast<float>(row_keys.relative[j] * share);
+            errors[j] *= narrow_share;
+        }
+        // The largest weight is 1.
+        for (std::size_t j = 0; share >= heavy_share && j < p.size(); ++j) {
+            if (p[j] >= heavy_share) {
+                out.heavy.push_back({row, static_cast<std::int64_t>(j), p[j] * row_keys.relative[j]});
+            }
         }
     }
     return out;
@@ -245,35 +264,68 @@ Bounds::FusedWeights Bounds::fused_weights(Rows rows, const Arithmetic& arithmet
 
 void Bounds::fused_context(Rows rows, const Arithmetic& arithmetic, Bounded& into) const {
     const FusedWeights weights = fused_weights(rows, arithmetic);
+    const Head& values = head(rows.head);
+    const double* value = reference_.value_matrix(rows.head);
     const std::int64_t keys = shape_.context;
     constexpr std::int64_t width = datasets::head_width;
     reference::gemm(reference::Transpose::no, reference::Transpose::no, 1.0,
-                    {weights.probabilities.data(), rows.count, keys, keys},
-                    {reference_.value_matrix(rows.head), keys, width, width}, 0.0,
+                    {weights.probabilities.data(), rows.count, keys, keys}, {value, keys, width, width}, 0.0,
                     {into.value.data(), rows.count, width, width});
     std::vector<float> spread(into.value.size());
     reference::gemm(reference::Transpose::no, reference::Transpose::no, 1.0F,
                     {weights.errors.data(), rows.count, keys, keys},
-                    {reference_.value_magnitudes(rows.head), keys, width, width}, 0.0F,
+                    {values.deviations.data(), keys, width, width}, 0.0F,
                     {spread.data(), rows.count, width, width});
+    // The spread itself is a sum in fp32, of factors that are rounded four times.
+    const double widen = 1 + gamma(double(keys) + 5);
+    std::ranges::transform(spread, into.bound.begin(), [&](float sum) { return widen * double{sum}; });
+    for (const FusedWeights::Heavy& heavy : weights.heavy) {
+        for (std::int64_t c = 0; c < width; ++c) {
+            const double of_value = value[heavy.key * width + c] - values.centre[index(c)];
+            const double of_result = into.value[index(heavy.row * width + c)] - values.centre[index(c)];
+            if (of_value * of_result > 0) {
+                into.bound[index(heavy.row * width + c)] -=
+                    2 * heavy.error * std::min(std::abs(of_value), std::abs(of_result));
+            }
+        }
+    }
     const double unit = store_unit(arithmetic) + finish_error(arithmetic);
     const double flushed = underflow(arithmetic, std::ceil(double(keys) / 8));
-    // The spread itself is summed in fp32.
-    const double widen = 1 + gamma(2 * double(keys));
     for (std::size_t i = 0; i < into.value.size(); ++i) {
         const double loss = weights.loss[i / index(width)];
+        const double centre = values.centre[i % index(width)];
         const double magnitude = std::abs(into.value[i]);
-        const double weighted =
-            widen * (static_cast<double>(spread[i]) + magnitude * loss) / std::max(0.0, 1 - loss);
-        into.bound[i] = weighted * (1 + unit) + unit * magnitude + flushed;
+        const double moved = into.bound[i] + std::abs(into.value[i] - centre) * loss +
+                             2 * weights.sums * std::abs(centre) * (1 + loss);
+        into.bound[i] = moved / std::max(0.0, 1 - loss) * (1 + unit) + unit * magnitude + flushed;
     }
     into.store.reset();
 }
 
-const std::vector<double>& Bounds::key_norms(int head) const {
-    KeyNorms& slot = key_norms_[index(head)];
-    std::call_once(slot.once, [&] { slot.norms = row_norms(reference_.key_matrix(head), shape_.context); });
-    return slot.norms;
+const Bounds::Head& Bounds::head(int at) const {
+    Head& slot = heads_[index(at)];
+    std::call_once(slot.once, [&] {
+        constexpr std::size_t width{datasets::head_width};
+        slot.key_norms = row_norms(reference_.key_matrix(at), shape_.context);
+        const std::span value(reference_.value_matrix(at), index(shape_.context) * width);
+        std::vector<double> mean(width);
+        for (std::size_t i = 0; i < value.size(); ++i) {
+            mean[i % width] += value[i] / double(shape_.context);
+        }
+        std::vector<double> from_zero(width);
+        std::vector<double> from_mean(width);
+        for (std::size_t i = 0; i < value.size(); ++i) {
+            from_zero[i % width] += std::abs(value[i]);
+            from_mean[i % width] += std::abs(value[i] - mean[i % width]);
+        }
+        for (std::size_t c = 0; c < width; ++c) {
+            slot.centre.push_back(from_mean[c] < from_zero[c] ? mean[c] : 0.0);
+        }
+        for (std::size_t i = 0; i < value.size(); ++i) {
+            slot.deviations.push_back(static_cast<float>(std::abs(value[i] - slot.centre[i % width])));
+        }
+    });
+    return slot;
 }
 
 }  // namespace harness

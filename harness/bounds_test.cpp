@@ -292,15 +292,20 @@ std::vector<double> attention_row(const Fixture& f, std::int64_t row, int tile,
     return out;
 }
 
-double fused_rho(const Fixture& f, double declared_error, const std::function<double(std::int64_t)>& error) {
+// Of fused attention whose exp errs by up to `exp_error`.
+Bounded fused_bounds(const Fixture& f, std::int64_t rows, double exp_error) {
     Arithmetic a = product(DType::bf16, Rounding::nearest_even);
     a.key_tile = 64;
     a.exp_argument = DType::bf16;
-    a.exp_error = declared_error;
-    const Bounds bounds(f.layer_, f);
-    Bounded expected;
+    a.exp_error = exp_error;
+    Bounded out;
+    Bounds(f.layer_, f).of(Op::context, {0, 0, rows}, a, true, out);
+    return out;
+}
+
+double fused_rho(const Fixture& f, double declared_error, const std::function<double(std::int64_t)>& error) {
     const std::int64_t rows = std::min<std::int64_t>(8, f.layer_.shape.context);
-    bounds.of(Op::context, {0, 0, rows}, a, true, expected);
+    const Bounded expected = fused_bounds(f, rows, declared_error);
     double rho = 0;
     for (std::int64_t r = 0; r < rows; ++r) {
         const auto got = attention_row(f, r, 64, error);
@@ -325,6 +330,56 @@ TEST(Bounds, HoldForFusedAttentionWithTheWorstAdmittedExp) {
             EXPECT_LE(fused_rho(f, 0.0102, [](std::int64_t j) { return j < 64 ? 0.0102 : -0.0102; }), 1.0);
         }
     }
+}
+
+// The worst exp for one channel: weights too large where the value lies above the result, else too small.
+TEST(Bounds, OfFusedAttentionAreReachedByAnExpThatErrsAgainstOneChannel) {
+    constexpr double exp_error = 0.0102;
+    constexpr double unit = 0x1p-9;
+    for (const std::int64_t context : {2, 64, 200}) {
+        for (const float spread : {0.3F, 3.0F}) {
+            for (const float offset : {0.0F, 5.0F, -300.0F}) {
+                Fixture f(context, 1, spread, 13);
+                for (float& value : f.value_) {
+                    value = datasets::round_to_bf16(value + offset, Rounding::nearest_even);
+                }
+                const Bounded expected = fused_bounds(f, 1, exp_error);
+                double reached = 0;
+                for (std::size_t c = 0; c < index(datasets::head_width); ++c) {
+                    const auto got = attention_row(f, 0, 64, [&](std::int64_t j) {
+                        return double{f.at(Op::value, j, std::int64_t(c))} > expected.value[c] ? exp_error
+                                                                                               : -exp_error;
+                    });
+                    const double before_store = expected.bound[c] - unit * std::abs(expected.value[c]);
+                    reached = std::max(reached, std::abs(got[c] - expected.value[c]) / before_store);
+                }
+                EXPECT_LE(reached, 1.0) << context << " " << spread << " " << offset;
+                // Beyond, the roundings of the sums weigh more.
+                if (spread < 1 && context == 64 && offset >= 0) {
+                    EXPECT_GT(reached, 0.4) << "slack: " << context << " " << offset;
+                }
+            }
+        }
+    }
+}
+
+// An error of exp moves a mean only by what the values differ, a gain moves all of it.
+TEST(Bounds, OfFusedAttentionAreBelowAGainOfHalfAPercent) {
+    const auto seen = [](const Fixture& f) {
+        const Bounded expected = fused_bounds(f, 8, 0.0102);
+        double most = 0;
+        for (std::size_t i = 0; i < expected.value.size(); ++i) {
+            most = std::max(most, 0.005 * std::abs(expected.value[i]) / expected.bound[i]);
+        }
+        return most;
+    };
+    EXPECT_GT(seen(Fixture(200, 1, 3.0F, 14)), 1.0) << "rows that one key rules";
+    Fixture alike(200, 1, 0.3F, 14);
+    for (float& value : alike.value_) {
+        value = datasets::round_to_bf16(5 + value / 64, Rounding::nearest_even);
+    }
+    EXPECT_GT(seen(alike), 1.0) << "values that lie together";
+    EXPECT_LT(seen(Fixture(200, 1, 0.3F, 14)), 1.0) << "neither";
 }
 
 TEST(Bounds, DoNotAdmitAnExpTenTimesWorseThanDeclared) {

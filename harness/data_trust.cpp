@@ -44,7 +44,7 @@ constexpr std::array<ClassInfo, fault_class_count> table{{
      "no maximum grows over earlier tiles of any weight"},
     {"narrow_sum", [](Head h) { return h.effective_keys; }, nullptr, [](const Needed&) { return 512.0; },
      Probe::ones, "too few keys share a row's probability"},
-    {"wrong_scale", [](Head h) { return h.scale_share; }, nullptr, weight, Probe::raised_keys,
+    {"wrong_scale", [](Head h) { return h.scale_share; }, nullptr, weight, Probe::deep_keys,
      "logits of a row are alike"},
     {"last_key_dropped", [](Head h) { return h.last_key_share; }, nullptr, weight, Probe::one_hot,
      "the last key has too little of any row"},

@@ -167,9 +167,13 @@ TEST(DataTrust, AProbeCoversWhatTheDataCannotShow) {
         statistics(constructed(128, 0, [](std::int64_t, std::int64_t) { return 1.0F; }));
     const std::vector layers{uniform};
     const std::vector ones{passed(Probe::ones, 128)};
-    const std::vector ragged{passed(Probe::ones, 63),     passed(Probe::raised_keys, 65),
-                             passed(Probe::one_hot, 65),  passed(Probe::zero_keys, 65),
-                             passed(Probe::integers, 65), passed(Probe::integers, 65, Op::query)};
+    const std::vector ragged{passed(Probe::ones, 63),
+                             passed(Probe::raised_keys, 65),
+                             passed(Probe::deep_keys, 65),
+                             passed(Probe::one_hot, 65),
+                             passed(Probe::zero_keys, 65),
+                             passed(Probe::integers, 65),
+                             passed(Probe::integers, 65, Op::query)};
     EXPECT_EQ(with(judge_trust(layers, softmax(), {}), Verdict::mistrusted).size(),
               std::size_t{fault_class_count});
     const auto covered = judge_trust(layers, softmax(), {ones, ragged});

@@ -73,6 +73,7 @@ enum class Quantity : std::uint8_t {
     probe_row_sum,
     probe_zero_keys,
     probe_raised_keys,
+    probe_deep_keys,
     probe_one_hot,
     probe_integers,
 };

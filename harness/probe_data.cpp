@@ -130,6 +130,14 @@ float index_value(int head, std::int64_t row, int channel) {
     }
 }
 
+int depth_class(int head, std::int64_t key) {
+    return static_cast<int>(mixed(5, std::uint64_t(head), std::uint64_t(key)) % depths);
+}
+
+float depth_query(int head, std::int64_t row, int channel) {
+    return -static_cast<float>((row + head + channel) % depths);
+}
+
 float integer_query(int head, std::int64_t row, int channel) {
     return small_integer(1, head, row % query_period, channel);
 }

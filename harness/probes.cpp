@@ -35,6 +35,8 @@ constexpr std::array<ProbeInfo, probe_count> table{{
      "keys left out or counted twice, or values of another head or column"},
     {"raised_keys", Quantity::probe_raised_keys, "logits beyond 100 stay finite and right",
      "no maximum subtracted, or an exponent out of range"},
+    {"deep_keys", Quantity::probe_deep_keys, "weights down to e^-63 are right",
+     "logits of another scale, exp of another base, or small weights lost"},
     {"one_hot", Quantity::probe_one_hot, "each row finds its row of V", "rows or columns out of place"},
     {"integers", Quantity::probe_integers, "exact sums stay exact", "terms missing, doubled or exchanged"},
 }};
@@ -82,6 +84,18 @@ EditedSource one_hot(std::int64_t keys) {
                 for (int channel = 0; channel < int(values.size()); ++channel) {
                     values[std::size_t(channel)] =
                         op == Op::value ? index_value(head, row, channel) : code(index, keys, channel);
+                }
+            }};
+}
+
+EditedSource deep_keys() {
+    return {nullptr, [](Op op, int head, std::int64_t row, std::span<float> values) {
+                if (op != Op::query) {
+                    values[std::size_t(depth_class(head, row))] = op == Op::key ? 8.0F : 1.0F;
+                    return;
+                }
+                for (int channel = 0; channel < int(values.size()); ++channel) {
+                    values[std::size_t(channel)] = depth_query(head, row, channel);
                 }
             }};
 }
@@ -243,6 +257,8 @@ std::vector<ProbeRow> run_probes(PreparedLayer& prepared, const Path& path, cons
     run(Probe::zero_keys, zero_keys(base), expect_mean(path, base.shape, base.upstream, only_head));
     const EditedSource raised = shifted(base, ShiftTo::above, false);
     run(Probe::raised_keys, raised, expect_bounds(path, base.shape, raised));
+    const EditedSource deep = deep_keys();
+    run(Probe::deep_keys, deep, expect_bounds(path, base.shape, deep));
     run(Probe::one_hot, one_hot(base.shape.context), expect_hot_rows(path, base.shape));
     ProbeRow row;
     row.probe = Probe::integers;

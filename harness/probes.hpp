@@ -4,7 +4,7 @@
 // logit is far above 0, a maximum that is not subtracted while logits stay below 88, a layout error among
 // rows that look alike. Expectations are closed forms; how far a correct kernel may lie from them follows
 // from the declared arithmetic (probe_bound.hpp, bounds.hpp). Every head and row is computed and compared,
-// but for raised_keys, where three blocks of each head are judged and the others must be finite.
+// but for raised_keys and deep_keys, where three blocks of each head are judged, the others must be finite.
 #pragma once
 
 #include <string>

@@ -218,6 +218,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Expected{"zero_tile", Probe::zero_keys, {"unfused", "fused"}},
                     Expected{"core_half_a_percent_off", Probe::integers, {"unfused"}},
                     Expected{"scale_missing", Probe::integers, {"unfused"}},
+                    Expected{"scale_of_63_channels", Probe::deep_keys, {"fused"}},
                     Expected{"core_silent", Probe::raised_keys, {"unfused", "fused"}}),
     [](const auto& one) {
         return std::string(one.param.fault) + "_by_" + std::string(name(one.param.probe));
@@ -276,6 +277,7 @@ enum class Flaw : std::uint8_t {
     no_rescale,         // sum and context of a tile keep the maximum of their time
     sum_in_bf16,        // the running sum rounded after every key
     first_key_twice,    // counted twice
+    bf16_log2_e,        // 2^(1.4453125 d): 1.8 parts in 1000 of each exponent
     value_of_neighbour  // row j + 1 of V for row j
 };
 
@@ -371,7 +373,8 @@ private:
                 sum *= factor;
                 std::ranges::for_each(context, [&](float& x) { x *= factor; });
                 for (std::int64_t j = first; j < end; ++j) {
-                    const float w = std::exp(s[std::size_t(j - first)] - maximum);
+                    const float d = s[std::size_t(j - first)] - maximum;
+                    const float w = flaw_ == Flaw::bf16_log2_e ? std::exp2(1.4453125F * d) : std::exp(d);
                     sum += w * (flaw_ == Flaw::first_key_twice && j == 0 ? 2 : 1);
                     sum = flaw_ == Flaw::sum_in_bf16
                               ? datasets::round_to_bf16(sum, datasets::Rounding::nearest_even)
@@ -409,7 +412,7 @@ TEST(PlainAttention, IsFoundOnBenignData) {
     for (const auto& [flaw, probe_of_it] :
          {std::pair{Flaw::no_maximum, Probe::raised_keys}, std::pair{Flaw::two_pads, Probe::ones},
           std::pair{Flaw::pads_after_hot, Probe::ones}, std::pair{Flaw::sum_in_bf16, Probe::ones},
-          std::pair{Flaw::first_key_twice, Probe::zero_keys},
+          std::pair{Flaw::first_key_twice, Probe::zero_keys}, std::pair{Flaw::bf16_log2_e, Probe::deep_keys},
           std::pair{Flaw::value_of_neighbour, Probe::one_hot}}) {
         PlainAttention path(flaw);
         const auto rows = probe(layer, path);
@@ -458,6 +461,25 @@ TEST(ProbeData, CodesLieApartByTheirMargin) {
     }
     EXPECT_GE(code_margin(3001), 60) << "others weigh less than 1e-26";
     EXPECT_GE(code_margin(65536), 60);
+}
+
+TEST(ProbeData, EveryRowMeetsEveryDepthOnceAndEveryClassHasKeys) {
+    for (const int head : {0, 7}) {
+        for (const std::int64_t row : {0, 1, 63, 64, 3000}) {
+            std::set<float> seen;
+            for (int channel = 0; channel < depths; ++channel) {
+                seen.insert(depth_query(head, row, channel));
+            }
+            EXPECT_EQ(std::ssize(seen), depths);
+            EXPECT_EQ(*seen.begin(), 1 - depths);
+            EXPECT_EQ(*seen.rbegin(), 0);
+        }
+        std::set<int> classes;
+        for (std::int64_t key = 0; key < 1500; ++key) {
+            classes.insert(depth_class(head, key));
+        }
+        EXPECT_EQ(std::ssize(classes), depths);
+    }
 }
 
 TEST(ProbeData, ShiftsReachTheirMarginAndAreExact) {

@@ -70,8 +70,8 @@ Certificate certificate_of(const Place& place) {
 }
 
 ProbeRow probe_of(const Place& place) {
-    constexpr std::array probes{Probe::ones, Probe::zero_keys, Probe::raised_keys, Probe::one_hot,
-                                Probe::integers};
+    constexpr std::array probes{Probe::ones, Probe::zero_keys, Probe::raised_keys,
+                                Probe::deep_keys, Probe::one_hot, Probe::integers};
     ProbeRow out;
     out.probe = place["probe"].one_of(probes);
     out.shape = {place["context"].integer(), place["heads"].small()};

@@ -100,6 +100,9 @@ std::vector<Fault> scale_and_bias_faults() {
         out.push_back(launch_fault(name, says, Quantity::bound, places, scaled(factor)));
         restrict(out.back(), "a step whose kernel scales", scales);
     }
+    out.push_back(launch_fault("scale_of_63_channels", "the scores are divided by the root of 63",
+                               Quantity::probe_deep_keys, each_of({Op::context}), scaled(1.0079053F)));
+    restrict(out.back(), "a fused step whose kernel scales", scales);
     Fault in_chain = launch_fault("scale_missing_in_a_chain",
                                   "the scores are not divided by 8, and all that follows reads them",
                                   Quantity::context_rms, {datasets::attention_ops}, scaled(8.0F));

@@ -77,13 +77,19 @@ EditedOutputs::Edit first_tile(std::function<void(Tile&)> edit) {
     };
 }
 
+EditedOutputs::Edit gain(float factor) {
+    return [factor](const Output& output) {
+        edit_tile(output, [factor](Tile& tile) {
+            std::ranges::for_each(tile, [factor](float& value) { value *= factor; });
+        });
+    };
+}
+
 // Multiplies what one core makes.
-EditedOutputs::Edit gain(int core, float factor) {
-    return [core, factor](const Output& output) {
+EditedOutputs::Edit gain_of_core(int core, float factor) {
+    return [core, edit = gain(factor)](const Output& output) {
         if (output.job.core == core) {
-            edit_tile(output, [factor](Tile& tile) {
-                std::ranges::for_each(tile, [factor](float& value) { value *= factor; });
-            });
+            edit(output);
         }
     };
 }
@@ -146,7 +152,7 @@ std::vector<Fault> value_faults() {
 std::vector<Fault> core_faults() {
     std::vector<Fault> out;
     out.push_back(output_fault("core_half_a_percent_off", "one core's results are 0.5% too large",
-                               Quantity::bound, every_op, gain(1, 1.005F)));
+                               Quantity::bound, every_op, gain_of_core(1, 1.005F)));
     out.back().needs =
         "several cores, and neither an exponential nor sums rounded on the way, which hide 0.5%";
     out.back().visible = [](const Setting& scene) {
@@ -154,12 +160,12 @@ std::vector<Fault> core_faults() {
                scene.design.arithmetic_of(scene.place.last).tile_sum != datasets::TileSum::rounded;
     };
     out.push_back(output_fault("core_tenth_off", "one core's results are 10% too large", Quantity::bound,
-                               every_op, gain(1, 1.1F)));
+                               every_op, gain_of_core(1, 1.1F)));
     out.back().needs = "several cores";
     out.back().visible = several_cores;
     out.push_back(output_fault("gain_within_rounding",
                                "one core's probabilities are 0.1% too large, and rounded again",
-                               Quantity::bound, each_of({Op::probabilities}), gain(1, 1.001F)));
+                               Quantity::bound, each_of({Op::probabilities}), gain_of_core(1, 1.001F)));
     out.back().equivalent =
         "0.1% is less than half the least spacing of bf16, 0.195% of a number: to nearest, each is what it "
         "was";
@@ -171,13 +177,14 @@ std::vector<Fault> core_faults() {
     };
     out.push_back(output_fault("probabilities_an_eightieth_off",
                                "all probabilities are 1.25% too large, less than exp and its sum may err by",
-                               Quantity::row_sum, each_of({Op::probabilities}), [](const Output& output) {
-                                   edit_tile(output, [](Tile& tile) {
-                                       std::ranges::for_each(tile, [](float& value) { value *= 1.0125F; });
-                                   });
-                               }));
+                               Quantity::row_sum, each_of({Op::probabilities}), gain(1.0125F)));
     out.back().needs = "probabilities that are emitted, not rounded down";
     out.back().visible = shows_row_sums;
+    out.push_back(output_fault("context_a_hundredth_off",
+                               "all of a context is 1% too large, less than exp may err by", Quantity::bound,
+                               each_of({Op::context}), gain(1.01F)));
+    out.back().needs = "a fused step";
+    out.back().visible = [](const Setting& scene) { return scene.design.fused(); };
     return out;
 }
 
