@@ -91,7 +91,7 @@ herr_t keep_attribute(hid_t object, const char* name, const H5A_info_t*, void* i
         } else {
             block.numbers[name] = read_integer(object, name);
         }
-    } catch (const Refusal&) {
+    } catch (const std::exception&) {
         return -1;
     }
     return 0;

@@ -16,13 +16,18 @@ namespace {
 // Attributes are small; a damaged size must not lead to a large allocation.
 constexpr std::size_t text_limit = 65536;
 
-// Called by HDF5 from the innermost error outwards: keeps the first description. Must not throw.
+struct InnermostError {
+    std::string description;
+    bool of_memory = false;
+};
+
+// Called by HDF5 from the innermost error outwards: keeps the first. Must not throw.
 herr_t keep_innermost(unsigned depth, const H5E_error2_t* error, void* data) {
     if (depth != 0 || error->desc == nullptr) {
         return 0;
     }
     try {
-        *static_cast<std::string*>(data) = error->desc;
+        *static_cast<InnermostError*>(data) = {error->desc, error->maj_num == H5E_RESOURCE};
     } catch (const std::bad_alloc&) {
         return -1;
     }
@@ -190,9 +195,10 @@ void abandon(Handle file) {
     }
 }
 
-std::string innermost_error() {
-    std::string reason;
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, &reason);
+void throw_hdf5_error(std::string_view action) {
+    InnermostError error;
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, &error);
+    std::string& reason = error.description;
     // Of a failed system call HDF5 tells a page of addresses; what errno means is enough.
     constexpr std::string_view system_reason = "error message = '";
     if (const auto begin = reason.find(system_reason); begin != std::string::npos) {
@@ -202,11 +208,11 @@ std::string innermost_error() {
     while (reason.ends_with('.')) {
         reason.pop_back();
     }
-    return reason.empty() ? "HDF5 gives no reason" : reason;
-}
-
-void throw_hdf5_error(std::string_view action) {
-    throw Refusal(fmt::format("cannot {}: {}", action, innermost_error()));
+    const auto text = fmt::format("cannot {}: {}", action, reason.empty() ? "HDF5 gives no reason" : reason);
+    if (error.of_memory) {
+        throw OutOfMemory(text);
+    }
+    throw Refusal(text);
 }
 
 Handle bf16_type() {

@@ -22,6 +22,12 @@ public:
     using std::runtime_error::runtime_error;
 };
 
+// HDF5 was given no memory: no fault of the object by itself, though a damaged length may have asked for it.
+class OutOfMemory : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
 // Surrounds every use of HDF5: while it lives, HDF5 does not print its error stack on this thread (errors are
 // reported by `Refusal`), and once one was made, HDF5 does not clean up when the process ends.
 class LibraryScope {
@@ -67,10 +73,7 @@ private:
 // crashes on it when the process ends. From here on its blocks go to memory instead of the disk.
 void abandon(Handle file);
 
-// The innermost description on HDF5's error stack, without a final full stop.
-std::string innermost_error();
-
-// Throws Refusal "cannot <action>: <HDF5's reason>".
+// Throws Refusal "cannot <action>: <HDF5's reason>", the innermost on its error stack, or OutOfMemory.
 [[noreturn]] void throw_hdf5_error(std::string_view action);
 
 // Throws like that if `status` is negative; else returns it.

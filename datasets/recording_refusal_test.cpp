@@ -569,11 +569,10 @@ std::string little_endian(std::uint64_t value, std::size_t size) {
     return std::string(reinterpret_cast<const char*>(&value), size);
 }
 
-// A text of variable length is stored as its length, the address of a heap and its index in there. HDF5 1.10
-// does not check the index and reads wherever it points.
-TEST(Refusal, OfAFileThatCrashesHdf5) {
+// Stores the producer as a text of variable length, which is its length, the address of a heap and its index
+// in there. Where the address stands in the file.
+std::size_t store_producer_in_heap(Broken& file) {
     const LibraryScope library;
-    Broken file;
     const std::string text = "a producer of 27 characters";
     {
         const Handle root = open_group(file.id(), "/");
@@ -587,17 +586,37 @@ TEST(Refusal, OfAFileThatCrashesHdf5) {
         const char* const pointer = text.c_str();
         require(H5Awrite(attribute.get(), type.get(), static_cast<const void*>(&pointer)), "write");
     }
-    ASSERT_EQ(file.refusal(), "taken");
-    auto bytes = read_bytes(file.name());
+    EXPECT_EQ(file.refusal(), "taken");
+    const auto bytes = read_bytes(file.name());
     const auto heap = bytes.find("GCOL");
-    ASSERT_NE(heap, std::string::npos);
-    const auto reference = little_endian(text.size(), 4) + little_endian(heap, 8);
-    const auto position = bytes.find(reference);
-    ASSERT_NE(position, std::string::npos);
-    bytes.replace(position + reference.size(), 4, little_endian(0x7FFFFFFF, 4));
+    const auto reference = bytes.find(little_endian(text.size(), 4) + little_endian(heap, 8));
+    EXPECT_NE(reference, std::string::npos);
+    return reference + 4;
+}
+
+// HDF5 1.10 does not check the index and reads wherever it points.
+TEST(Refusal, OfAFileThatCrashesHdf5) {
+    Broken file;
+    const auto address = store_producer_in_heap(file);
+    auto bytes = read_bytes(file.name());
+    bytes.replace(address + 8, 4, little_endian(0x7FFFFFFF, 4));
     write_bytes(file.name(), bytes);
     EXPECT_THAT(file.refusal(),
                 testing::AnyOf(HasSubstr("is damaged, HDF5 crashes with"), HasSubstr("producer")));
+}
+
+// HDF5 1.10 took 4 GiB and half a minute of such an address. Others may find it wrong at once.
+TEST(Refusal, OfAFileThatMakesHdf5AskForTooMuchMemory) {
+    Broken file;
+    const auto address = store_producer_in_heap(file);
+    auto bytes = read_bytes(file.name());
+    for (std::size_t i = address; i < address + 8; ++i) {
+        bytes[i] = static_cast<char>(~bytes[i]);
+    }
+    write_bytes(file.name(), bytes);
+    EXPECT_THAT(file.refusal(),
+                testing::AnyOf(HasSubstr("is damaged, HDF5 asks for more than 3 GiB of memory"),
+                               HasSubstr("producer")));
 }
 
 TEST(Trial, TellsHowTheChildDied) {
@@ -606,6 +625,10 @@ TEST(Trial, TellsHowTheChildDied) {
     EXPECT_EQ(died_in_trial([] { raise(SIGKILL); }), "does not come to an end within 20 s");
     EXPECT_EQ(died_in_trial([] { std::abort(); }), "crashes with ABRT");
     EXPECT_EQ(died_in_trial([] { _exit(3); }), "crashes with exit code 3");
+    EXPECT_EQ(died_in_trial([] { std::vector<char>(std::size_t{4} << 30U); }),
+              "asks for more than 3 GiB of memory");
+    EXPECT_EQ(died_in_trial([] { std::vector<char>(std::size_t{1} << 26U); }), "");
+    EXPECT_EQ(died_in_trial([] { throw OutOfMemory("by HDF5"); }), "asks for more than 3 GiB of memory");
     int changed = 0;
     EXPECT_EQ(died_in_trial([&] { changed = 1; }), "");
     EXPECT_EQ(changed, 0) << "what happens in the trial stays there";

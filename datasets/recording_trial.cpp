@@ -6,10 +6,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <fstream>
+#include <new>
 #include <system_error>
 
 #include "datasets/recording_hdf5.hpp"
@@ -17,16 +20,32 @@
 namespace datasets {
 namespace {
 
-// Reading the structure of a sound file takes milliseconds.
+// Reading the structure of a sound file takes milliseconds; memory is for its largest chunk, thrice.
 constexpr rlim_t processor_seconds = 20;
+constexpr rlim_t gibibytes = 3;
+constexpr int out_of_memory = 2;  // exit code of the child
+
+// What this process has of its address space, and `gibibytes` more.
+rlimit address_space() {
+    std::ifstream file("/proc/self/statm");
+    rlim_t pages = 0;
+    file >> pages;
+    rlimit limit{};
+    getrlimit(RLIMIT_AS, &limit);
+    const rlim_t wanted = pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + (gibibytes << 30U);
+    limit.rlim_cur = file ? std::min(limit.rlim_cur, wanted) : limit.rlim_cur;
+    return limit;
+}
 
 // Writes one byte to `done` when `action` has come to an end.
 [[noreturn]] void run_child(const std::function<void()>& action, int done) {
     // A crash is expected here: no core file, no message of the C library, and death instead of a handler.
     const rlimit no_core{0, 0};
     const rlimit time{processor_seconds, processor_seconds};
+    const rlimit memory = address_space();
     setrlimit(RLIMIT_CORE, &no_core);
     setrlimit(RLIMIT_CPU, &time);
+    setrlimit(RLIMIT_AS, &memory);
     if (const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC); nowhere >= 0) {
         dup2(nowhere, STDERR_FILENO);
     }
@@ -35,6 +54,10 @@ constexpr rlim_t processor_seconds = 20;
     }
     try {
         action();
+    } catch (const std::bad_alloc&) {
+        _exit(out_of_memory);
+    } catch (const OutOfMemory&) {
+        _exit(out_of_memory);
     } catch (...) {
         // The parent meets the same exception, and reports it.
     }
@@ -43,6 +66,9 @@ constexpr rlim_t processor_seconds = 20;
 }
 
 std::string describe_death(int status) {
+    if (WIFEXITED(status) && WEXITSTATUS(status) == out_of_memory) {
+        return fmt::format("asks for more than {} GiB of memory", gibibytes);
+    }
     if (!WIFSIGNALED(status)) {
         return fmt::format("crashes with exit code {}", WEXITSTATUS(status));
     }

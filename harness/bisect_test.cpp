@@ -219,8 +219,6 @@ TEST_P(Bisect, FindsNothingInAHealthyPathAndAttributesItsError) {
 
 INSTANTIATE_TEST_SUITE_P(Designs, Bisect, testing::Values("unfused", "fused"), datasets::testing::CaseName{});
 
-// A gain of 1.5% hides in the bound of fused attention by a table exp; it is several times what was
-// predicted.
 // Sums that are rounded on their way have room in their bounds: the error model runs them as a core does.
 TEST(Bisect, FindsWhatLeavesItsPredictionWithinItsBounds) {
     const datasets::LayerCase layer = hard_layer(250);
