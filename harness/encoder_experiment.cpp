@@ -218,16 +218,23 @@ EncoderRow run_encoder(const EncoderPieces& pieces, const EncoderClip& clip, Pat
     EncoderWalk candidate(pieces, placed_route(placement, golden, npu));
     row.certificates = certify_encoder(pieces, mel, golden, selection.row_seed, progress);
     EncoderDrift drift;
+    std::string lost;
     try {
         golden_walk.stem(mel);
         walk_beside(golden_walk, candidate, pieces, progress, drift);
     } catch (const npu_impl::IntegrityError& error) {
         drift.fault = error.what();
+    } catch (const npu_impl::DeviceError& error) {
+        lost = fmt::format("the device failed {}: {}",
+                           drift.points.empty() ? "on the first piece"
+                                                : fmt::format("behind {}", name(drift.points.back().stage)),
+                           error.what());
     }
     row.drift = std::move(drift.points);
     row.launches = drift.launches;
     row.launches_planned = drift.launches_planned;
-    row.judgement = judge(row, placement, drift.fault);
+    row.judgement =
+        lost.empty() ? judge(row, placement, drift.fault) : Judgement{Verdict::not_run, std::move(lost), {}};
     return row;
 }
 

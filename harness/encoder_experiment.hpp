@@ -33,7 +33,8 @@ int encoder_stages(int layers);
 
 // Times mel and golden, certifies the golden of every piece against the oracle, asks `npu` for the modelled
 // time of every placement, and walks the selected placement beside the golden: each layer on the golden's
-// stream (isolated) and on its own (chained). `pieces` has a stem.
+// stream (isolated) and on its own (chained). `pieces` has a stem. A device that fails on the walk ends it:
+// the row is not_run, with the times and the drift that there are.
 EncoderRow run_encoder(const EncoderPieces& pieces, const EncoderClip& clip, datasets::Path& golden,
                        datasets::Path& npu, const EncoderSelection& selection, const Progress& progress);
 

@@ -10,7 +10,7 @@
 #include "datasets/synthetic_speech.hpp"
 #include "harness/clips.hpp"
 #include "npu_impl/design.hpp"
-#include "npu_impl/device.hpp"
+#include "npu_impl/device_decorator.hpp"
 #include "npu_impl/emulated_device.hpp"
 #include "npu_impl/npu_path.hpp"
 #include "reference/golden.hpp"
@@ -53,6 +53,26 @@ private:
     std::map<int, datasets::LayerCase> changed_;
 };
 
+// Fails with the launch behind the first `launches`, once.
+class FailingOnce final : public npu_impl::DeviceDecorator {
+public:
+    FailingOnce(npu_impl::Device& inner, std::int64_t launches)
+        : DeviceDecorator(inner), launches_(launches) {}
+
+    void submit(std::span<const npu_impl::Launch> launches) override {
+        launches_ -= std::ssize(launches);
+        if (launches_ < 0 && !failed_) {
+            failed_ = true;
+            throw npu_impl::DeviceError("the NPU is gone");
+        }
+        DeviceDecorator::submit(launches);
+    }
+
+private:
+    std::int64_t launches_;
+    bool failed_ = false;
+};
+
 class EncoderExperiment : public testing::Test {
 protected:
     EncoderExperiment() : samples_(datasets::synthetic_speech(context * 0.02, 3).samples) {
@@ -86,6 +106,19 @@ TEST_F(EncoderExperiment, PassesEveryPlacementAndCertifiesTheGoldenOfEveryPiece)
             EXPECT_FALSE(certificate.oracle_error.empty()) << name(stage);
         }
     }
+}
+
+TEST_F(EncoderExperiment, SaysHowFarItGotWhereTheDeviceFails) {
+    const std::int64_t of_all_layers = run(npu_, "attention").launches;
+    FailingOnce device(*device_,
+                       of_all_layers);  // isolated and chained: two launches for each that is counted
+    npu_impl::NpuPath path(device, *npu_impl::find_design("fused"));
+    const EncoderRow lost = run(path, "attention");
+    EXPECT_EQ(lost.judgement.verdict, Verdict::not_run);
+    EXPECT_EQ(lost.judgement.reason, "the device failed behind layer 0: the NPU is gone");
+    EXPECT_EQ(lost.drift.size(), 1U);
+    EXPECT_GT(lost.warm.seconds, 0);
+    EXPECT_EQ(run(path, "attention").judgement.verdict, Verdict::passed) << "the next clip goes on";
 }
 
 TEST_F(EncoderExperiment, TimesAddUp) {
