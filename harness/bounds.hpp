@@ -29,9 +29,10 @@
 //             erring weights, so that th_j moves the result by what v_j differs from it; only the roundings
 //             of the two sums, a = gamma(T + 4 tiles), are their own. With e_j = p_j (th_j + a (1 + th_j)),
 //             L = sum e_j and any m (Bounds::Head::centre):
-//             |c - r| <= (sum e_j (|v_j - m| + |r - m| - 2 s_j) + 2 a |m| (1 + L)) / (1 - L) + u_s |r|
-//             where of a key that holds much of the row |v_j - r| is known, so that its share of th_j has
-//             s_j = min(|v_j - m|, |r - m|) where both have one sign; of any other key s_j = 0.
+//             |c - r| <= (sum (e_j (|v_j - m| + |r - m|) - 2 p_j th_j b_j) + 2 a |m| (1 + L)) / (1 - L)
+//                        + u_s |r|
+//             where of a key that holds much of its row |v_j - r| itself is taken: b_j is the smaller of
+//             |v_j - m| and |r - m| if both differences have one sign; else, and of any other key, 0.
 //   GELU      with the declared E = function_error and f = function_floor, x being what the step was due to
 //             read: |c - r| <= u_s |r| + (1 + u_s) E max(|r|, f)
 //   norms     |c - r| <= u_s |r| + (1 + u_s) times the bound before the store (norm_bound.hpp)

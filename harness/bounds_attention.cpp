@@ -80,6 +80,27 @@ struct Mismatch {
     }
 };
 
+constexpr std::size_t channels{datasets::head_width};
+
+// Of [time, 64]: the mean row, but 0 in channels whose values lie nearer to that.
+std::vector<double> centre_of(std::span<const double> values) {
+    const double rows = double(values.size()) / double(channels);
+    std::vector<double> mean(channels);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        mean[i % channels] += values[i] / rows;
+    }
+    std::vector<double> from_zero(channels);
+    std::vector<double> from_mean(channels);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        from_zero[i % channels] += std::abs(values[i]);
+        from_mean[i % channels] += std::abs(values[i] - mean[i % channels]);
+    }
+    for (std::size_t c = 0; c < channels; ++c) {
+        mean[c] = from_mean[c] < from_zero[c] ? mean[c] : 0.0;
+    }
+    return mean;
+}
+
 // Norms of the rows of a [rows, 64] matrix.
 template <typename T>
 std::vector<double> row_norms(const T* data, std::int64_t rows) {
@@ -252,8 +273,10 @@ Bounds::FusedWeights Bounds::fused_weights(Rows rows, const Arithmetic& arithmet
             p[j] = row_keys.weight[j] * share;
             errors[j] *= narrow_share;
         }
-        // The largest weight is 1.
-        for (std::size_t j = 0; share >= heavy_share && j < p.size(); ++j) {
+        if (share < heavy_share) {
+            continue;  // of the largest weight, 1
+        }
+        for (std::size_t j = 0; j < p.size(); ++j) {
             if (p[j] >= heavy_share) {
                 out.heavy.push_back({row, static_cast<std::int64_t>(j), p[j] * row_keys.relative[j]});
             }
@@ -305,24 +328,11 @@ void Bounds::fused_context(Rows rows, const Arithmetic& arithmetic, Bounded& int
 const Bounds::Head& Bounds::head(int at) const {
     Head& slot = heads_[index(at)];
     std::call_once(slot.once, [&] {
-        constexpr std::size_t width{datasets::head_width};
         slot.key_norms = row_norms(reference_.key_matrix(at), shape_.context);
-        const std::span value(reference_.value_matrix(at), index(shape_.context) * width);
-        std::vector<double> mean(width);
+        const std::span value(reference_.value_matrix(at), index(shape_.context) * channels);
+        slot.centre = centre_of(value);
         for (std::size_t i = 0; i < value.size(); ++i) {
-            mean[i % width] += value[i] / double(shape_.context);
-        }
-        std::vector<double> from_zero(width);
-        std::vector<double> from_mean(width);
-        for (std::size_t i = 0; i < value.size(); ++i) {
-            from_zero[i % width] += std::abs(value[i]);
-            from_mean[i % width] += std::abs(value[i] - mean[i % width]);
-        }
-        for (std::size_t c = 0; c < width; ++c) {
-            slot.centre.push_back(from_mean[c] < from_zero[c] ? mean[c] : 0.0);
-        }
-        for (std::size_t i = 0; i < value.size(); ++i) {
-            slot.deviations.push_back(static_cast<float>(std::abs(value[i] - slot.centre[i % width])));
+            slot.deviations.push_back(static_cast<float>(std::abs(value[i] - slot.centre[i % channels])));
         }
     });
     return slot;

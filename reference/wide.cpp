@@ -382,8 +382,4 @@ const double* WideReference::value_matrix(int head) const {
     return state_->head(Op::value, head).value.data();
 }
 
-const float* WideReference::value_magnitudes(int head) const {
-    return state_->head(Op::value, head).magnitude.data();
-}
-
 }  // namespace reference

@@ -48,11 +48,9 @@ public:
     // Gain and bias of attention_norm, mlp_norm or encoder. Throws as `rows` does.
     [[nodiscard]] const datasets::Norm& norm(datasets::Op op) const;
 
-    // Whole operands of one head, [time, 64]: key and value in fp64, and the absolute values of the latter in
-    // fp32. Valid as long as this object. Thread-safe.
+    // Whole operands of one head, [time, 64]. Valid as long as this object. Thread-safe.
     [[nodiscard]] const double* key_matrix(int head) const;
     [[nodiscard]] const double* value_matrix(int head) const;
-    [[nodiscard]] const float* value_magnitudes(int head) const;
 
 private:
     struct State;
