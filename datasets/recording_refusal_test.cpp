@@ -605,18 +605,17 @@ TEST(Refusal, OfAFileThatCrashesHdf5) {
                 testing::AnyOf(HasSubstr("is damaged, HDF5 crashes with"), HasSubstr("producer")));
 }
 
-// HDF5 1.10 took 4 GiB and half a minute of such an address. Others may find it wrong at once.
+// The length and half of the address complemented: HDF5 1.10 took 4 GiB and half a minute for it.
 TEST(Refusal, OfAFileThatMakesHdf5AskForTooMuchMemory) {
     Broken file;
     const auto address = store_producer_in_heap(file);
     auto bytes = read_bytes(file.name());
-    for (std::size_t i = address; i < address + 8; ++i) {
+    for (std::size_t i = address - 4; i < address + 4; ++i) {
         bytes[i] = static_cast<char>(~bytes[i]);
     }
     write_bytes(file.name(), bytes);
-    EXPECT_THAT(file.refusal(),
-                testing::AnyOf(HasSubstr("is damaged, HDF5 asks for more than 3 GiB of memory"),
-                               HasSubstr("producer")));
+    const bool asks = H5_VERS_MAJOR == 1 && H5_VERS_MINOR == 10;
+    EXPECT_THAT(file.refusal(), HasSubstr(asks ? "HDF5 asks for more than 3 GiB of memory" : "producer"));
 }
 
 TEST(Trial, TellsHowTheChildDied) {

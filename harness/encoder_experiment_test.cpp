@@ -110,8 +110,8 @@ TEST_F(EncoderExperiment, PassesEveryPlacementAndCertifiesTheGoldenOfEveryPiece)
 
 TEST_F(EncoderExperiment, SaysHowFarItGotWhereTheDeviceFails) {
     const std::int64_t of_all_layers = run(npu_, "attention").launches;
-    FailingOnce device(*device_,
-                       of_all_layers);  // isolated and chained: two launches for each that is counted
+    // Isolated and chained: two launches for each that is counted.
+    FailingOnce device(*device_, of_all_layers);
     npu_impl::NpuPath path(device, *npu_impl::find_design("fused"));
     const EncoderRow lost = run(path, "attention");
     EXPECT_EQ(lost.judgement.verdict, Verdict::not_run);
