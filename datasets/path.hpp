@@ -48,12 +48,23 @@ struct Work {
     int head = -1;
 };
 
+// Dense rows to read, and what keeps them where it is set.
+struct RowsView {
+    std::span<const float> values;
+    std::shared_ptr<const void> owner{};
+};
+
 // Gives upstream rows on demand. Thread-safe. `out` is dense: count x the op's row width (x heads where
 // head is -1 and the op has heads). Any `count` is allowed.
 class Source {
 public:
     virtual ~Source() = default;
     virtual void rows(Op op, Rows rows, std::span<float> out) const = 0;
+    // The same rows where the source holds them dense, else copied into `room`, which has their size.
+    virtual RowsView view(Op op, Rows rows, std::span<float> room) const {
+        this->rows(op, rows, room);
+        return {room};
+    }
 };
 
 // Takes results. A block (head, begin) arrives op by op in dataflow order, each at most 64 rows and exactly

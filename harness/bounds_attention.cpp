@@ -65,21 +65,6 @@ double later_growths(std::span<const double> scores, int key_tile, double slack,
     return running;
 }
 
-// Weights that the running sum holds otherwise than they are stored (eta of probe_bound.hpp): the maximum
-// grew after them. Of those, 1 + h = (1 + relative)^2 rescaled.
-struct Mismatch {
-    double weight = 0;  // sum w (1 + h) h
-    double kept = 0;    // sum w / (1 + h)
-
-    void add(std::span<const double> weights, std::span<const double> relative, double rescaled) {
-        for (std::size_t j = 0; j < weights.size(); ++j) {
-            const double grown = (1 + relative[j]) * (1 + relative[j]) * rescaled;
-            weight += weights[j] * grown * (grown - 1);
-            kept += weights[j] / grown;
-        }
-    }
-};
-
 constexpr std::size_t channels{datasets::head_width};
 
 // Of [time, 64]: the mean row, but 0 in channels whose values lie nearer to that.
@@ -102,16 +87,14 @@ std::vector<double> centre_of(std::span<const double> values) {
 }
 
 // Norms of the rows of a [rows, 64] matrix.
-template <typename T>
-std::vector<double> row_norms(const T* data, std::int64_t rows) {
-    std::vector<double> norms(index(rows));
-    for (std::int64_t row = 0; row < rows; ++row) {
+std::vector<double> row_norms(std::span<const float> matrix) {
+    std::vector<double> norms(matrix.size() / channels);
+    for (std::size_t row = 0; row < norms.size(); ++row) {
         double sum = 0;
-        for (int c = 0; c < datasets::head_width; ++c) {
-            const double x{data[row * datasets::head_width + c]};
-            sum += x * x;
+        for (const float x : matrix.subspan(row * channels, channels)) {
+            sum += double{x} * double{x};
         }
-        norms[index(row)] = std::sqrt(sum);
+        norms[row] = std::sqrt(sum);
     }
     return norms;
 }
@@ -179,8 +162,7 @@ double row_sum_bound(const Arithmetic& softmax, double keys, double mismatch) {
 void Bounds::probabilities(Rows rows, const Arithmetic& arithmetic, Bounded& into) const {
     std::vector<float>& narrow = scratches_.local().narrow;
     narrow.resize(into.value.size());
-    operands_.rows(Op::scores, rows, narrow);
-    std::ranges::copy(narrow, into.value.begin());
+    std::ranges::copy(operands_.view(Op::scores, rows, narrow).values, into.value.begin());
     const double unit = store_unit(arithmetic);
     WeightError error;
     error.argument = exp_argument_unit(arithmetic);
@@ -195,14 +177,15 @@ void Bounds::probabilities(Rows rows, const Arithmetic& arithmetic, Bounded& int
         Mismatch mismatch;
         for (std::int64_t tile = 0; tile < keys.tiles(); ++tile) {
             const auto [first, count] = keys.extent(tile);
-            const WeightSums sums =
-                sum_weights(std::span(keys.weight).subspan(first, count),
-                            std::span(keys.relative).subspan(first, count), keys.rescaled(tile));
+            const std::span weight = std::span(keys.weight).subspan(first, count);
+            const std::span relative = std::span(keys.relative).subspan(first, count);
+            const WeightSums sums = sum_weights(weight, relative, keys.rescaled(tile));
             total.weight += sums.weight;
             total.error += sums.error;
             if (keys.grows_after(tile)) {
-                mismatch.add(std::span(keys.weight).subspan(first, count),
-                             std::span(keys.relative).subspan(first, count), keys.rescaled(tile));
+                const Mismatch of_tile = sum_mismatch(weight, relative, keys.rescaled(tile));
+                mismatch.weight += of_tile.weight;
+                mismatch.kept += of_tile.kept;
             } else {
                 mismatch.kept += sums.weight;
             }
@@ -243,7 +226,7 @@ Bounds::FusedWeights Bounds::fused_weights(Rows rows, const Arithmetic& arithmet
     reference_.rows(Op::scores, rows, out.probabilities, {});
     std::vector<float> query(index(rows.count * datasets::head_width));
     operands_.rows(Op::query, rows, query);
-    const std::vector<double> query_norms = row_norms(query.data(), rows.count);
+    const std::vector<double> query_norms = row_norms(query);
     const std::vector<double>& norms = head(rows.head).key_norms;
     const double longest_key = largest(norms);
     ScoreRow row_keys(arithmetic, keys);
@@ -291,14 +274,12 @@ void Bounds::fused_context(Rows rows, const Arithmetic& arithmetic, Bounded& int
     const double* value = reference_.value_matrix(rows.head);
     const std::int64_t keys = shape_.context;
     constexpr std::int64_t width = datasets::head_width;
-    reference::gemm(reference::Transpose::no, reference::Transpose::no, 1.0,
-                    {weights.probabilities.data(), rows.count, keys, keys}, {value, keys, width, width}, 0.0,
-                    {into.value.data(), rows.count, width, width});
+    reference::gemm_in_parts(1.0, {weights.probabilities.data(), rows.count, keys, keys},
+                             {value, keys, width, width}, 0.0, {into.value.data(), rows.count, width, width});
     std::vector<float> spread(into.value.size());
-    reference::gemm(reference::Transpose::no, reference::Transpose::no, 1.0F,
-                    {weights.errors.data(), rows.count, keys, keys},
-                    {values.deviations.data(), keys, width, width}, 0.0F,
-                    {spread.data(), rows.count, width, width});
+    reference::gemm_in_parts(1.0F, {weights.errors.data(), rows.count, keys, keys},
+                             {values.deviations.data(), keys, width, width}, 0.0F,
+                             {spread.data(), rows.count, width, width});
     // The spread itself is a sum in fp32, of factors that are rounded four times.
     const double widen = 1 + gamma(double(keys) + 5);
     std::ranges::transform(spread, into.bound.begin(), [&](float sum) { return widen * double{sum}; });
@@ -328,7 +309,7 @@ void Bounds::fused_context(Rows rows, const Arithmetic& arithmetic, Bounded& int
 const Bounds::Head& Bounds::head(int at) const {
     Head& slot = heads_[index(at)];
     std::call_once(slot.once, [&] {
-        slot.key_norms = row_norms(reference_.key_matrix(at), shape_.context);
+        slot.key_norms = reference_.key_norms(at);
         const std::span value(reference_.value_matrix(at), index(shape_.context) * channels);
         slot.centre = centre_of(value);
         for (std::size_t i = 0; i < value.size(); ++i) {

@@ -196,14 +196,14 @@ void Judge::accept(Op op, Rows rows, const datasets::TensorView& values) {
         court.bounds.of(op, rows, court.arithmetic, court.fused, scratch.bounded);
     }
     scratch.golden.resize(scratch.bounded.value.size());
-    golden_.rows(op, rows, scratch.golden);
+    const datasets::RowsView golden = golden_.view(op, rows, scratch.golden);
     if (errors_) {
         errors_->of(op, rows, input_, scratch.predicted);
     }
-    court.comparison.add(rows, values, scratch.bounded, scratch.golden,
+    court.comparison.add(rows, values, scratch.bounded, golden.values,
                          errors_ ? &scratch.predicted : nullptr);
     if (observer_) {
-        observer_({op, rows, values, scratch.bounded, scratch.golden, court.arithmetic, court.fused,
+        observer_({op, rows, values, scratch.bounded, golden.values, court.arithmetic, court.fused,
                    upstream(), court.operands});
     }
     if (emitted_) {

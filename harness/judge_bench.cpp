@@ -1,10 +1,12 @@
-// What the judge costs beside the golden that it judges by: replays the blocks of one emulated layer, in the
-// order in which a path pushes them, into a judge of isolated runs.
+// What the judge costs beside the golden that it judges by: replays the blocks of one emulated layer, wave by
+// wave as a path pushes them, into a judge of isolated runs. What a path pulls before each wave is pulled
+// here too, outside the time that is measured.
 #include <benchmark/benchmark.h>
 #include <tbb/parallel_for.h>
 
 #include <algorithm>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -56,6 +58,29 @@ datasets::LayerCase hard_layer(std::int64_t context) {
     return layer;
 }
 
+// Blocks of one op that are there at once: 16 pairs of head and row block.
+std::vector<std::span<const Block>> waves_of(std::span<const Block> blocks) {
+    std::vector<std::span<const Block>> out;
+    for (std::size_t begin = 0, end = 0; begin < blocks.size(); begin = end) {
+        while (end < blocks.size() && end < begin + 16 && blocks[end].op == blocks[begin].op) {
+            ++end;
+        }
+        out.push_back(blocks.subspan(begin, end - begin));
+    }
+    return out;
+}
+
+void pull_squares(const reference::GoldenSource& source, std::span<const Block> wave, std::int64_t context) {
+    tbb::parallel_for(std::size_t{0}, wave.size(), [&](std::size_t i) {
+        for (const Op input : datasets::info(wave[i].op).inputs) {
+            if (datasets::info(input).form == datasets::Form::square) {
+                std::vector<float> rows(static_cast<std::size_t>(wave[i].rows.count * context));
+                source.rows(input, wave[i].rows, rows);
+            }
+        }
+    });
+}
+
 // `op`: judged alone; null: all that the design emits.
 void judge_layer(benchmark::State& state, const char* design, const char* op) {
     const datasets::LayerCase layer = hard_layer(state.range(0));
@@ -74,13 +99,19 @@ void judge_layer(benchmark::State& state, const char* design, const char* op) {
         return std::string_view(op) != "" && block.op != datasets::parse_op(op);
     });
     const datasets::LayerCase rounded = rounded_weights(layer, path);
+    const std::vector<std::span<const Block>> waves = waves_of(blocks);
     for (auto _ : state) {
         Judge judge(rounded, datasets::attention_ops, path, source, Input::isolated, -1);
-        tbb::parallel_for(std::size_t{0}, blocks.size(), [&](std::size_t i) {
-            const Block& block = blocks[i];
-            judge.accept(block.op, block.rows,
-                         {block.values.data(), block.rows.count, block.columns, block.columns});
-        });
+        for (const std::span<const Block> wave : waves) {
+            state.PauseTiming();
+            pull_squares(source, wave, layer.shape.context);
+            state.ResumeTiming();
+            tbb::parallel_for(std::size_t{0}, wave.size(), [&](std::size_t i) {
+                const Block& block = wave[i];
+                judge.accept(block.op, block.rows,
+                             {block.values.data(), block.rows.count, block.columns, block.columns});
+            });
+        }
         benchmark::DoNotOptimize(judge.statistics(blocks.front().op).rho);
     }
 }

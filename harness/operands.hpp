@@ -31,6 +31,10 @@ public:
         upstream_.rows(op, rows, out);
         round_operands(consumer_, out);
     }
+    datasets::RowsView view(datasets::Op op, datasets::Rows rows, std::span<float> room) const override {
+        return consumer_.operand == datasets::DType::f32 ? upstream_.view(op, rows, room)
+                                                         : Source::view(op, rows, room);
+    }
 
 private:
     const datasets::Source& upstream_;

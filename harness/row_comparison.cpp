@@ -31,7 +31,6 @@ struct Elements {
     const double* expected;
     const double* bound;
     const float* golden;
-    double* column_sums;
 };
 
 using Store = std::optional<datasets::Rounding>;
@@ -86,14 +85,26 @@ HWY_INLINE void compare(Doubles d, const Elements& at, Store store, Lanes& lanes
     lanes.got = hn::Add(lanes.got, hn::Mul(got, got));
     lanes.product = hn::Add(lanes.product, hn::Mul(got, golden));
     lanes.max_abs_error = hn::Max(lanes.max_abs_error, hn::Abs(difference));
-    hn::StoreU(hn::Add(hn::LoadU(d, at.column_sums), golden), d, at.column_sums);
+}
+
+void add_to(std::span<double> column_sums, std::span<const float> golden) {
+    const Doubles d;
+    const std::size_t width = hn::Lanes(d);
+    std::size_t j = 0;
+    for (; j + width <= golden.size(); j += width) {
+        const auto more = hn::PromoteTo(d, hn::LoadU(Floats(), &golden[j]));
+        hn::StoreU(hn::Add(hn::LoadU(d, &column_sums[j]), more), d, &column_sums[j]);
+    }
+    for (; j < golden.size(); ++j) {
+        column_sums[j] += double{golden[j]};
+    }
 }
 
 // A tail as whole vectors, filled up with zeros, which add nothing.
 struct Tail {
     static constexpr std::size_t most = HWY_MAX_BYTES / sizeof(double);
     std::array<float, most> got{}, golden{};
-    std::array<double, most> expected{}, bound{}, column_sums{};
+    std::array<double, most> expected{}, bound{};
 };
 
 TileComparison compare_tile(std::span<const float> got, std::span<const double> expected,
@@ -103,11 +114,9 @@ TileComparison compare_tile(std::span<const float> got, std::span<const double> 
     const std::size_t width = hn::Lanes(d);
     const auto zero = hn::Zero(d);
     Lanes lanes{zero, zero, zero, zero, zero, zero, hn::Lt(zero, zero)};
-    std::array<double, 64> sums;
-    std::copy(column_sums.begin(), column_sums.end(), sums.begin());
     std::size_t j = 0;
     for (; j + width <= got.size(); j += width) {
-        compare(d, {&got[j], &expected[j], &bound[j], &golden[j], &sums[j]}, store, lanes);
+        compare(d, {&got[j], &expected[j], &bound[j], &golden[j]}, store, lanes);
     }
     if (const std::size_t rest = got.size() - j; rest > 0) {
         Tail tail;
@@ -115,19 +124,15 @@ TileComparison compare_tile(std::span<const float> got, std::span<const double> 
         std::copy_n(&golden[j], rest, tail.golden.data());
         std::copy_n(&expected[j], rest, tail.expected.data());
         std::copy_n(&bound[j], rest, tail.bound.data());
-        std::copy_n(&sums[j], rest, tail.column_sums.data());
-        compare(d,
-                {tail.got.data(), tail.expected.data(), tail.bound.data(), tail.golden.data(),
-                 tail.column_sums.data()},
-                store, lanes);
-        std::copy_n(tail.column_sums.data(), rest, &sums[j]);
+        compare(d, {tail.got.data(), tail.expected.data(), tail.bound.data(), tail.golden.data()}, store,
+                lanes);
     }
     TileComparison out;
     out.inside = hn::AllFalse(d, lanes.outside);
     if (!out.inside) {
         return out;
     }
-    std::copy_n(sums.data(), column_sums.size(), column_sums.data());
+    add_to(column_sums, golden);
     const auto sum = [&](Vector v) { return hn::GetLane(hn::SumOfLanes(d, v)); };
     out.rho = hn::GetLane(hn::MaxOfLanes(d, lanes.rho));
     out.error = sum(lanes.error);

@@ -127,6 +127,29 @@ WeightSums sum_weights(std::span<const double> weight, std::span<const double> r
     return out;
 }
 
+Mismatch sum_mismatch(std::span<const double> weight, std::span<const double> relative, double rescaled) {
+    const Doubles d;
+    const std::size_t width = hn::Lanes(d);
+    const auto one = hn::Set(d, 1.0);
+    auto weights = hn::Zero(d);
+    auto kept = hn::Zero(d);
+    std::size_t j = 0;
+    for (; j + width <= weight.size(); j += width) {
+        const auto w = hn::LoadU(d, weight.data() + j);
+        const auto held = hn::Add(one, hn::LoadU(d, relative.data() + j));
+        const auto grown = hn::Mul(hn::Mul(held, held), hn::Set(d, rescaled));
+        weights = hn::Add(weights, hn::Mul(hn::Mul(w, grown), hn::Sub(grown, one)));
+        kept = hn::Add(kept, hn::Div(w, grown));
+    }
+    Mismatch out{hn::GetLane(hn::SumOfLanes(d, weights)), hn::GetLane(hn::SumOfLanes(d, kept))};
+    for (; j < weight.size(); ++j) {
+        const double grown = (1 + relative[j]) * (1 + relative[j]) * rescaled;
+        out.weight += weight[j] * grown * (grown - 1);
+        out.kept += weight[j] / grown;
+    }
+    return out;
+}
+
 void bound_probabilities(std::span<const double> weight, std::span<const double> relative,
                          const RowShare& row, std::span<double> probability, std::span<double> bound) {
     const Doubles d;
@@ -154,6 +177,7 @@ namespace harness {
 HWY_EXPORT(largest);
 HWY_EXPORT(weigh_keys);
 HWY_EXPORT(sum_weights);
+HWY_EXPORT(sum_mismatch);
 HWY_EXPORT(bound_probabilities);
 
 double largest(std::span<const double> values) {
@@ -167,6 +191,10 @@ void weigh_keys(std::span<const double> scores, std::span<const double> norms, c
 
 WeightSums sum_weights(std::span<const double> weight, std::span<const double> relative, double rescaled) {
     return HWY_DYNAMIC_DISPATCH(sum_weights)(weight, relative, rescaled);
+}
+
+Mismatch sum_mismatch(std::span<const double> weight, std::span<const double> relative, double rescaled) {
+    return HWY_DYNAMIC_DISPATCH(sum_mismatch)(weight, relative, rescaled);
 }
 
 void bound_probabilities(std::span<const double> weight, std::span<const double> relative,

@@ -37,6 +37,15 @@ struct WeightSums {
 
 WeightSums sum_weights(std::span<const double> weight, std::span<const double> relative, double rescaled);
 
+// The same of weights that the running sum holds otherwise than they are stored (eta of probe_bound.hpp): the
+// maximum grew after them. With 1 + h = (1 + relative)^2 rescaled.
+struct Mismatch {
+    double weight = 0;  // sum weight (1 + h) h
+    double kept = 0;    // sum weight / (1 + h)
+};
+
+Mismatch sum_mismatch(std::span<const double> weight, std::span<const double> relative, double rescaled);
+
 // What all probabilities of a row have in common.
 struct RowShare {
     double share = 0;    // 1 / sum of the weights

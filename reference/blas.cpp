@@ -8,10 +8,12 @@
 #include <cblas.h>
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace reference {
 namespace {
@@ -121,6 +123,38 @@ void checked_gemm(Function function, Transpose left, Transpose right, T alpha, C
              static_cast<blasint>(b.stride), beta, c.data, static_cast<blasint>(c.stride));
 }
 
+// Products of one call that need no packing.
+std::int64_t unpacked_products() {
+    static const bool small_kernels = std::string_view(blas().core_name()) == "SkylakeX";
+    return small_kernels ? 1'000'000 : 0;
+}
+
+// How many rows or columns of c make one part: all of them where a part would be too narrow for the kernels.
+std::int64_t part_size(std::int64_t whole, std::int64_t products_each, std::int64_t least) {
+    constexpr std::int64_t lanes = 8;
+    const std::int64_t fitting = unpacked_products() / std::max<std::int64_t>(products_each, 1);
+    return fitting < least ? whole : std::min(whole, fitting / lanes * lanes);
+}
+
+template <typename T>
+void split_gemm(T alpha, ConstMatrix<T> a, ConstMatrix<T> b, T beta, Matrix<T> c) {
+    const bool by_rows = c.rows >= c.columns;
+    const std::int64_t whole = by_rows ? c.rows : c.columns;
+    const std::int64_t part =
+        by_rows ? part_size(whole, a.columns * c.columns, 8) : part_size(whole, a.columns * c.rows, 64);
+    if (part == whole || a.rows != c.rows || b.columns != c.columns) {
+        return gemm(Transpose::no, Transpose::no, alpha, a, b, beta, c);
+    }
+    for (std::int64_t first = 0; first < whole; first += part) {
+        const std::int64_t count = std::min(part, whole - first);
+        if (by_rows) {
+            gemm(Transpose::no, Transpose::no, alpha, a.block(first, count), b, beta, c.block(first, count));
+        } else {
+            gemm(Transpose::no, Transpose::no, alpha, a, b.slice(first, count), beta, c.slice(first, count));
+        }
+    }
+}
+
 }  // namespace
 
 void gemm(Transpose left, Transpose right, float alpha, ConstMatrix<float> a, ConstMatrix<float> b,
@@ -131,6 +165,15 @@ void gemm(Transpose left, Transpose right, float alpha, ConstMatrix<float> a, Co
 void gemm(Transpose left, Transpose right, double alpha, ConstMatrix<double> a, ConstMatrix<double> b,
           double beta, Matrix<double> c) {
     checked_gemm(blas().dgemm, left, right, alpha, a, b, beta, c);
+}
+
+void gemm_in_parts(float alpha, ConstMatrix<float> a, ConstMatrix<float> b, float beta, Matrix<float> c) {
+    split_gemm(alpha, a, b, beta, c);
+}
+
+void gemm_in_parts(double alpha, ConstMatrix<double> a, ConstMatrix<double> b, double beta,
+                   Matrix<double> c) {
+    split_gemm(alpha, a, b, beta, c);
 }
 
 BlasInfo blas_info() {

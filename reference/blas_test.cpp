@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <type_traits>
@@ -59,6 +60,42 @@ TYPED_TEST(Gemm, AgreesWithPlainLoops) {
                 }
             }
         }
+    }
+}
+
+// Shapes that are cut into rows, into columns, and not at all; strides wider than the rows.
+TYPED_TEST(Gemm, InPartsAgreesWithTheWhole) {
+    using T = TypeParam;
+    const double tolerance = std::is_same_v<T, float> ? 2e-6 : 1e-14;
+    for (const auto& [m, n, k] : {std::array{64, 1500, 64},
+                                  {64, 64, 1500},
+                                  {64, 64, 3001},
+                                  {61, 64, 512},
+                                  {64, 512, 512},
+                                  {7, 3, 5},
+                                  {0, 5, 3}}) {
+        const auto random = [](int rows, int stride, std::uint32_t seed) {
+            const auto values = random_tensor(std::max(rows, 1) * stride, 1, seed);
+            return std::vector<T>(values.begin(), values.end());
+        };
+        const std::vector<T> a = random(m, k + 3, 1);
+        const std::vector<T> b = random(k, n + 2, 2);
+        std::vector<T> whole = random(m, n + 1, 3);
+        std::vector<T> parts = whole;
+        const ConstMatrix<T> left{a.data(), m, k, k + 3};
+        const ConstMatrix<T> right{b.data(), k, n, n + 2};
+        gemm(Transpose::no, Transpose::no, T(0.5), left, right, T(2), {whole.data(), m, n, n + 1});
+        gemm_in_parts(T(0.5), left, right, T(2), {parts.data(), m, n, n + 1});
+        for (std::size_t i = 0; i < whole.size(); ++i) {
+            ASSERT_NEAR(double(parts[i]), double(whole[i]), tolerance * k) << m << " " << n << " " << k;
+        }
+        EXPECT_THROW(gemm_in_parts(T(1), left, right, T(0), {parts.data(), m + 1, n, n + 1}),
+                     std::invalid_argument);
+        EXPECT_THROW(
+            gemm_in_parts(T(1), left, {b.data(), k + 1, n, n + 2}, T(0), {parts.data(), m, n, n + 1}),
+            std::invalid_argument);
+        EXPECT_THROW(gemm_in_parts(T(1), left, right, T(0), {parts.data(), m, n - 1, n + 1}),
+                     std::invalid_argument);
     }
 }
 

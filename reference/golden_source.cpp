@@ -86,13 +86,24 @@ GoldenSource::GoldenSource(const datasets::LayerCase& layer) : layer_(layer), op
     golden.compute({ops_, -1}, Entrance(entrance, layer.shape.width()), keeper);
 }
 
-void GoldenSource::rows(Op op, Rows rows, std::span<float> out) const {
-    if (out.size() != elements_of(op, rows, layer_.shape)) {
-        throw std::invalid_argument("rows of " + std::string(datasets::name(op)) +
-                                    ": a span of another size");
+datasets::RowsView GoldenSource::view(Op op, Rows rows, std::span<float> room) const {
+    if (!is_square(op) || rows.count > datasets::block_rows) {
+        return Source::view(op, rows, room);
     }
+    require_size(op, rows, room.size());
+    const RecentBlocks::Values values = square_block(op, rows);
+    return {{values.get(), room.size()}, values};
+}
+
+void GoldenSource::rows(Op op, Rows rows, std::span<float> out) const {
+    require_size(op, rows, out.size());
     if (is_square(op)) {
-        return square_rows(op, rows, out);
+        if (rows.count <= datasets::block_rows) {
+            std::copy_n(square_block(op, rows).get(), out.size(), out.begin());
+            return;
+        }
+        compute_scores(rows, out);
+        return op == Op::scores ? void() : soften(rows, out);
     }
     const std::int64_t columns = columns_of(op, rows, layer_.shape);
     const std::int64_t width = columns_of(op, {-1, rows.begin, rows.count}, layer_.shape);
@@ -104,6 +115,13 @@ void GoldenSource::rows(Op op, Rows rows, std::span<float> out) const {
     }
     if (from_fc1) {
         gelu(out);
+    }
+}
+
+void GoldenSource::require_size(Op op, Rows rows, std::size_t elements) const {
+    if (elements != elements_of(op, rows, layer_.shape)) {
+        throw std::invalid_argument("rows of " + std::string(datasets::name(op)) +
+                                    ": a span of another size");
     }
 }
 
@@ -125,28 +143,20 @@ void GoldenSource::soften(Rows rows, std::span<float> scores) const {
     divide_rows(square, row_sum);
 }
 
-void GoldenSource::square_rows(Op op, Rows rows, std::span<float> out) const {
-    const bool is_scores = op == Op::scores;
-    if (rows.count > datasets::block_rows) {
-        compute_scores(rows, out);
-        return is_scores ? void() : soften(rows, out);
+// At most 64 rows.
+RecentBlocks::Values GoldenSource::square_block(Op op, Rows rows) const {
+    const std::size_t elements = elements_of(op, rows, layer_.shape);
+    if (op == Op::scores) {
+        return scores_.get(rows, elements, [&](std::span<float> made) { compute_scores(rows, made); });
     }
-    auto& [scores, probabilities] = last_.local();
-    if (!is_scores && scores.rows == rows) {
-        std::ranges::copy(scores.values, out.begin());
-        return soften(rows, out);
-    }
-    Block& last = is_scores ? scores : probabilities;
-    if (last.rows != rows) {
-        last.rows = {};
-        last.values.resize(out.size());
-        compute_scores(rows, last.values);
-        if (!is_scores) {
-            soften(rows, last.values);
+    return probabilities_.get(rows, elements, [&](std::span<float> made) {
+        if (const RecentBlocks::Values scores = scores_.find(rows)) {
+            std::copy_n(scores.get(), made.size(), made.begin());
+        } else {
+            compute_scores(rows, made);
         }
-        last.rows = rows;
-    }
-    std::ranges::copy(last.values, out.begin());
+        soften(rows, made);
+    });
 }
 
 std::span<const float> GoldenSource::tensor(Op op) const {

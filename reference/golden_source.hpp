@@ -2,13 +2,12 @@
 // with.
 #pragma once
 
-#include <tbb/enumerable_thread_specific.h>
-
 #include <map>
 #include <vector>
 
 #include "datasets/path.hpp"
 #include "reference/golden_layer.hpp"
+#include "reference/recent_blocks.hpp"
 
 namespace reference {
 
@@ -30,6 +29,8 @@ public:
     // rows. Thread-safe. Throws std::invalid_argument for other ops, heads or rows, or where `out` has
     // another size.
     void rows(datasets::Op op, datasets::Rows rows, std::span<float> out) const override;
+    // Blocks of square tensors are served where they are remembered.
+    datasets::RowsView view(datasets::Op op, datasets::Rows rows, std::span<float> room) const override;
 
     // A kept tensor, [time, width] (fc1: [time, 4 width]), or what the golden began with. Throws
     // std::invalid_argument for another op.
@@ -41,18 +42,8 @@ public:
     [[nodiscard]] const RowStatistics& row_statistics() const { return statistics_; }
 
 private:
-    // The block of a square tensor that a thread asked for last: what one reads, the other judges by, and
-    // probabilities follow from their scores.
-    struct Block {
-        datasets::Rows rows{};  // count 0: none
-        std::vector<float> values;
-    };
-    struct LastBlocks {
-        Block scores;
-        Block probabilities;
-    };
-
-    void square_rows(datasets::Op op, datasets::Rows rows, std::span<float> out) const;
+    void require_size(datasets::Op op, datasets::Rows rows, std::size_t elements) const;
+    [[nodiscard]] RecentBlocks::Values square_block(datasets::Op op, datasets::Rows rows) const;
     void compute_scores(datasets::Rows rows, std::span<float> out) const;
     void soften(datasets::Rows rows, std::span<float> scores) const;
 
@@ -60,7 +51,9 @@ private:
     datasets::OpRange ops_;
     std::map<datasets::Op, std::vector<float>> tensors_;
     RowStatistics statistics_;
-    mutable tbb::enumerable_thread_specific<LastBlocks> last_;  // at most 64 rows each
+    // What a wave reads, the judge asks for next, and probabilities follow from their scores.
+    mutable RecentBlocks scores_;
+    mutable RecentBlocks probabilities_;
 };
 
 }  // namespace reference

@@ -1,5 +1,6 @@
 #include "reference/wide.hpp"
 
+#include <tbb/enumerable_thread_specific.h>
 #include <tbb/task_arena.h>
 
 #include <algorithm>
@@ -16,6 +17,7 @@
 #include "reference/extent.hpp"
 #include "reference/projection.hpp"
 #include "reference/softmax.hpp"
+#include "reference/wide_product.hpp"
 
 namespace reference {
 namespace {
@@ -26,21 +28,11 @@ using datasets::Op;
 using datasets::Rows;
 using datasets::Source;
 
-// A tensor in fp64 and its absolute values in fp32, dense.
-struct Operand {
-    std::vector<double> value;
-    std::vector<float> magnitude;
-
-    explicit Operand(std::span<const float> from) : value(from.begin(), from.end()), magnitude(from.size()) {
-        std::ranges::transform(from, magnitude.begin(), [](float x) { return std::abs(x); });
-    }
+// The left operand that a thread pulled last, of one op.
+struct Left {
+    Rows rows{};  // count 0: none
+    Operand operand;
 };
-
-Operand pull(const Source& operands, Op op, Rows rows, std::int64_t columns) {
-    std::vector<float> narrow(static_cast<std::size_t>(rows.count * columns));
-    operands.rows(op, rows, narrow);
-    return Operand(narrow);
-}
 
 // An operand that is made at its first use.
 class Lazy {
@@ -55,88 +47,6 @@ public:
 private:
     std::once_flag once_;
     std::optional<Operand> made_;
-};
-
-// Where the results of one call go, dense.
-struct Result {
-    std::span<double> value;
-    std::span<float> magnitude;
-    KTiles tiles;
-
-    [[nodiscard]] bool has_magnitude() const { return !magnitude.empty(); }
-    [[nodiscard]] bool has_tiles() const { return tiles.width > 0; }
-};
-
-// Part of a result.
-struct Target {
-    Matrix<double> value;
-    Matrix<float> magnitude{};
-    Matrix<double> tiles{};
-};
-
-// Columns from `first` of a dense result that is `columns` wide.
-Target target_of(const Result& result, std::int64_t rows, std::int64_t columns, std::int64_t first,
-                 std::int64_t count) {
-    Target out{dense(result.value.data(), rows, columns).slice(first, count)};
-    if (result.has_magnitude()) {
-        out.magnitude = dense(result.magnitude.data(), rows, columns).slice(first, count);
-    }
-    if (result.has_tiles()) {
-        out.tiles = dense(result.tiles.sum.data(), rows, columns).slice(first, count);
-    }
-    return out;
-}
-
-// One product of both kinds: value = scale op(left) right, magnitude the same of the absolute values. What is
-// in `into` before stays and is added to, where `begun`.
-struct Product {
-    Transpose right_side;
-    double scale;
-    std::int64_t terms;
-    std::int64_t right_rows;  // as stored
-    std::int64_t right_columns;
-    bool begun = false;
-
-    void run(const Operand& left, const Operand& right, std::int64_t right_offset, const Target& into,
-             const KTiles& tiles) const {
-        const ConstMatrix<double> factor = dense(left.value.data(), into.value.rows, terms);
-        const ConstMatrix<double> other = dense(right.value.data() + right_offset, right_rows, right_columns);
-        if (tiles.width > 0) {
-            sum_tiles(factor, other, into, tiles);
-        } else {
-            gemm(Transpose::no, right_side, scale, factor, other, begun ? 1.0 : 0.0, into.value);
-        }
-        if (into.magnitude.data != nullptr) {
-            gemm(Transpose::no, right_side, static_cast<float>(scale),
-                 dense(left.magnitude.data(), into.value.rows, terms),
-                 dense(right.magnitude.data() + right_offset, right_rows, right_columns), begun ? 1.0F : 0.0F,
-                 into.magnitude);
-        }
-    }
-
-    void sum_tiles(ConstMatrix<double> left, ConstMatrix<double> right, const Target& into,
-                   const KTiles& tiles) const {
-        const std::int64_t columns = into.value.columns;
-        std::vector<double> product(static_cast<std::size_t>(left.rows * columns));
-        for (std::int64_t begin = 0; begin < terms; begin += tiles.width) {
-            const std::int64_t count = std::min(tiles.width, terms - begin);
-            gemm(Transpose::no, right_side, scale, left.slice(begin, count),
-                 right_side == Transpose::yes ? right.slice(begin, count) : right.block(begin, count), 0.0,
-                 dense(product.data(), left.rows, columns));
-            const bool first = begin == 0;
-            const bool partial = tiles.of == KTiles::Of::partial_sums;
-            for (std::int64_t i = 0; i < left.rows; ++i) {
-                for (std::int64_t c = 0; c < columns; ++c) {
-                    const double tile = product[static_cast<std::size_t>(i * columns + c)];
-                    double& sum = into.value.row(i)[static_cast<std::size_t>(c)];
-                    double& total = into.tiles.row(i)[static_cast<std::size_t>(c)];
-                    sum = first && !begun ? tile : sum + tile;
-                    const double leaves = !partial ? tile : begin + count < terms ? sum : 0.0;
-                    total = (first ? 0.0 : total) + std::abs(leaves);
-                }
-            }
-        }
-    }
 };
 
 constexpr double norm_epsilon = 1e-5;
@@ -193,6 +103,7 @@ struct WideReference::State {
     const Source& operands;
     std::map<Op, Lazy> weights;             // query, key, value, output, fc1, fc2
     std::map<Op, std::vector<Lazy>> heads;  // key, value
+    tbb::enumerable_thread_specific<std::map<Op, Left>> lefts;
 
     State(const LayerCase& of, const Source& from) : shape(of.shape), layer(&of), operands(from) {
         for (const Op op : {Op::query, Op::key, Op::value, Op::output, Op::fc1, Op::fc2}) {
@@ -230,13 +141,42 @@ struct WideReference::State {
         }
         return found;
     }
-    const Operand& weight(Op op) {
-        return weights.at(op).get([&] { return Operand(linear(op).weight); });
+    // [inputs, outputs]
+    Factor weight(Op op) {
+        const std::int64_t inputs = datasets::info(op).reduction(shape);
+        const Operand& made =
+            weights.at(op).get([&] { return Operand(transposed(linear(op).weight, inputs)); });
+        return made.factor(static_cast<std::int64_t>(linear(op).weight.size()) / inputs);
     }
-    const Operand& head(Op op, int index) {
-        return heads.at(op).at(static_cast<std::size_t>(index)).get([&] {
-            return pull(operands, op, {index, 0, shape.context}, head_width);
-        });
+    // [64, time]
+    Factor key(int head) {
+        return heads.at(Op::key)
+            .at(static_cast<std::size_t>(head))
+            .get([&] { return Operand(transposed(whole(Op::key, head), head_width)); })
+            .factor(shape.context);
+    }
+    // [time, 64]
+    Factor value(int head) {
+        return heads.at(Op::value)
+            .at(static_cast<std::size_t>(head))
+            .get([&] { return Operand(whole(Op::value, head)); })
+            .factor(head_width);
+    }
+    [[nodiscard]] std::vector<float> whole(Op op, int head) const {
+        std::vector<float> rows(static_cast<std::size_t>(shape.context * head_width));
+        operands.rows(op, {head, 0, shape.context}, rows);
+        return rows;
+    }
+    // Every head of a projection reads the same rows, one head after the other.
+    Factor left(Op op, Rows rows, std::int64_t columns) {
+        Left& last = lefts.local()[op];
+        if (last.rows != rows) {
+            last.rows = {};
+            // Isolated as above: another task of this thread would pull into the same memory.
+            tbb::this_task_arena::isolate([&] { last.operand.pull(operands, op, rows, columns); });
+            last.rows = rows;
+        }
+        return last.operand.factor(columns);
     }
 
     void project(Op op, Rows rows, const Result& result);
@@ -252,8 +192,6 @@ void WideReference::State::project(Op op, Rows rows, const Result& result) {
     const std::int64_t columns = wide_columns(op, rows, shape);
     const std::int64_t first = std::max(rows.head, 0) * std::int64_t{head_width};
     const std::vector<float>& bias = linear(op).bias;
-    const Operand left =
-        pull(operands, datasets::info(op).inputs.front(), {-1, rows.begin, rows.count}, inputs);
     const Target into = target_of(result, rows.count, columns, 0, columns);
     if (!bias.empty()) {
         const auto part =
@@ -266,15 +204,15 @@ void WideReference::State::project(Op op, Rows rows, const Result& result) {
             }
         }
     }
-    Product{Transpose::yes, 1.0, inputs, columns, inputs, !bias.empty()}.run(left, weight(op), first * inputs,
-                                                                             into, result.tiles);
+    Product{1.0, !bias.empty()}.run(
+        left(datasets::info(op).inputs.front(), {-1, rows.begin, rows.count}, inputs),
+        weight(op).slice(first, columns), into, result.tiles);
 }
 
 void WideReference::State::score(Rows rows, const Result& result) {
     const std::int64_t keys = shape.context;
-    const Operand query = pull(operands, Op::query, rows, head_width);
-    Product{Transpose::yes, double{score_scale}, head_width, keys, head_width}.run(
-        query, head(Op::key, rows.head), 0, target_of(result, rows.count, keys, 0, keys), result.tiles);
+    Product{double{score_scale}}.run(left(Op::query, rows, head_width), key(rows.head),
+                                     target_of(result, rows.count, keys, 0, keys), result.tiles);
 }
 
 void WideReference::State::normalise(Rows rows, const Result& result) const {
@@ -293,11 +231,10 @@ void WideReference::State::mix(Rows rows, const Result& result) {
     const int first = std::max(rows.head, 0);
     const int last = rows.head < 0 ? shape.heads - 1 : rows.head;
     for (int index = first; index <= last; ++index) {
-        const Operand share = pull(operands, Op::probabilities, {index, rows.begin, rows.count}, keys);
+        const Factor share = left(Op::probabilities, {index, rows.begin, rows.count}, keys);
         const std::int64_t column = (index - first) * std::int64_t{head_width};
-        Product{Transpose::no, 1.0, keys, keys, head_width}.run(
-            share, head(Op::value, index), 0, target_of(result, rows.count, columns, column, head_width),
-            result.tiles);
+        Product{}.run(share, value(index), target_of(result, rows.count, columns, column, head_width),
+                      result.tiles);
     }
 }
 
@@ -374,12 +311,19 @@ const datasets::Norm& WideReference::norm(Op op) const {
     return state_->norm(op);
 }
 
-const double* WideReference::key_matrix(int head) const {
-    return state_->head(Op::key, head).value.data();
+std::vector<double> WideReference::key_norms(int head) const {
+    const ConstMatrix<double> keys = state_->key(head).value;
+    std::vector<double> norms(static_cast<std::size_t>(keys.columns));
+    for (std::int64_t c = 0; c < keys.rows; ++c) {
+        std::ranges::transform(norms, keys.row(c), norms.begin(),
+                               [](double sum, double x) { return sum + x * x; });
+    }
+    std::ranges::transform(norms, norms.begin(), [](double sum) { return std::sqrt(sum); });
+    return norms;
 }
 
 const double* WideReference::value_matrix(int head) const {
-    return state_->head(Op::value, head).value.data();
+    return state_->value(head).value.data;
 }
 
 }  // namespace reference

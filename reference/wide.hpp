@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "datasets/path.hpp"
 
@@ -24,7 +25,8 @@ struct KTiles {
 // The ops that an NPU path may take over: of a layer all but the residual sums, of the end its norm.
 class WideReference {
 public:
-    // Weights come from `layer` or `end`, activations from `operands`; both must outlive this.
+    // Weights come from `layer` or `end`, activations from `operands`, whose rows must stay as they are once
+    // they have been asked for; both must outlive this.
     WideReference(const datasets::LayerCase& layer, const datasets::Source& operands);
     WideReference(const datasets::EndCase& end, const datasets::Source& operands);
     ~WideReference();
@@ -48,8 +50,9 @@ public:
     // Gain and bias of attention_norm, mlp_norm or encoder. Throws as `rows` does.
     [[nodiscard]] const datasets::Norm& norm(datasets::Op op) const;
 
-    // Whole operands of one head, [time, 64]. Valid as long as this object. Thread-safe.
-    [[nodiscard]] const double* key_matrix(int head) const;
+    // Euclidean norm of every key of one head, [time]. Thread-safe.
+    [[nodiscard]] std::vector<double> key_norms(int head) const;
+    // All values of one head, [time, 64]. Valid as long as this object. Thread-safe.
     [[nodiscard]] const double* value_matrix(int head) const;
 
 private:

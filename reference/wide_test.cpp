@@ -313,18 +313,58 @@ TEST(Wide, PullsEachOperandOnceForManyTasks) {
     EXPECT_EQ(counting.whole(), 8);
 }
 
-TEST(Wide, GivesWholeOperands) {
+// The heads of a projection read the same rows.
+TEST(Wide, PullsTheRowsOfAProjectionOnceForAllHeads) {
+    const datasets::LayerCase layer = random_layer({64, 4});
+    const GoldenSource source(layer);
+    const CountingSource counting(source, 64);
+    const WideReference wide(layer, counting);
+    std::vector<double> value(64 * 64);
+    for (int head = 0; head < 4; ++head) {
+        wide.rows(Op::query, {head, 0, 64}, value, {});
+    }
+    EXPECT_EQ(counting.whole(), 1);
+    const std::vector<double> last_head = value;
+    wide.rows(Op::query, {3, 0, 63}, std::span(value).first(63 * 64), {});
+    wide.rows(Op::query, {3, 0, 64}, value, {});
+    EXPECT_EQ(value, last_head);
+}
+
+// A thread that waits inside a pull must not pull other rows into the same memory.
+TEST(Wide, KeepsTheRowsOfManyTasksApart) {
+    const datasets::LayerCase layer = random_layer({320, 2});
+    const GoldenSource source(layer);
+    const CountingSource counting(source, 64);  // works in parallel inside every pull of a block
+    const WideReference wide(layer, counting);
+    const WideReference alone(layer, source);
+    tbb::parallel_for(0, 200, [&](int task) {
+        const Rows rows{task % 2, task % 5 * 64, 64};
+        std::vector<double> value(64 * 64);
+        std::vector<double> expected(64 * 64);
+        wide.rows(Op::query, rows, value, {});
+        alone.rows(Op::query, rows, expected, {});
+        EXPECT_EQ(value, expected) << task;
+    });
+}
+
+TEST(Wide, GivesValuesAndNormsOfKeys) {
     const datasets::LayerCase layer = random_layer({70, 3});
     const GoldenSource source(layer);
     const WideReference wide(layer, source);
     for (int head = 0; head < 3; ++head) {
-        for (std::size_t i = 0; i < 70 * 64; ++i) {
-            const std::size_t at = i / 64 * 192 + static_cast<std::size_t>(head) * 64 + i % 64;
-            ASSERT_EQ(wide.key_matrix(head)[i], double{source.tensor(Op::key)[at]});
-            ASSERT_EQ(wide.value_matrix(head)[i], double{source.tensor(Op::value)[at]});
+        const std::vector<double> norms = wide.key_norms(head);
+        ASSERT_EQ(norms.size(), 70U);
+        for (std::size_t t = 0; t < 70; ++t) {
+            double squares = 0;
+            for (std::size_t c = 0; c < 64; ++c) {
+                const std::size_t at = t * 192 + static_cast<std::size_t>(head) * 64 + c;
+                ASSERT_EQ(wide.value_matrix(head)[t * 64 + c], double{source.tensor(Op::value)[at]});
+                squares += double{source.tensor(Op::key)[at]} * double{source.tensor(Op::key)[at]};
+            }
+            ASSERT_NEAR(norms[t], std::sqrt(squares), 1e-14 * norms[t]);
         }
     }
-    EXPECT_THROW(static_cast<void>(wide.key_matrix(3)), std::out_of_range);
+    EXPECT_THROW(static_cast<void>(wide.key_norms(3)), std::out_of_range);
 }
 
 TEST(Wide, RefusesWhatDoesNotFit) {
