@@ -68,6 +68,7 @@ enum class Quantity : std::uint8_t {
     context_tile,
     output_rms,
     output_row,
+    rerounded_row,
     output_tile,
     probe_ones,
     probe_row_sum,

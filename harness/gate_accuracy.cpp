@@ -50,6 +50,7 @@ std::string words_of(Quantity quantity, const ZStatistics& z, double value) {
         case Quantity::probability_row:
         case Quantity::context_row:
         case Quantity::output_row:
+        case Quantity::rerounded_row:
             return fmt::format("{}row {} errs by {:.2f} times what is predicted, over {}",
                                head(z.worst_row_head), z.worst_row_index, value, allowed);
         case Quantity::plain_tile:
@@ -101,7 +102,7 @@ std::vector<Figure> figures_of(AccuracyRow row, const datasets::LayerShape& shap
     }
     if (row.op == Op::output) {
         return {{Quantity::output_rms, z.rms},
-                {Quantity::output_row, z.worst_row},
+                {row.coherent ? Quantity::rerounded_row : Quantity::output_row, z.worst_row},
                 {Quantity::output_tile, z.worst_tile}};
     }
     if (row.input == Input::chained) {

@@ -14,7 +14,7 @@ namespace harness {
 struct AccuracyRow {
     datasets::Op op{};
     Input input{};
-    bool coherent = false;  // of a context: it ends a fused step, or its running sum is rounded on the way
+    bool coherent = false;  // it ends a fused step, or its running sum is rounded on the way
 };
 
 AccuracyRow accuracy_row(datasets::OpRange step, Input input, const datasets::Arithmetic& arithmetic);

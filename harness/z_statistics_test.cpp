@@ -150,6 +150,21 @@ TEST(GateAccuracy, JudgesRowsAndTilesOfAReroundedContext) {
     }
 }
 
+// Healthy ones come too near to what a fault does: their figure stays in the report.
+TEST(GateAccuracy, ReportsRowsOfAReroundedOutputOnly) {
+    datasets::Arithmetic arithmetic;
+    ZStatistics z = honest();
+    z.worst_row = 13.5;
+    const auto row_of = [&] { return accuracy_row({Op::output, Op::output}, Input::chained, arithmetic); };
+    EXPECT_THAT(failing(row_of(), z), testing::ElementsAre(Quantity::output_row));
+    arithmetic.tile_sum = datasets::TileSum::rounded;
+    EXPECT_THAT(failing(row_of(), z), testing::IsEmpty());
+    const std::vector<Headroom> reported = accuracy_of(row_of(), {1500, 8}, with(z));
+    EXPECT_THAT(reported, testing::Contains(testing::Field(&Headroom::quantity, Quantity::rerounded_row)));
+    z.worst_tile = 20;
+    EXPECT_THAT(failing(row_of(), z), testing::ElementsAre(Quantity::output_tile));
+}
+
 TEST(GateAccuracy, JudgesCoherentRowsByTheirOwnLimits) {
     ZStatistics z = honest();
     z.rms = 1.2;
