@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <functional>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <string_view>
@@ -86,7 +87,8 @@ CandidateInfo read_info(hid_t root) {
     info.device = optional_line(root, "device");
     if (has_attribute(root, "launches")) {
         info.launches = read_integer(root, "launches");
-        if (*info.launches < 0) {
+        // HDF5 clips what is larger to the largest.
+        if (*info.launches < 0 || *info.launches == std::numeric_limits<std::int64_t>::max()) {
             throw Refusal(fmt::format("attribute launches is {}", *info.launches));
         }
     }

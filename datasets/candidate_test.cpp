@@ -165,6 +165,10 @@ TEST_F(Candidates, OfAnotherSchemaOrRecordingAreRefused) {
     EXPECT_EQ(refusal(replace("input", "both")), "/: attribute input is \"both\", not isolated or chained");
     EXPECT_THAT(refusal([](ExampleCandidate& example) { write_integer(example.id(), "launches", -1); }),
                 HasSubstr("attribute launches is -1"));
+    EXPECT_THAT(refusal([](ExampleCandidate& example) {
+                    write_unsigned(example.id(), "launches", std::numeric_limits<std::uint64_t>::max());
+                }),
+                HasSubstr("attribute launches is 9223372036854775807"));
 }
 
 TEST_F(Candidates, WithUnknownNamesAreRefused) {

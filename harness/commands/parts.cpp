@@ -24,10 +24,11 @@ namespace {
 // `missing`: what `object` of the recording lacks for `placement`; the error says how to record it.
 datasets::ReadError lacks(const datasets::Recording& recording, const std::string& object,
                           std::string_view missing, const Placement& placement) {
-    return {recording.file(), object,
-            fmt::format("lacks {}, which --npu {} needs; record with weights, this layer and the one before: "
-                        "harness record --weights FILE --mlp",
-                        missing, placement.name)};
+    return {
+        recording.file(), object,
+        fmt::format("lacks {}, which the ops of {} need; record with weights, this layer and the one before: "
+                    "harness record --weights FILE --mlp",
+                    missing, placement.name)};
 }
 
 // What agreement with this recording proves.
