@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Builds the array designs of kernels/array into xclbins, and files each with `harness artefact add` under the
 # identity of the launches that it serves. Not run on silicon yet.
-#   kernels/build_xclbins.sh --artefacts DIR --peano DIR [--harness FILE] [--context T] [--heads H]
-# DIR of the artefacts: where they go. DIR of Peano: its compiler for the cores (bin/clang++). T and H: the
-# shape of the layer (default 1500 and 8). The program: build/release/bin/harness, or the one on the PATH, by
-# default. mlir-aie must be importable by python3, and aiecc.py on the PATH.
+#   kernels/build_xclbins.sh --artefacts DIR --peano DIR [--design NAME] [--context T] [--heads H]
+#                            [--harness FILE]
+# DIR of the artefacts: where they go. DIR of Peano: its compiler for the cores (bin/clang++). NAME: unfused,
+# fused or tile64, as `harness artefact plan` takes it (default: all three). T and H: the shape of the layer
+# (default 1500 and 8). The program: build/release/bin/harness, or the one on the PATH, by default. mlir-aie
+# must be importable by python3, and aiecc.py on the PATH.
 # Exit codes: 0 all built; 2 usage; 3 no toolchain; else that of the step that failed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -15,12 +17,12 @@ die() {
     exit "$1"
 }
 
-artefacts='' peano='' context=1500 heads=8
+artefacts='' peano='' design='' context=1500 heads=8
 harness=$root/build/release/bin/harness
 [ -x "$harness" ] || harness=harness
 while [ $# -gt 0 ]; do
     case "$1" in
-    --artefacts | --peano | --harness | --context | --heads)
+    --artefacts | --peano | --design | --harness | --context | --heads)
         [ $# -ge 2 ] || die 2 "$1 takes a value"
         declare "${1#--}=$2"
         shift 2
@@ -29,6 +31,11 @@ while [ $# -gt 0 ]; do
     esac
 done
 [ -n "$artefacts" ] || die 2 "--artefacts DIR is missing: where the artefacts go"
+case "$design" in
+'') designs=(unfused fused tile64) ;;
+unfused | fused | tile64) designs=("$design") ;;
+*) die 2 "--design $design: there are array designs for unfused, fused and tile64" ;;
+esac
 [ -n "$peano" ] || die 2 "--peano DIR is missing: Peano's compiler, github.com/Xilinx/llvm-aie/releases"
 command -v "$harness" >/dev/null || die 3 "no program harness: build it, or name it with --harness FILE"
 if ! mlir_aie=$(python3 -c 'import aie.iron, aie.utils.config as c; print(c.root_path())' 2>/dev/null); then
@@ -55,25 +62,47 @@ archive() {
     "$peano/bin/llvm-ar" rcs "$build/$name.a" "${objects[@]}"
 }
 archive tile_product "$here/aie2/matmul.cc" "$here/aie2/store.cc"
-archive row_softmax "$here/array/row_softmax.cc" "$mlir_aie/aie_runtime_lib/AIE2/lut_based_ops.cpp"
+archive product_f32 "$here/array/product_f32.cc" "$here/aie2/matmul.cc" "$here/aie2/store.cc"
+archive product_bf16 "$here/array/product_bf16.cc" "$here/aie2/matmul.cc" "$here/aie2/store.cc"
+tables=$mlir_aie/aie_runtime_lib/AIE2/lut_based_ops.cpp
+archive row_softmax "$here/array/row_softmax.cc" "$tables"
+archive attention_core "$here/array/attention_core.cc" "$here/aie2/attention.cc" "$here/aie2/store.cc" \
+    "$tables"
 
-designs() {
+list() {
     PYTHONPATH="$here/array" python3 "$here/array/designs.py" --context "$context" --heads "$heads" "$@"
 }
-designs --list >"$build/list"
-# What runs in the loop may read its input, which must not be the list.
-while read -r program design buffers cores <&3; do
-    name=$design-${program:0:12}
-    designs --program "$program" >"$build/$name.mlir"
+
+# DESIGN PROGRAM KERNEL FUNCTION BUFFERS CORES: a line of the list, built and filed.
+build_one() {
+    local name=$4-${2:0:12} words
+    list --design "$1" --program "$2" >"$build/$name.mlir"
+    # The cores' programs keep the turns of their double buffers at run time (whole_array.py), and the state
+    # between calls lies behind the buffers, in one piece: up to 29 KB of attention_core.cc.
     (cd "$build" && aiecc.py --aie-generate-xclbin --no-compile-host --xclbin-name="$name.xclbin" \
-        --no-xchesscc --no-xbridge --peano "$peano" --aie-generate-npu-insts \
-        --npu-insts-name="$name.bin" "$name.mlir")
-    case "$design" in
-    tile_product) words=(--tile 64x64x64 --operand bf16 --store f32 --rounding none) ;;
-    row_softmax) words=(--tile "64x$context" --operand f32 --store bf16 --rounding nearest_even) ;;
+        --no-xchesscc --no-xbridge --peano "$peano" --dynamic-objFifos --alloc-scheme=basic-sequential \
+        --aie-generate-npu-insts --npu-insts-name="$name.bin" "$name.mlir")
+    case "$3" in
+    tile_bf16_f32 | matmul_bf16_f32) words=(--tile 64x64x64 --operand bf16 --store f32 --rounding none) ;;
+    matmul_bf16_bf16) words=(--tile 64x64x64 --operand bf16 --store bf16 --rounding nearest_even) ;;
+    softmax_f32_bf16) words=(--tile "64x$context" --operand f32 --store bf16 --rounding nearest_even) ;;
+    attention_bf16_bf16) words=(--tile "64x$context" --operand bf16 --store bf16 --rounding nearest_even) ;;
     esac
     "$harness" artefact add --artefacts "$artefacts" --name "$name" --xclbin "$build/$name.xclbin" \
-        --instructions "$build/$name.bin" "${words[@]}" --cores "$cores" --buffers "$buffers" \
-        --program "$program" --limit "not run on silicon yet"
-done 3<"$build/list"
-"$harness" artefact plan --design tile64 --context "$context" --heads "$heads" --artefacts "$artefacts"
+        --instructions "$build/$name.bin" "${words[@]}" --cores "$6" --buffers "$5" --program "$2" \
+        --limit "not run on silicon yet"
+}
+
+# Designs share programs. What runs in the loop may read its input, which must not be the list.
+declare -A filed=()
+for design in "${designs[@]}"; do
+    list --design "$design" --list >"$build/list"
+    while read -r program kernel function buffers cores <&3; do
+        [ -z "${filed[$program]:-}" ] || continue
+        build_one "$design" "$program" "$kernel" "$function" "$buffers" "$cores"
+        filed[$program]=yes
+    done 3<"$build/list"
+done
+for design in "${designs[@]}"; do
+    "$harness" artefact plan --design "$design" --context "$context" --heads "$heads" --artefacts "$artefacts"
+done

@@ -3,8 +3,10 @@
 Not run on silicon yet. What a design may use (data memory of a core, channels, buffer descriptors) is checked
 without the toolchain by array_designs_test.py.
 
-    python3 designs.py --context 1500 --heads 8 --list           identity, design, buffers, cores
-    python3 designs.py --context 1500 --heads 8 --program ID     the design as MLIR, on standard output
+    python3 designs.py --design unfused --context 1500 --heads 8 --list
+                                            identity, kernel, function of this file, buffers, cores
+    python3 designs.py --design unfused --context 1500 --heads 8 --program ID
+                                            the design as MLIR, on standard output
 
 Tiles pass through the memory tile, whose DMA cuts them into the blocks of kernels/aie2/kernels.h. Sources of
 the interface: mlir-aie, programming_examples/basic/matrix_multiplication/whole_array and ml/softmax.
@@ -16,45 +18,26 @@ import sys
 import numpy as np
 from aie.helpers.taplib import TensorAccessPattern
 from aie.iron import Kernel, ObjectFifo, Program, Runtime, Worker
-from aie.iron.controlflow import range_
 from aie.iron.device import NPU1, NPU1Col1, Tile
 from aie.iron.placers import SequentialPlacer
 from ml_dtypes import bfloat16
 
 import programs
-
-SIDE = programs.SIDE
-ROWS = 4  # of cores in a column
-MEMORY_ROW, FIRST_CORE_ROW = 1, 2
-MOST_REPEATS = 64  # of the outermost dimension of a shim's buffer descriptor
-
-TILE_BF16 = np.ndarray[(SIDE, SIDE), np.dtype[bfloat16]]
-TILE_F32 = np.ndarray[(SIDE, SIDE), np.dtype[np.float32]]
-
-
-def flat(elements, dtype):
-    return np.ndarray[(elements,), np.dtype[dtype]]
-
-
-def depth_of(kernel, buffer):
-    """As many copies of a buffer on the core as the manifest counts."""
-    regions = programs.manifest()["kernels"][kernel]["core_memory"]
-    return next(r["copies"] for r in regions if r["name"] == buffer)
-
-
-def into_blocks(high, wide):
-    """Row-major [64, 64] as a stream of blocks high x wide, each row-major."""
-    return [(SIDE // high, high * SIDE), (SIDE // wide, wide), (high, SIDE), (wide, 1)]
-
-
-def from_blocks(high, wide):
-    """Blocks high x wide as a stream of rows of 64."""
-    return [(SIDE // high, high * SIDE), (high, wide), (SIDE // wide, high * wide), (wide, 1)]
-
-
-def repeat(count):
-    """A loop on the core; a single turn is none, which the compiler of loops would not take."""
-    return range_(count) if count > 1 else range(count)
+import whole_array
+from moves import MOST_REPEATS
+from programs import ROWS, SIDE
+from tiles import (
+    FIRST_CORE_ROW,
+    MEMORY_ROW,
+    TILE_BF16,
+    TILE_F32,
+    depth_of,
+    flat,
+    from_cores,
+    into_blocks,
+    repeat,
+    to_cores,
+)
 
 
 def multiply_tile(left, right, out, zero, multiply):
@@ -71,29 +54,18 @@ def tile_product(program):
     """One 64x64x64 product per launch, on one core; fp32 out."""
     (job,) = program.jobs
     by_key = job.layout == "k_by_n"
-    memory, core = Tile(0, MEMORY_ROW), Tile(0, FIRST_CORE_ROW)
     depth = {name: depth_of(program.kernel, name) for name in ("left", "right", "accumulator")}
-    left = ObjectFifo(TILE_BF16, depth=depth["left"], name="left_l2")
-    right = ObjectFifo(TILE_BF16, depth=depth["right"], name="right_l2")
-    out = ObjectFifo(TILE_F32, depth=depth["accumulator"], name="out_l1")
-
-    def to_core(fifo, name, blocks):
-        return fifo.cons().forward(
-            obj_type=TILE_BF16, depth=depth[name], name=f"{name}_l1", dims_to_stream=blocks, placement=memory
-        )
-
-    left_core = to_core(left, "left", into_blocks(4, 8))
-    right_core = to_core(right, "right", into_blocks(8, 4) if by_key else into_blocks(4, 8))
-    out_rows = out.cons().forward(
-        obj_type=TILE_F32, depth=1, name="out_l2", dims_to_stream=from_blocks(4, 4), placement=memory
-    )
+    left, (left_core,) = to_cores("left", 0, 1, depth["left"], into_blocks(4, 8))
+    blocks = into_blocks(8, 4) if by_key else into_blocks(4, 8)
+    right, (right_core,) = to_cores("right", 0, 1, depth["right"], blocks)
+    out_rows, (out,) = from_cores(0, 1, np.float32, depth["accumulator"])
     zero = Kernel("zero_tile", "tile_product.a", [TILE_F32])
     name = "matmul_tile" if by_key else "matmul_tile_nk"
     multiply = Kernel(name, "tile_product.a", [TILE_BF16, TILE_BF16, TILE_F32])
     worker = Worker(
         multiply_tile,
         [left_core.cons(), right_core.cons(), out.prod(), zero, multiply],
-        placement=core,
+        placement=Tile(0, FIRST_CORE_ROW),
         stack_size=programs.stack_bytes(),
     )
     sizes = [job.left.stride // 2, job.right.stride // 2, job.out.stride // 4]
@@ -211,32 +183,45 @@ def row_softmax(program):
     return Program(NPU1(), runtime)
 
 
-DESIGNS = {"tile_bf16_f32": tile_product, "softmax_f32_bf16": row_softmax}
+DESIGNS = {
+    "tile_bf16_f32": tile_product,
+    "softmax_f32_bf16": row_softmax,
+    "matmul_bf16_f32": whole_array.whole_product,
+    "matmul_bf16_bf16": whole_array.whole_product,
+    "attention_bf16_bf16": whole_array.whole_attention,
+}
 
 
 def design_of(program):
-    """The design, placed by nobody yet."""
+    """The design, placed by nobody yet. ValueError: the array's limits do not allow its order of jobs."""
     return DESIGNS[program.kernel](program)
 
 
 def main(arguments):
-    parser = argparse.ArgumentParser(description="Array designs of tile64 and of harness doctor, as MLIR")
+    parser = argparse.ArgumentParser(description="Array designs of a layer's attention, as MLIR")
+    parser.add_argument("--design", choices=programs.PROGRAMS, default="tile64")
     parser.add_argument("--context", type=int, default=1500)
     parser.add_argument("--heads", type=int, default=8)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--list", action="store_true")
     what.add_argument("--program", metavar="ID")
     options = parser.parse_args(arguments)
-    wanted = [*programs.tile64_programs(options.context, options.heads), programs.pass_through_program()]
+    wanted = programs.planned(options.design, options.context, options.heads)
+    if options.design == "tile64":
+        wanted.append(programs.pass_through_program())
     known = {program.identity(): program for program in wanted}
     if options.list:
         for identity, program in known.items():
             buffers = ",".join(str(3 + i) for i in range(program.arguments))
-            print(identity, DESIGNS[program.kernel].__name__, buffers, len(program.jobs))
+            cores = len({job.core for job in program.jobs})
+            print(identity, program.kernel, DESIGNS[program.kernel].__name__, buffers, cores)
     elif options.program not in known:
         sys.exit(f"designs.py: --program {options.program}: none of T = {options.context}; --list shows them")
     else:
-        print(design_of(known[options.program]).resolve_program(SequentialPlacer()))
+        try:
+            print(design_of(known[options.program]).resolve_program(SequentialPlacer()))
+        except ValueError as refusal:
+            sys.exit(f"designs.py: {options.program}: {refusal}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ Offsets and strides are bytes, counted from the first byte of an argument that a
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -16,13 +17,17 @@ import struct
 
 SIDE = 64  # of a tile
 BF16, F32 = 2, 4
-HEADS_AT_ONCE = 16  # pairs of row block and head in a wave: npu_impl/tile_plan.hpp, wave_pairs
+CORES = 16  # of a launch on the whole array
+ROWS = 4  # of cores in a column
+COLUMNS = CORES // ROWS
+WAVE_PAIRS = 16  # pairs of row block and head in a wave: npu_impl/tile_plan.hpp
+SCORE_SCALE = 0.125  # 1 / sqrt(64): npu_impl/layer_plan.hpp
 MANIFEST = pathlib.Path(__file__).parents[1] / "manifest.json"
 
 # Enumerations of kernels/tile_kernels.hpp and npu_impl/device.hpp, by position.
 STORES = {"f32": 0, "bf16_nearest_even": 1}
 RIGHTS = {"k_by_n": 0, "n_by_k": 1}
-MATMUL, SOFTMAX = 0, 1
+MATMUL, SOFTMAX, ATTENTION = 0, 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,23 +40,33 @@ class Region:
 
 
 @dataclasses.dataclass(frozen=True)
-class TileProduct:
-    """out[64, 64] f32 = left[64, 64] right: bf16, right [n, k] or [k, n]."""
+class Product:
+    """out[64, 64] = store(scale (bias + left[64, 64 k_tiles] right)), ascending k; right [n, k] or [k, n]."""
 
     left: Region
     right: Region
     layout: str
     out: Region
     core: int = 0
+    k_tiles: int = 1
+    bias: Region | None = None  # bf16 [64]
+    scale: float = 1.0
+    store: str = "f32"
 
     def words(self):
         yield from numbers(self.core, MATMUL)
         yield from region_words(self.left)
         yield from region_words(self.right)
-        yield from numbers(RIGHTS[self.layout], 1, 0)  # one k tile, no bias
-        yield from struct.unpack("<I", struct.pack("<f", 1.0))  # scale
-        yield from numbers(STORES["f32"], 0)  # not re-rounded
+        yield from numbers(RIGHTS[self.layout], self.k_tiles, 0 if self.bias is None else 1)
+        if self.bias is not None:
+            yield from region_words(self.bias)
+        yield float_word(self.scale)
+        yield from numbers(STORES[self.store], 0)  # not re-rounded
         yield from region_words(self.out)
+
+    @property
+    def regions(self):
+        return {"left": self.left, "right": self.right, "out": self.out, "bias": self.bias}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +87,36 @@ class RowSoftmax:
         yield from region_words(self.scores)
         yield from numbers(self.key_tiles, self.keys, STORES["bf16_nearest_even"])
         yield from region_words(self.out)
+
+
+@dataclasses.dataclass(frozen=True)
+class Attention:
+    """out[64, 64] bf16 = softmax(scale query[64, 64] key^T) value over the first `keys` rows of both."""
+
+    query: Region
+    key: Region
+    value: Region
+    keys: int
+    out: Region
+    core: int = 0
+    scale: float = SCORE_SCALE
+
+    @property
+    def key_tiles(self):
+        return tiles_for(self.keys)
+
+    def words(self):
+        yield from numbers(self.core, ATTENTION)
+        for region in (self.query, self.key, self.value):
+            yield from region_words(region)
+        yield from numbers(self.key_tiles, self.keys)
+        yield float_word(self.scale)
+        yield from numbers(STORES["bf16_nearest_even"])
+        yield from region_words(self.out)
+
+    @property
+    def regions(self):
+        return {"query": self.query, "key": self.key, "value": self.value, "out": self.out}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +146,7 @@ class Program:
         return hashlib.sha256(struct.pack(f"<{len(words)}I", *words)).hexdigest()
 
 
+@functools.cache
 def manifest():
     return json.loads(MANIFEST.read_text(encoding="utf-8"))
 
@@ -119,6 +165,10 @@ def numbers(*values):
     for value in values:
         yield value & 0xFFFFFFFF
         yield value >> 32
+
+
+def float_word(value):
+    return struct.unpack("<I", struct.pack("<f", value))[0]
 
 
 def text_words(text):
@@ -152,7 +202,7 @@ def softmax_program(context, blocks):
 
 def tile_program(left_stride, right_stride, layout):
     """One tile of a product; the host adds up those of one output tile, which lie one behind the other."""
-    job = TileProduct(Region(0, 0, left_stride), Region(1, 0, right_stride), layout, Region(2, 0, SIDE * F32))
+    job = Product(Region(0, 0, left_stride), Region(1, 0, right_stride), layout, Region(2, 0, SIDE * F32))
     return Program("tile_bf16_f32", 3, (job,))
 
 
@@ -161,13 +211,163 @@ def pass_through_program():
     return tile_program(SIDE * BF16, SIDE * BF16, "n_by_k")
 
 
-def tile64_programs(context, heads):
-    """What `harness artefact plan --design tile64` asks for, in its order: the attention of one layer."""
+def waves(context, heads):
+    """Pairs (row block, head), row blocks major, at most 16 at a time."""
+    pairs = [(row, head) for row in range(tiles_for(context)) for head in range(heads)]
+    return [pairs[i : i + WAVE_PAIRS] for i in range(0, len(pairs), WAVE_PAIRS)]
+
+
+def from_first_byte(job, first):
+    """The job with offsets that count from the first bytes of its arguments."""
+    moved = {
+        name: dataclasses.replace(region, offset=region.offset - first[region.argument])
+        for name, region in job.regions.items()
+        if region is not None
+    }
+    return dataclasses.replace(job, **moved)
+
+
+def program_of(kernel, arguments, jobs):
+    first = {}
+    for job in jobs:
+        for region in filter(None, job.regions.values()):
+            first[region.argument] = min(region.offset, first.get(region.argument, region.offset))
+    return Program(kernel, arguments, tuple(from_first_byte(job, first) for job in jobs))
+
+
+def tile(argument, row, column, stride, element=BF16):
+    """Of a row-major matrix with so many bytes a row."""
+    return Region(argument, row * SIDE * stride + column * SIDE * element, stride)
+
+
+def blockwise(rows, columns):
+    """The tiles of a product, in blocks as wide and high as the array."""
+    for top in range(0, rows, ROWS):
+        for left in range(0, columns, COLUMNS):
+            for row in range(top, min(rows, top + ROWS)):
+                for column in range(left, min(columns, left + COLUMNS)):
+                    yield row, column
+
+
+def projection_program(context, heads, store, with_bias):
+    """x[T, width] times a weight [width, width], given as [out, in]; its arguments: x, weight, out, bias."""
     width = heads * SIDE * BF16
-    pairs = tiles_for(context) * heads
-    blocks = {min(HEADS_AT_ONCE, pairs), pairs % HEADS_AT_ONCE or HEADS_AT_ONCE}
+    kernel, element = ("matmul_bf16_f32", F32) if store == "f32" else ("matmul_bf16_bf16", BF16)
+    jobs = [
+        Product(
+            tile(0, row, 0, width),
+            tile(1, column, 0, width),
+            "n_by_k",
+            tile(2, row, column, heads * SIDE * element, element),
+            i % CORES,
+            heads,
+            Region(3, column * SIDE * BF16, 0) if with_bias else None,
+            1.0,
+            store,
+        )
+        for i, (row, column) in enumerate(blockwise(tiles_for(context), heads))
+    ]
+    return program_of(kernel, 4 if with_bias else 3, jobs)
+
+
+def scores_programs(context, heads):
+    """Query times key of every wave: one row block of scores a core, column by column; query, key, scores."""
+    width, out = heads * SIDE * BF16, padded(context) * F32
+    for pairs in waves(context, heads):
+        jobs = [
+            Product(
+                tile(0, row, head, width),
+                tile(1, column, head, width),
+                "n_by_k",
+                tile(2, place, column, out, F32),
+                place,
+                scale=SCORE_SCALE,
+            )
+            for column in range(tiles_for(context))
+            for place, (row, head) in enumerate(pairs)
+        ]
+        yield program_of("matmul_bf16_f32", 3, jobs)
+
+
+def context_programs(context, heads):
+    """Probabilities times value of every wave: one tile a core; probabilities, value, context."""
+    width, left = heads * SIDE * BF16, padded(context) * BF16
+    for pairs in waves(context, heads):
+        jobs = [
+            Product(
+                tile(0, place, 0, left),
+                tile(1, 0, head, width),
+                "k_by_n",
+                tile(2, row, head, width),
+                place,
+                tiles_for(context),
+                store="bf16_nearest_even",
+            )
+            for place, (row, head) in enumerate(pairs)
+        ]
+        yield program_of("matmul_bf16_bf16", 3, jobs)
+
+
+def attention_programs(context, heads):
+    """Fused attention of every wave: one tile of context a core; query, key, value, context."""
+    width = heads * SIDE * BF16
+    for pairs in waves(context, heads):
+        jobs = [
+            Attention(
+                tile(0, row, head, width),
+                tile(1, 0, head, width),
+                tile(2, 0, head, width),
+                context,
+                tile(3, row, head, width),
+                place,
+            )
+            for place, (row, head) in enumerate(pairs)
+        ]
+        yield program_of("attention_bf16_bf16", 4, jobs)
+
+
+def softmax_programs(context, heads):
+    """Of every wave that differs: the last may be smaller."""
+    blocks = dict.fromkeys(len(pairs) for pairs in waves(context, heads))
+    return [softmax_program(context, count) for count in blocks]
+
+
+def projections(context, heads):
+    """Query and value, which are one program, and key, which has no bias."""
+    even = "bf16_nearest_even"
+    return [projection_program(context, heads, even, with_bias) for with_bias in (True, False)]
+
+
+def tile64_programs(context, heads):
+    width = heads * SIDE * BF16
     return [
         tile_program(width, width, "n_by_k"),  # projections, and query times key
-        *(softmax_program(context, count) for count in sorted(blocks, reverse=True)),
+        *softmax_programs(context, heads),
         tile_program(padded(context) * BF16, width, "k_by_n"),  # probabilities times value
     ]
+
+
+def unfused_programs(context, heads):
+    return [
+        *projections(context, heads),
+        *scores_programs(context, heads),
+        *softmax_programs(context, heads),
+        *context_programs(context, heads),
+        projection_program(context, heads, "f32", True),
+    ]
+
+
+def fused_programs(context, heads):
+    return [
+        *projections(context, heads),
+        *attention_programs(context, heads),
+        projection_program(context, heads, "f32", True),
+    ]
+
+
+PROGRAMS = {"tile64": tile64_programs, "unfused": unfused_programs, "fused": fused_programs}
+
+
+def planned(design, context, heads):
+    """What `harness artefact plan --design NAME` asks for, in its order: the attention of one layer."""
+    return list(dict.fromkeys(PROGRAMS[design](context, heads)))
