@@ -70,8 +70,8 @@ void gemm(Transpose left, Transpose right, double alpha, ConstMatrix<double> a, 
 
 // c = alpha a b + beta c, in parts of rows or columns that the library multiplies without packing its factors
 // first, where it can: with the kernels for AVX-512, OpenBLAS does so up to 10^6 products of one call
-// (kernel/x86_64/dgemm_small_kernel_permit_skylakex.c). Packing takes a fifth of the time of 64 rows. The order
-// of summation may be another than that of `gemm`. Throws as `gemm`.
+// (kernel/x86_64/dgemm_small_kernel_permit_skylakex.c). Of 64 rows, packing takes a fifth of the time. The
+// order of summation may be another than that of `gemm`. Throws as `gemm`.
 void gemm_in_parts(float alpha, ConstMatrix<float> a, ConstMatrix<float> b, float beta, Matrix<float> c);
 void gemm_in_parts(double alpha, ConstMatrix<double> a, ConstMatrix<double> b, double beta, Matrix<double> c);
 

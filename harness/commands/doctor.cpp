@@ -59,14 +59,16 @@ SystemFinding kernel_trip(npu_impl::Device& device, const std::string& folder) {
     if (artefact == artefacts.end()) {
         return {SystemFindingKind::unknown, "pass-through",
                 fmt::format("not run: no artefact of {} serves program {}", folder, program),
-                fmt::format("kernels/build_xclbins.sh --artefacts {} --peano DIR", folder)};
+                fmt::format("kernels/build_xclbins.sh --artefacts {} --peano DIR --design tile64", folder)};
     }
     const std::int64_t different = npu_impl::pass_through(device);
     if (different > 0) {
-        return {SystemFindingKind::bad, "pass-through",
-                fmt::format("{} of {} numbers came back from a core otherwise (artefact {})", different,
-                            npu_impl::pass_through_elements, artefact->name),
-                fmt::format("build it anew: kernels/build_xclbins.sh --artefacts {} --peano DIR", folder)};
+        return {
+            SystemFindingKind::bad, "pass-through",
+            fmt::format("{} of {} numbers came back from a core otherwise (artefact {})", different,
+                        npu_impl::pass_through_elements, artefact->name),
+            fmt::format("build it anew: kernels/build_xclbins.sh --artefacts {} --peano DIR --design tile64",
+                        folder)};
     }
     return {SystemFindingKind::good, "pass-through",
             fmt::format("{} numbers through a core, bit for bit (artefact {})",
