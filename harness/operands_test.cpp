@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
+#include <span>
 
 namespace harness {
 namespace {
@@ -52,6 +54,39 @@ const std::vector<OpRange> every_step{{Op::attention_norm, Op::attention_norm},
                                       {Op::gelu, Op::gelu},
                                       {Op::fc2, Op::fc2},
                                       {Op::encoder, Op::encoder}};
+
+class TwoNumbers final : public datasets::Source {
+public:
+    void rows(Op, datasets::Rows, std::span<float> out) const override {
+        std::ranges::copy(numbers_, out.begin());
+    }
+    datasets::RowsView view(Op, datasets::Rows, std::span<float>) const override { return {numbers_}; }
+
+    std::array<float, 2> numbers_{above, below};
+};
+
+// What is not rounded is shown where it lies; what is, is a copy, and the source keeps its numbers.
+TEST(RoundedSource, ShowsWhatItServes) {
+    const TwoNumbers upstream;
+    Arithmetic arithmetic;
+    arithmetic.operand = DType::f32;
+    std::array<float, 2> room{};
+    const auto ask = [&] {
+        const RoundedSource source(upstream, arithmetic);
+        const datasets::RowsView view = source.view(Op::query, {-1, 0, 1}, room);
+        std::array<float, 2> copy{};
+        source.rows(Op::query, {-1, 0, 1}, copy);
+        EXPECT_TRUE(std::ranges::equal(view.values, copy));
+        return view.values;
+    };
+    EXPECT_EQ(ask().data(), upstream.numbers_.data());
+    arithmetic.operand = DType::bf16;
+    const std::span<const float> rounded = ask();
+    EXPECT_EQ(rounded.data(), room.data());
+    EXPECT_EQ(rounded[0], 1.0078125F);
+    EXPECT_EQ(rounded[1], -1.0F);
+    EXPECT_EQ(upstream.numbers_[0], above);
+}
 
 TEST(RoundedWeights, OfProductsAreOperands) {
     Arithmetic arithmetic;

@@ -8,6 +8,19 @@
 #include "npu_impl/xrt_emulation/xclbin_writer.hpp"
 #include "npu_impl/xrt_layer_test.hpp"
 
+#ifdef __SANITIZE_ADDRESS__
+// LeakSanitizer's walk of thread-local memory does not survive the libraries that XRT opens, and the loader
+// keeps the list that it made for them.
+extern "C" const char* __lsan_default_options();
+extern "C" const char* __lsan_default_options() {
+    return "use_tls=0";
+}
+extern "C" const char* __lsan_default_suppressions();
+extern "C" const char* __lsan_default_suppressions() {
+    return "leak:add_to_global_resize";
+}
+#endif
+
 namespace npu_impl {
 namespace {
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <tbb/parallel_for.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "reference/layers_for_tests.hpp"
@@ -98,6 +99,30 @@ TEST_P(GoldenSourceTest, RemembersNoOtherRows) {
             }
         }
     }
+}
+
+// A block that is remembered is shown, all else copied: the same bits either way, and they stay.
+TEST_P(GoldenSourceTest, ShowsTheRowsThatItServes) {
+    const std::int64_t context = layer_.shape.context;
+    const Rows block{1, 0, std::min<std::int64_t>(64, context)};
+    for (const Op op : {Op::scores, Op::probabilities, Op::query}) {
+        const std::int64_t columns = op == Op::query ? 64 : context;
+        std::vector<float> room(static_cast<std::size_t>(block.count * columns), -7.0F);
+        const datasets::RowsView view = source_.view(op, block, room);
+        const std::vector<float> seen(view.values.begin(), view.values.end());
+        EXPECT_EQ(seen, ask(op, block, columns)) << datasets::name(op);
+        EXPECT_EQ(view.values.data() == room.data(), op == Op::query) << datasets::name(op);
+        for (int head = 0; head < 6; ++head) {  // more blocks than are remembered
+            for (std::int64_t begin = 0; begin < context; begin += 64) {
+                ask(op, {head, begin, std::min<std::int64_t>(64, context - begin)}, columns);
+            }
+        }
+        EXPECT_TRUE(std::ranges::equal(view.values, seen)) << datasets::name(op);
+        EXPECT_THROW(static_cast<void>(source_.view(op, block, std::span(room).subspan(1))),
+                     std::invalid_argument);
+    }
+    std::vector<float> whole(static_cast<std::size_t>(context * context));
+    EXPECT_EQ(source_.view(Op::scores, {0, 0, context}, whole).values.size(), whole.size());
 }
 
 TEST_P(GoldenSourceTest, ServesManyTasksAtOnce) {
