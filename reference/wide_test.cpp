@@ -330,23 +330,6 @@ TEST(Wide, PullsTheRowsOfAProjectionOnceForAllHeads) {
     EXPECT_EQ(value, last_head);
 }
 
-// A thread that waits inside a pull must not pull other rows into the same memory.
-TEST(Wide, KeepsTheRowsOfManyTasksApart) {
-    const datasets::LayerCase layer = random_layer({320, 2});
-    const GoldenSource source(layer);
-    const CountingSource counting(source, 64);  // works in parallel inside every pull of a block
-    const WideReference wide(layer, counting);
-    const WideReference alone(layer, source);
-    tbb::parallel_for(0, 200, [&](int task) {
-        const Rows rows{task % 2, task % 5 * 64, 64};
-        std::vector<double> value(64 * 64);
-        std::vector<double> expected(64 * 64);
-        wide.rows(Op::query, rows, value, {});
-        alone.rows(Op::query, rows, expected, {});
-        EXPECT_EQ(value, expected) << task;
-    });
-}
-
 TEST(Wide, GivesValuesAndNormsOfKeys) {
     const datasets::LayerCase layer = random_layer({70, 3});
     const GoldenSource source(layer);
