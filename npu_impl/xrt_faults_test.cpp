@@ -9,8 +9,8 @@
 #include "npu_impl/xrt_layer_test.hpp"
 
 #ifdef __SANITIZE_ADDRESS__
-// LeakSanitizer's walk of thread-local memory does not survive the libraries that XRT opens, and the loader
-// keeps the list that it made for them.
+// LeakSanitizer's walk of thread-local memory does not survive libraries that are opened at run time, and the
+// loader keeps the list that it made for them.
 extern "C" const char* __lsan_default_options();
 extern "C" const char* __lsan_default_options() {
     return "use_tls=0";
