@@ -82,6 +82,22 @@ TEST_P(SoftmaxError, SumsAndBoundsAsTheFormulasSay) {
     }
 }
 
+TEST_P(SoftmaxError, SumsWhatTheRunningSumHoldsOtherwise) {
+    const std::vector<double> weight = random(0, 1);
+    const std::vector<double> relative = random(0, 0.02);
+    const double rescaled = 1.01;
+    double grown_weight = 0;
+    double kept = 0;
+    for (std::size_t j = 0; j < weight.size(); ++j) {
+        const double held = (1 + relative[j]) * (1 + relative[j]) * rescaled;
+        grown_weight += weight[j] * held * (held - 1);
+        kept += weight[j] / held;
+    }
+    const Mismatch sums = sum_mismatch(weight, relative, rescaled);
+    EXPECT_NEAR(sums.weight, grown_weight, 1e-13 * grown_weight);
+    EXPECT_NEAR(sums.kept, kept, 1e-13 * kept);
+}
+
 INSTANTIATE_TEST_SUITE_P(Lengths, SoftmaxError,
                          ::testing::Values(1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 64, 65),
                          ::testing::PrintToStringParamName());
