@@ -259,6 +259,29 @@ INSTANTIATE_TEST_SUITE_P(Roundings, ComparisonOfStores,
                          testing::Values(Rounding::nearest_even, Rounding::toward_zero, Rounding::floor),
                          [](const auto& rounding) { return std::string(datasets::name(rounding.param)); });
 
+// Of every width up to a tile: whole vectors and what is left of them. A tile with an element outside adds
+// nothing.
+TEST(Comparison, AddsEveryGoldenOfATileToItsColumn) {
+    for (std::size_t width = 1; width <= 64; ++width) {
+        std::vector<float> golden(width);
+        std::vector<double> sums(width);
+        std::vector<double> wanted(width);
+        for (std::size_t j = 0; j < width; ++j) {
+            golden[j] = static_cast<float>(j) + 0.5F;
+            sums[j] = 100 * static_cast<double>(j);
+            wanted[j] = sums[j] + double{golden[j]};
+        }
+        const std::vector<double> expected(golden.begin(), golden.end());
+        const std::vector<double> bound(width, 0.1);
+        ASSERT_TRUE(compare_tile(golden, expected, bound, {}, golden, sums).inside);
+        ASSERT_EQ(sums, wanted) << width;
+        std::vector<float> got = golden;
+        got.back() += 1;
+        ASSERT_FALSE(compare_tile(got, expected, bound, {}, golden, sums).inside);
+        ASSERT_EQ(sums, wanted) << width;
+    }
+}
+
 TEST(Comparison, CountsWhatTheDeclaredStoreCannotHold) {
     const Rows rows{-1, 0, 2};
     const std::vector<float> got{
