@@ -64,7 +64,7 @@ Environment environment(int threads) {
     out.cpu = value_of("/proc/cpuinfo", "model name", ':');
     out.cores = usable_cores();
     out.threads = threads > 0 ? threads : out.cores;
-    out.blas = fmt::format("{} ({})", blas.library, blas.config);
+    out.blas = fmt::format("{} ({})", blas.name, blas.config);
     out.blas_core_type = blas.core_type;
     out.compiler = build_compiler;
     out.flags = build_flags;

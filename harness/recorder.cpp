@@ -62,7 +62,7 @@ datasets::RecordingInfo describe(const RecordRequest& request) {
     info.model_id = model_id(model);
     info.model_sha256 = model_identity(model);
     info.recipe = fmt::format("{} v{}", datasets::name(model.profile), datasets::recipe_version);
-    info.blas = fmt::format("{}, {}", blas.library, blas.core_type);
+    info.blas = fmt::format("{}, {}", blas.name, blas.core_type);
     info.seed = model.seed;
     info.context = model.shape.context;
     info.heads = model.shape.heads;

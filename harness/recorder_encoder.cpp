@@ -28,7 +28,7 @@ datasets::RecordingInfo describe(const RecordOptions& options, const datasets::E
     info.created_utc = utc_now();
     info.model_id = weights.model_id;
     info.model_sha256 = weights.model_sha256;
-    info.blas = fmt::format("{}, {}", blas.library, blas.core_type);
+    info.blas = fmt::format("{}, {}", blas.name, blas.core_type);
     info.seed = options.encoder->seed;
     info.context = options.encoder->context;
     info.heads = weights.heads;

@@ -77,7 +77,7 @@ void gemm_in_parts(double alpha, ConstMatrix<double> a, ConstMatrix<double> b, d
 
 // Identity of the library, for the run record: golden bits may differ per core type.
 struct BlasInfo {
-    std::string library;    // e.g. "OpenBLAS 0.3.21"
+    std::string name;       // of the library, e.g. "OpenBLAS 0.3.21"
     std::string core_type;  // the kernel set that was chosen for this CPU
     std::string config;     // the library's own description of its build
 };

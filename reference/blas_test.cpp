@@ -125,7 +125,7 @@ TYPED_TEST(Gemm, RefusesShapesThatDoNotFit) {
 // A CPU that the library does not know must not drop to the kernels of its oldest ancestor.
 TEST(Blas, UsesTheVectorUnitsOfThisCpu) {
     const BlasInfo info = blas_info();
-    EXPECT_EQ(info.library.rfind("OpenBLAS ", 0), 0U) << info.library;
+    EXPECT_EQ(info.name.rfind("OpenBLAS ", 0), 0U) << info.name;
     EXPECT_NE(info.config.find(info.core_type), std::string::npos) << info.config;
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && std::getenv("OPENBLAS_CORETYPE") == nullptr) {
