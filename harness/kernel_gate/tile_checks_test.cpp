@@ -34,15 +34,19 @@ std::vector<TileFaults> check_all(std::string_view role, Function* function) {
 }
 
 // All lines of all cases.
-template <typename Function>
-std::string complaints(std::string_view role, Function* function) {
+std::string lines_of(const std::vector<TileFaults>& cases) {
     std::string text;
-    for (const TileFaults& faults : check_all(role, function)) {
+    for (const TileFaults& faults : cases) {
         for (const std::string& line : faults.lines) {
             text += line + "\n";
         }
     }
     return text;
+}
+
+template <typename Function>
+std::string complaints(std::string_view role, Function* function) {
+    return lines_of(check_all(role, function));
 }
 
 TEST(TileCases, ExistForEveryRoleWithValuesThatTheirTypesHold) {
@@ -71,6 +75,21 @@ TEST(TileCases, ExistForEveryRoleWithValuesThatTheirTypesHold) {
     }
     EXPECT_TRUE(tile_cases("matmul").empty());
 }
+
+class OurKernel : public testing::TestWithParam<std::string_view> {};
+
+TEST_P(OurKernel, KeepsItsContract) {
+    const npu_impl::RawKernel kernel(npu_impl::own_module(), std::string(GetParam()));
+    std::vector<TileFaults> cases;
+    for (const TileCase& one : tile_cases(GetParam())) {
+        cases.push_back(
+            check_tile(one, {kernel.function(), [&] { kernel.reset(); }, [&] { return kernel.rounding(); }}));
+    }
+    EXPECT_EQ(lines_of(cases), "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Roles, OurKernel, testing::ValuesIn(npu_impl::kernel_roles()),
+                         [](const auto& one) { return std::string(one.param); });
 
 // The blocks of kernels/aie2/kernels.h.
 int blocked(int i, int j, int rows, int columns) {
