@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "harness/candidate_path.hpp"
+#include "harness/data_statistics.hpp"
 #include "harness/error_models.hpp"
 #include "harness/trial.hpp"
 #include "reference/golden_source.hpp"
@@ -163,6 +164,9 @@ CaseResult judge_candidate(const datasets::LayerCase& layer, const datasets::Can
         judge_range(result, trial, recorded, input, work);
     }
     add_missing(result, trial, expected, input);
+    if (selection.whole_attention() && (path.emits(Op::context) || path.emits(Op::output))) {
+        result.layer.data = statistics_of(layer, golden);
+    }
     mistrust_unless_certified(result);
     return result;
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """`harness judge` from outside, on files that h5py wrote. Usage: judge_cli_test.py HARNESS DATASETS_FOLDER"""
+import hashlib
 import json
 import pathlib
 import subprocess
@@ -19,13 +20,20 @@ import write_candidate  # noqa: E402  the example in the documentation
 CLIP = "hard-20240607"
 
 
+def run_harness(*arguments, expect):
+    done = subprocess.run([HARNESS, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    if done.returncode != expect:
+        raise AssertionError(f"exit {done.returncode}, expected {expect}: {done.stdout}\n{done.stderr}")
+    return done
+
+
 class Judge(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = tempfile.TemporaryDirectory()
         cls.path = pathlib.Path(cls.folder.name)
         cls.recording = cls.path / "recording.h5"
-        cls.run_harness("record", "--synthetic", "hard", "--context", 130, "--out", cls.recording, expect=0)
+        run_harness("record", "--synthetic", "hard", "--context", 130, "--out", cls.recording, expect=0)
         cls.example = cls.path / "example.h5"
         subprocess.run([sys.executable, DATASETS / "write_candidate.py", cls.recording, cls.example],
                        check=True, timeout=300)
@@ -34,15 +42,8 @@ class Judge(unittest.TestCase):
     def tearDownClass(cls):
         cls.folder.cleanup()
 
-    @classmethod
-    def run_harness(cls, *arguments, expect):
-        done = subprocess.run([HARNESS, *map(str, arguments)], capture_output=True, text=True, timeout=300)
-        if done.returncode != expect:
-            raise AssertionError(f"exit {done.returncode}, expected {expect}: {done.stdout}\n{done.stderr}")
-        return done
-
     def judge(self, *arguments, expect, candidate=None):
-        return self.run_harness("judge", "--recording", self.recording, "--candidate",
+        return run_harness("judge", "--recording", self.recording, "--candidate",
                                 candidate or self.example, *arguments, expect=expect)
 
     def refused(self, *parts, arguments=(), expect=3, candidate=None):
@@ -65,7 +66,7 @@ class Judge(unittest.TestCase):
     def test_the_example_passes_by_the_bounds_of_what_it_declares(self):
         run, junit = self.path / "run.json", self.path / "run.xml"
         done = self.judge("--layer", "0", "--json", run, "--junit", junit, expect=0)
-        self.assertIn("not checked: launches, guard zones, repeatability, time and probes", done.stdout)
+        self.assertIn("not checked: launches, guard zones, repeatability and time", done.stdout)
         self.assertIn("chained, computed by write_candidate.py", done.stdout)
         self.assertNotIn("modelled", done.stdout)
         record = json.loads(run.read_text())
@@ -100,7 +101,7 @@ class Judge(unittest.TestCase):
         self.assertIn("reproduce: harness judge --recording", done.stdout)
         reproduce = next(line for line in done.stdout.splitlines() if "reproduce:" in line)
         words = reproduce.split("reproduce: harness ")[1].split()
-        self.run_harness(*words, expect=1)
+        run_harness(*words, expect=1)
 
     def test_a_wrong_tile_is_found_and_placed(self):
         def damage(file):
@@ -161,20 +162,195 @@ class Judge(unittest.TestCase):
         self.refused("no such head", arguments=("--head", "8"), expect=2)
         self.refused("would be overwritten", arguments=("--json", self.example), expect=2)
         other = self.path / "other.h5"
-        self.run_harness("record", "--synthetic", "hard", "--context", 130, "--seed", 2, "--out", other,
+        run_harness("record", "--synthetic", "hard", "--context", 130, "--seed", 2, "--out", other,
                          expect=0)
-        done = self.run_harness("judge", "--recording", other, "--candidate", self.example, expect=3)
+        done = run_harness("judge", "--recording", other, "--candidate", self.example, expect=3)
         self.assertIn("was computed from the recording with content SHA-256", done.stderr)
-        self.run_harness("judge", "--recording", self.recording, expect=2)
+        run_harness("judge", "--recording", self.recording, expect=2)
 
     def test_the_example_knows_the_identity_of_a_recording(self):
-        shown = self.run_harness("inspect", self.recording, expect=0).stdout
+        shown = run_harness("inspect", self.recording, expect=0).stdout
         with h5py.File(self.recording) as recording:
             self.assertIn(write_candidate.content_sha256(recording), shown)
 
     def test_the_example_rounds_as_the_hardware(self):
         values = numpy.array([1.0, 1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-7 - 2**-8], "<f4")
         self.assertEqual(write_candidate.bf16(values).tolist(), [1, 1, 1 + 2**-6, -1 - 2**-6])
+
+
+class Probes(unittest.TestCase):
+    """Known operands, for what no recording shows: a runner computes them like any recording."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.path = pathlib.Path(cls.folder.name)
+        cls.recording, cls.example = cls.path / "recording.h5", cls.path / "example.h5"
+        cls.probes, cls.made = cls.path / "probes.h5", cls.path / "made.h5"
+        run_harness("record", "--context", 130, "--out", cls.recording, expect=0)
+        run_harness("record", "--probes-for", cls.recording, "--out", cls.probes, expect=0)
+        for recording, candidate in ((cls.recording, cls.example), (cls.probes, cls.made)):
+            subprocess.run([sys.executable, DATASETS / "write_candidate.py", recording, candidate],
+                           check=True, timeout=300)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def judge(self, *arguments, expect, recording=None, candidate=None):
+        run = self.path / "run.json"
+        done = run_harness("judge", "--recording", recording or self.recording, "--candidate",
+                           candidate or self.example, "--json", run, *arguments, expect=expect)
+        return done, json.loads(run.read_text()) if expect in (0, 1) else None
+
+    def beside(self, probes=None, made=None):
+        return "--probe-recording", probes or self.probes, "--probe-candidate", made or self.made
+
+    def refused(self, *parts, expect=3, **arguments):
+        done, _ = self.judge(*arguments.pop("arguments", ()), expect=expect, **arguments)
+        lines = done.stderr.strip().splitlines()
+        self.assertEqual(len(lines), 1, done.stderr)
+        for part in parts:
+            self.assertIn(part, lines[0])
+
+    def runner(self, name, recording, attention):
+        """What a runner with this attention makes of a recording: context alone, as a fused kernel does."""
+        layers = {}
+        with h5py.File(recording) as file:
+            for clip in file["clips"]:
+                for layer, group in file[f"clips/{clip}/encoder"].items():
+                    q, k, v = (group[f"attn/{n}"][()].astype("f8") for n in "qkv")
+                    heads = [slice(i, i + 64) for i in range(0, q.shape[1], 64)]
+                    context = numpy.hstack([attention(q[:, h], k[:, h], v[:, h]) for h in heads])
+                    layers[clip, int(layer[6:])] = {"context": write_candidate.bf16(context.astype("f4"))}
+            path = self.path / name
+            write_candidate.write_candidate(path, file, "a test", "fused", layers)
+        return path
+
+    @staticmethod
+    def softmax(scores, values):
+        e = numpy.exp(scores - scores.max(axis=1, keepdims=True))
+        return e @ values / e.sum(axis=1, keepdims=True)
+
+    def test_what_the_data_cannot_reveal_is_named_and_covered_by_probes(self):
+        done, run = self.judge("--layer", 0, expect=0)
+        self.assertIn("not checked: exponent_range: mistrusted", done.stdout)
+        self.assertEqual(run["data_trust"], [])
+        done, run = self.judge("--layer", 0, *self.beside(), expect=0)
+        self.assertNotIn("mistrusted", done.stdout)
+        trust = {row["fault_class"]: row["verdict"] for row in run["data_trust"]}
+        self.assertEqual(len(trust), 12)
+        self.assertEqual(trust["exponent_range"], "covered")
+        self.assertEqual(trust["wrong_scale"], "passed")
+        self.assertEqual({row["verdict"] for row in run["ragged_probes"]}, {"passed"})
+
+    def test_they_are_judged_alone_too(self):
+        _, run = self.judge(expect=0, recording=self.probes, candidate=self.made)
+        names = [row["probe"] for row in run["ragged_probes"]]
+        self.assertEqual(names, ["ones", "zero_keys", "raised_keys", "deep_keys", "one_hot"] +
+                         ["integers"] * 4)
+        self.assertEqual(run["rows"], [])
+
+    def test_the_report_of_probes_alone_has_no_empty_tables(self):
+        done, _ = self.judge(expect=0, recording=self.probes, candidate=self.made)
+        self.assertIn("known operands   T = 130", done.stdout)
+        self.assertIn("passed: 9 probes judged, exit code 0", done.stdout)
+        self.assertNotIn("headline", done.stdout)
+
+    def test_what_passes_on_data_fails_on_its_probe(self):
+        """Behind fused attention: another scale, a padded key, no maximum subtracted."""
+        def scaled(q, k, v):
+            return self.softmax(q @ k.T / 63 ** 0.5, v)
+
+        def padded(q, k, v):
+            return self.softmax(numpy.pad(q @ k.T / 8, ((0, 0), (0, 1))), numpy.pad(v, ((0, 1), (0, 0))))
+
+        def no_maximum(q, k, v):
+            with numpy.errstate(all="ignore"):
+                e = numpy.exp((q @ k.T / 8).astype("f4"))
+                return e @ v.astype("f4") / e.sum(axis=1, keepdims=True)
+        healthy = self.runner("healthy.h5", self.probes, lambda q, k, v: self.softmax(q @ k.T / 8, v))
+        self.judge(expect=0, recording=self.probes, candidate=healthy)
+        for attention, probe in ((scaled, "deep_keys"), (padded, "ones"), (no_maximum, "raised_keys")):
+            with self.subTest(attention.__name__):
+                made = self.runner("faulty.h5", self.probes, attention)
+                done, run = self.judge(expect=1, recording=self.probes, candidate=made)
+                failed = {row["probe"] for row in run["ragged_probes"] if row["verdict"] == "failed"}
+                self.assertIn(probe, failed)
+                line = next(line for line in done.stdout.splitlines() if "reproduce: " in line)
+                run_harness(*line.split("reproduce: harness ")[1].split(), expect=1)
+
+    def test_a_failed_probe_fails_the_run_and_covers_nothing(self):
+        made = self.path / "zeros.h5"
+        with h5py.File(self.made) as example, h5py.File(made, "w") as file:
+            file.attrs.update(example.attrs)
+            example.copy("clips", file)
+            file["clips/probes/layer_4/context"][64:128, 64:128] = 0
+        done, run = self.judge("--layer", 0, *self.beside(made=made), expect=1)
+        self.assertIn("failed one_hot at T = 130: probe one_hot: context at head 1, row 64", done.stdout)
+        trust = {row["fault_class"]: row["verdict"] for row in run["data_trust"]}
+        self.assertEqual(trust["exponent_range"], "mistrusted")
+
+    def test_what_the_runner_left_out_is_not_passed(self):
+        made = self.path / "less.h5"
+        with h5py.File(self.made) as example, h5py.File(made, "w") as file:
+            file.attrs.update(example.attrs)
+            example.copy("clips", file)
+            del file["clips/probes/layer_0/probabilities"]
+            del file["clips/probes/layer_4"]
+        done, _ = self.judge(expect=3, recording=self.probes, candidate=made)
+        self.assertIn("probabilities of layer 0: not in the file", done.stdout)
+        self.assertIn("not checked: probes, layers 4: not in the file", done.stdout)
+
+    def test_a_head_is_judged_alone(self):
+        _, run = self.judge("--head", 3, "--layer", "1,3", expect=0, recording=self.probes,
+                            candidate=self.made)
+        self.assertEqual([row["head"] for row in run["ragged_probes"]], [3, 3])
+
+    def test_files_that_do_not_fit_are_refused_in_one_line(self):
+        self.refused("--probe-candidate", expect=2, arguments=("--probe-recording", self.probes))
+        self.refused("holds no probes", "--probes-for",
+                     arguments=self.beside(probes=self.recording, made=self.example))
+        other = self.path / "other.h5"
+        run_harness("record", "--context", 65, "--out", self.path / "short.h5", expect=0)
+        run_harness("record", "--probes-for", self.path / "short.h5", "--out", other, expect=0)
+        self.refused("T = 65", "T = 130", "--probes-for", arguments=self.beside(probes=other))
+        fused = self.runner("fused.h5", self.probes, lambda q, k, v: self.softmax(q @ k.T / 8, v))
+        self.refused("attribute arithmetic: fused", "unfused", arguments=self.beside(made=fused))
+        isolated = self.path / "isolated.h5"
+        with h5py.File(self.made) as example, h5py.File(isolated, "w") as file:
+            file.attrs.update(example.attrs)
+            file.attrs["input"] = "isolated"
+            example.copy("clips", file)
+        self.refused("attribute input: isolated", "chained", recording=self.probes, candidate=isolated)
+
+    def test_a_recording_that_only_says_so_is_refused(self):
+        """Its hashes hold; its structure, or its operands, are not those of the probes."""
+        def change_recipe(file):
+            file.attrs["recipe"] = "probes v1"
+
+        def change_operand(file):
+            x = file["clips/probes/encoder/layer_00/attn/x"]
+            x[7, 3] = 1 - x[7, 3]
+            x.attrs["sha256"] = hashlib.sha256(x[()].astype("<f4").tobytes()).hexdigest()
+        for recording, change, reason in ((self.recording, change_recipe, "says that it holds probes"),
+                                          (self.probes, change_operand, "is not the probe ones")):
+            false, made = self.path / "false.h5", self.path / "false_made.h5"
+            false.write_bytes(recording.read_bytes())
+            with h5py.File(false, "r+") as file:
+                change(file)
+            subprocess.run([sys.executable, DATASETS / "write_candidate.py", false, made], check=True,
+                           timeout=300)
+            self.refused(reason, recording=false, candidate=made)
+
+    def test_options_that_contradict_are_refused(self):
+        for arguments in (("--context", 65), ("--seed", 1), ("--synthetic", "hard"), ("--size", "tiny"),
+                          ("--random-weights", "tiny", "--synthetic-speech", 1)):
+            done = run_harness("record", "--probes-for", self.recording, *arguments, "--out",
+                               self.path / "none.h5", expect=2)
+            self.assertIn("--probes-for", done.stderr)
+        run_harness("record", "--probes-for", self.recording, "--out", self.recording, expect=2)
+        run_harness("record", "--probes-for", self.path / "absent.h5", "--out", self.path / "n.h5", expect=3)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ struct RecordOptions {
     CommonOptions common;
     std::optional<EncoderOptions> encoder;
     datasets::SyntheticModel model;
+    std::string probes_for;    // a recording whose shape probes take; empty: none
     double audio_seconds = 0;  // of generated data; 0: what the context stands for
     datasets::DType store = datasets::DType::f32;
     std::string layers = "all";
@@ -108,7 +109,9 @@ struct JudgeOptions {
     CommonOptions common;
     std::string recording;
     std::string candidate;
-    std::string arithmetic;  // a design; empty: as the candidate says
+    std::string arithmetic;       // a design; empty: as the candidate says
+    std::string probe_recording;  // empty: none
+    std::string probe_candidate;  // of it; empty: none
     std::string layers = "all";
     std::string clip;  // empty: all
     std::string json;  // empty: none

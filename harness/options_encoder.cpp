@@ -93,13 +93,19 @@ void EncoderCommands::State::add_record(CLI::App& app) {
     record_app->footer(
         "With --weights or --random-weights the whole encoder runs over the audio, on the CPU in fp32, and\n"
         "what the attention of each layer reads and yields is recorded; with --mlp that of the MLP too.\n"
-        "Without them the input of the layers is generated (--synthetic), and no audio is heard.");
+        "Without them the input of the layers is generated (--synthetic), and no audio is heard.\n"
+        "--probes-for makes what another program computes beside a recording, so that `harness judge` sees\n"
+        "what the recording cannot show: padding, a maximum that is not subtracted, another scale, ...");
     add_encoder(*record_app, encoder);
     record_app
         ->add_option("--synthetic", profile, "Generated data: hard (shows bugs), benign (hides most of them)")
         ->check(one_of("profile", {"hard", "benign"}))
         ->type_name("PROFILE")
         ->capture_default_str();
+    record_app
+        ->add_option("--probes-for", record.probes_for,
+                     "Instead: operands with known results, of the shape of this recording, a probe a layer")
+        ->type_name("FILE");
     record_app
         ->add_option("--context", encoder.context,
                      "Rows T: to 1500 with audio, 3001 for the variant whose frames are not halved")
@@ -171,11 +177,12 @@ RecordOptions EncoderCommands::State::finish_record() const {
     const bool hears = !encoder.audio.empty() || encoder.synthetic_speech_seconds > 0;
     if (!encoder.weights.empty() || !encoder.random_size.empty() || hears) {
         if (record_app->count("--synthetic") + record_app->count("--size") +
-                record_app->count("--audio-seconds") >
+                record_app->count("--probes-for") + record_app->count("--audio-seconds") >
             0) {
             throw UsageError(
-                "--synthetic, --size and --audio-seconds generate data: leave them out where an encoder "
-                "hears audio");
+                "--synthetic, --probes-for, --size and --audio-seconds generate data: leave them out where "
+                "an "
+                "encoder hears audio");
         }
         check_encoder(encoder);
         std::string context = fmt::format("{}", encoder.context);
@@ -188,6 +195,14 @@ RecordOptions EncoderCommands::State::finish_record() const {
     if (options.mlp || options.resume || options.layers != "all") {
         throw UsageError(
             "--mlp, --resume and --layers belong to an encoder: add --weights FILE or --random-weights SIZE");
+    }
+    if (!options.probes_for.empty() && record_app->count("--synthetic") + record_app->count("--seed") +
+                                               record_app->count("--context") + record_app->count("--size") +
+                                               record_app->count("--audio-seconds") >
+                                           0) {
+        throw UsageError(
+            "--probes-for takes the shape of its recording and no seed: leave out --synthetic, --context, "
+            "--size, --seed and --audio-seconds");
     }
     const datasets::WhisperSize whisper = *datasets::parse_whisper_size(size);
     options.model.profile = *datasets::parse_profile(profile);

@@ -40,8 +40,11 @@ JudgeCommand::JudgeCommand(CLI::App& app, CommonOptions& common) : state_(std::m
         "computed them from the recording; datasets/candidate.hpp has the layout, and\n"
         "datasets/write_candidate.py writes one with h5py. They are judged as our own are, by the bounds of\n"
         "the arithmetic that a design declares. What a file cannot show (launches, guard zones,\n"
-        "repeatability, time, probes) is not checked, and the report says so. Chained steps suit most\n"
-        "programs: an isolated context is held to the golden's probabilities, to the last bit.");
+        "repeatability, time) is not checked, and the report says so; classes of faults that the recording\n"
+        "cannot reveal are named, and shown by probes: what the same runner computes from a recording that\n"
+        "`harness record --probes-for` makes, judged beside the others (--probe-recording) or alone\n"
+        "(--recording). Chained steps suit most programs: an isolated context is held to the golden's\n"
+        "probabilities, to the last bit.");
     state_->app->add_option("--recording", options.recording, "What it was computed from")
         ->required()
         ->type_name("FILE");
@@ -54,6 +57,15 @@ JudgeCommand::JudgeCommand(CLI::App& app, CommonOptions& common) : state_(std::m
                      "`harness list --designs`")
         ->check(accepted_by([](const std::string& designs) { return npu_impl::compose(designs); }))
         ->type_name("NAME,...");
+    auto* probes = state_->app
+                       ->add_option("--probe-recording", options.probe_recording,
+                                    "Probes for it, from `harness record --probes-for`: they show what the "
+                                    "recording cannot")
+                       ->type_name("FILE");
+    state_->app->add_option("--probe-candidate", options.probe_candidate, "What the same runner made of them")
+        ->type_name("FILE")
+        ->needs(probes);
+    probes->needs("--probe-candidate");
     state_->app->add_option("--layer", options.layers, "Layers: all that the candidate holds, 0, 0-2,5")
         ->type_name("LIST")
         ->capture_default_str();

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <stdexcept>
 #include <tuple>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "harness/judge.hpp"
 #include "harness/operands.hpp"
 #include "harness/probe_bound.hpp"
+#include "harness/probe_filling.hpp"
 
 namespace harness {
 namespace {
@@ -28,26 +30,6 @@ constexpr double flushed = 1e-30;
 std::size_t index(std::int64_t value) {
     return static_cast<std::size_t>(value);
 }
-
-void resize(Bounded& into, const TensorView& got) {
-    into.rows = got.rows;
-    into.columns = got.columns;
-    into.value.resize(index(got.rows * got.columns));
-    into.bound.resize(into.value.size());
-}
-
-template <typename Value>
-void fill(Bounded& into, const TensorView& got, const Value& value) {
-    resize(into, got);
-    for (std::int64_t row = 0; row < got.rows; ++row) {
-        for (std::int64_t column = 0; column < got.columns; ++column) {
-            const std::size_t at = index(row * got.columns + column);
-            std::tie(into.value[at], into.bound[at]) = value(row, column);
-        }
-    }
-}
-
-using Due = std::pair<double, double>;  // value and bound
 
 // V = 1 gives 1, and rows of probabilities sum up to 1.
 class Ones final : public Expectation {
@@ -211,78 +193,6 @@ private:
     MeanError relative_;
 };
 
-// Scores of integer queries and keys, and sums of integer values over the keys of weight 1.
-class Integers final : public Expectation {
-public:
-    explicit Integers(datasets::LayerShape shape) : keys_(shape.context) {
-        for (int head = 0; head < shape.heads; ++head) {
-            for (std::int64_t i = 0; i < query_period; ++i) {
-                for (std::int64_t j = 0; j < key_period; ++j) {
-                    double sum = 0;
-                    for (int c = 0; c < width; ++c) {
-                        sum += double{integer_query(head, i, c)} * double{integer_key(head, j, c)};
-                    }
-                    scores_.push_back(sum / 8);
-                }
-            }
-            for (std::int64_t j = 0; j < key_period; ++j) {
-                for (int c = 0; c < width; ++c) {
-                    values_.push_back(integer_value(head, j, c));
-                }
-            }
-        }
-    }
-
-    bool expect(Op op, Rows rows, const TensorView& got, Bounded& into) override {
-        if (op == Op::scores) {
-            fill(into, got, [&](std::int64_t row, std::int64_t key) -> Due {
-                const std::int64_t query = rows.head * query_period + (rows.begin + row) % query_period;
-                return {scores_[index(query * key_period + key % key_period)], 0};
-            });
-            return true;
-        }
-        resize(into, got);
-        std::ranges::fill(into.value, 0.0);
-        std::ranges::fill(into.bound, 0.0);
-        for (std::int64_t row = 0; row < got.rows; ++row) {
-            for (const std::int64_t key : integer_keys(rows.begin + row, keys_)) {
-                const std::int64_t at = (rows.head * key_period + key % key_period) * width;
-                for (std::int64_t c = 0; c < width; ++c) {
-                    into.value[index(row * width + c)] += double{values_[index(at + c)]};
-                }
-            }
-        }
-        return true;
-    }
-
-private:
-    std::int64_t keys_;
-    std::vector<double> scores_;  // [head, query_period, key_period]
-    std::vector<float> values_;   // [head, key_period, 64]
-};
-
-class Exactly final : public Expectation {
-public:
-    Exactly(Op op, std::span<const float> values, std::int64_t columns)
-        : op_(op), values_(values), columns_(columns) {}
-
-    bool expect(Op op, Rows rows, const TensorView& got, Bounded& into) override {
-        if (op != op_) {
-            return false;
-        }
-        const std::int64_t offset = std::max(rows.head, 0) * width;
-        fill(into, got, [&](std::int64_t row, std::int64_t c) -> Due {
-            return {double{values_[index((rows.begin + row) * columns_ + offset + c)]}, 0};
-        });
-        return true;
-    }
-
-private:
-    Op op_;
-    std::span<const float> values_;
-    std::int64_t columns_;
-};
-
 // |deviation| / bound; where the very number is due, 0 or infinity.
 double ratio(double got, double due, double bound) {
     const double deviation = std::abs(got - due);
@@ -300,30 +210,22 @@ bool before(double rho, Op op, const Element& element, double worst_rho, Op wors
 
 }  // namespace
 
-std::unique_ptr<Expectation> expect_ones(const Path& path, datasets::LayerShape shape) {
-    return std::make_unique<Ones>(path, shape.context);
-}
-
-std::unique_ptr<Expectation> expect_mean(const Path& path, datasets::LayerShape shape, const Source& source,
-                                         int head) {
-    return std::make_unique<Mean>(path, shape, source, head);
-}
-
-std::unique_ptr<Expectation> expect_bounds(const Path& path, datasets::LayerShape shape,
-                                           const Source& source) {
-    return std::make_unique<SampledBounds>(path, shape, source);
-}
-
-std::unique_ptr<Expectation> expect_hot_rows(const Path& path, datasets::LayerShape shape) {
-    return std::make_unique<HotRows>(path, shape.context);
-}
-
-std::unique_ptr<Expectation> expect_integers(datasets::LayerShape shape) {
-    return std::make_unique<Integers>(shape);
-}
-
-std::unique_ptr<Expectation> expect_exactly(Op op, std::span<const float> values, std::int64_t columns) {
-    return std::make_unique<Exactly>(op, values, columns);
+std::unique_ptr<Expectation> expectation_of(Probe probe, const Path& path, datasets::LayerShape shape,
+                                            const Source& source, int head) {
+    switch (probe) {
+        case Probe::ones:
+            return std::make_unique<Ones>(path, shape.context);
+        case Probe::zero_keys:
+            return std::make_unique<Mean>(path, shape, source, head);
+        case Probe::one_hot:
+            return std::make_unique<HotRows>(path, shape.context);
+        case Probe::raised_keys:
+        case Probe::deep_keys:
+            return std::make_unique<SampledBounds>(path, shape, source);
+        case Probe::integers:
+            break;
+    }
+    throw std::invalid_argument("integers are due exactly, op by op");
 }
 
 void ProbeSink::accept(Op op, Rows rows, const TensorView& values) {

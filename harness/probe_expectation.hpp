@@ -30,14 +30,17 @@ public:
     virtual bool expect_row_sums(datasets::Rows, std::span<double>) { return false; }
 };
 
-// `source`: what the path reads. `head`: as in datasets::Work.
-std::unique_ptr<Expectation> expect_ones(const datasets::Path& path, datasets::LayerShape shape);
-std::unique_ptr<Expectation> expect_mean(const datasets::Path& path, datasets::LayerShape shape,
-                                         const datasets::Source& source, int head);
-std::unique_ptr<Expectation> expect_bounds(const datasets::Path& path, datasets::LayerShape shape,
-                                           const datasets::Source& source);
-std::unique_ptr<Expectation> expect_hot_rows(const datasets::Path& path, datasets::LayerShape shape);
+// Of scores to context of a probe but `integers`, whose operands `source` serves. `head`: as in
+// datasets::Work.
+std::unique_ptr<Expectation> expectation_of(Probe probe, const datasets::Path& path,
+                                            datasets::LayerShape shape, const datasets::Source& source,
+                                            int head);
+
+// Of integer scores, and of integer values under probabilities of 0 and 1 (probe_data.hpp).
 std::unique_ptr<Expectation> expect_integers(datasets::LayerShape shape);
+
+// Exactly the scores of integer queries and keys that `source` serves.
+std::unique_ptr<Expectation> expect_exact_scores(datasets::LayerShape shape, const datasets::Source& source);
 
 // Exactly `values` [time, columns] of `op`.
 std::unique_ptr<Expectation> expect_exactly(datasets::Op op, std::span<const float> values,

@@ -246,20 +246,19 @@ bool probes_apply(const Path& path) {
 std::vector<ProbeRow> run_probes(PreparedLayer& prepared, const Path& path, const ProbeBase& base,
                                  int only_head) {
     std::vector<ProbeRow> out;
-    const auto run = [&](Probe probe, const Source& source, const std::unique_ptr<Expectation>& expectation) {
+    const auto run = [&](Probe probe, const Source& source) {
         ProbeRow row;
         row.probe = probe;
         row.shape = base.shape;
         row.head = only_head;
+        const auto expectation = expectation_of(probe, path, base.shape, source, only_head);
         out.push_back(run_probe(prepared, source, *expectation, std::move(row), {core}));
     };
-    run(Probe::ones, shifted(base, ShiftTo::below, true), expect_ones(path, base.shape));
-    run(Probe::zero_keys, zero_keys(base), expect_mean(path, base.shape, base.upstream, only_head));
-    const EditedSource raised = shifted(base, ShiftTo::above, false);
-    run(Probe::raised_keys, raised, expect_bounds(path, base.shape, raised));
-    const EditedSource deep = deep_keys();
-    run(Probe::deep_keys, deep, expect_bounds(path, base.shape, deep));
-    run(Probe::one_hot, one_hot(base.shape.context), expect_hot_rows(path, base.shape));
+    run(Probe::ones, shifted(base, ShiftTo::below, true));
+    run(Probe::zero_keys, zero_keys(base));
+    run(Probe::raised_keys, shifted(base, ShiftTo::above, false));
+    run(Probe::deep_keys, deep_keys());
+    run(Probe::one_hot, one_hot(base.shape.context));
     ProbeRow row;
     row.probe = Probe::integers;
     row.shape = base.shape;

@@ -12,6 +12,7 @@
 
 #include "datasets/path.hpp"
 #include "harness/probe_data.hpp"
+#include "harness/probe_layer.hpp"
 #include "harness/probe_row.hpp"
 #include "reference/golden_source.hpp"
 
@@ -47,5 +48,10 @@ inline constexpr std::int64_t ragged_contexts[] = {1, 63, 64, 65, 127, 1499, 150
 // The same probes on a model of two heads with small integer weights, at one context; and the projections on
 // integers, whose sums are exact too. Depends on the path alone, not on any recording.
 std::vector<ProbeRow> run_ragged_probes(datasets::Path& path, std::int64_t context);
+
+// One probe on its own layer (probe_layer), as far as the path emits it: scores to context, for `integers`
+// each projection and the scores.
+std::vector<ProbeRow> run_known_probe(datasets::PreparedLayer& prepared, const datasets::Path& path,
+                                      const KnownLayer& known, Probe probe, int only_head);
 
 }  // namespace harness

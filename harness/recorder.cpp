@@ -53,19 +53,11 @@ std::string model_identity(const SyntheticModel& model) {
 
 datasets::RecordingInfo describe(const RecordRequest& request) {
     const SyntheticModel& model = request.model;
-    const reference::BlasInfo blas = reference::blas_info();
-    datasets::RecordingInfo info;
-    info.source = "synthetic";
-    info.producer = "harness record";
-    info.producer_version = fmt::format("{} ({})", build_version, build_commit);
-    info.created_utc = utc_now();
+    datasets::RecordingInfo info = generated_recording(model.shape);
     info.model_id = model_id(model);
     info.model_sha256 = model_identity(model);
     info.recipe = fmt::format("{} v{}", datasets::name(model.profile), datasets::recipe_version);
-    info.blas = fmt::format("{}, {}", blas.name, blas.core_type);
     info.seed = model.seed;
-    info.context = model.shape.context;
-    info.heads = model.shape.heads;
     info.layers = model.layers;
     const double seconds =
         request.audio_seconds > 0 ? request.audio_seconds : audio_seconds_of(model.shape.context);
@@ -82,6 +74,19 @@ double audio_seconds_of(std::int64_t context) {
 std::string size_name(int heads) {
     const auto found = std::ranges::find(datasets::whisper_sizes, heads, &datasets::WhisperSize::heads);
     return found != datasets::whisper_sizes.end() ? std::string(found->name) : fmt::format("{}-heads", heads);
+}
+
+datasets::RecordingInfo generated_recording(datasets::LayerShape shape) {
+    const reference::BlasInfo blas = reference::blas_info();
+    datasets::RecordingInfo info;
+    info.source = "synthetic";
+    info.producer = "harness record";
+    info.producer_version = fmt::format("{} ({})", build_version, build_commit);
+    info.created_utc = utc_now();
+    info.blas = fmt::format("{}, {}", blas.name, blas.core_type);
+    info.context = shape.context;
+    info.heads = shape.heads;
+    return info;
 }
 
 void record_synthetic(const RecordRequest& request, const std::string& file, bool show_progress) {

@@ -74,6 +74,9 @@ std::string kind_of(const RunRecord& record, harness::Duration StepTime::*side) 
 }
 
 std::string op_table(const RunRecord& record, bool color) {
+    if (record.ops.empty()) {
+        return {};
+    }
     std::string out = fmt::format("{:<13} {:<10} {:>15} {:>23} {:>8} {:>9} {:>7} {:>8}\n", "", "worst of",
                                   "isolated", "chained", "CPU ms", "NPU ms", "speedup", "launches");
     out += fmt::format("{:<13} {:<10} {:>6} {:>8} {:>6} {:>8} {:>7} {:>8} {:>9} {:>7} {:>8}\n", "op",
@@ -107,6 +110,9 @@ std::string op_table(const RunRecord& record, bool color) {
 }
 
 std::string layer_table(const RunRecord& record, bool color) {
+    if (record.layers.empty()) {
+        return {};
+    }
     std::string out =
         fmt::format("{:<22} {:>5}  {:<10} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}\n", "clip", "layer", "headline",
                     "match %", "worst row", "w. tile", "CPU ms", "NPU ms", "speedup");
@@ -201,7 +207,8 @@ std::string probe_table(const RunRecord& record, bool color) {
         const auto end = std::find_if(
             row, ragged.end(), [&](const auto& other) { return other.shape.context != row->shape.context; });
         const std::vector<harness::ProbeRow> rows(row, end);
-        out += fmt::format("{:<16} T = {:<4} {}\n", "small integers", row->shape.context, probe_line(rows));
+        out += fmt::format("{:<16} T = {:<4} {}\n", record.candidate ? "known operands" : "small integers",
+                           row->shape.context, probe_line(rows));
         out += probe_failures(rows, color);
         row = end;
     }
@@ -327,10 +334,12 @@ std::string terminal_report(const RunRecord& record, bool color) {
     const auto judged =
         rows_of([](Verdict verdict) { return verdict != Verdict::covered && verdict != Verdict::not_run; });
     const std::string part = part_of_run(record);
-    out +=
-        fmt::format("{}{}: {} rows judged{}, exit code {}; gated limits provisional (synthetic): {}\n",
-                    painted(record.verdict, 0, color), part.empty() ? part : fmt::format(" ({})", part),
-                    judged, lost > 0 ? fmt::format(", {} not run", lost) : "", record.exit_code, provisional);
+    out += fmt::format("{}{}: {}{}, exit code {}; gated limits provisional (synthetic): {}\n",
+                       painted(record.verdict, 0, color), part.empty() ? part : fmt::format(" ({})", part),
+                       record.rows.empty() && !record.ragged_probes.empty()
+                           ? fmt::format("{} probes judged", record.ragged_probes.size())
+                           : fmt::format("{} rows judged", judged),
+                       lost > 0 ? fmt::format(", {} not run", lost) : "", record.exit_code, provisional);
     return out;
 }
 

@@ -10,7 +10,10 @@
 #include "harness/commands/commands.hpp"
 #include "harness/commands/page.hpp"
 #include "harness/commands/parts.hpp"
+#include "harness/data_trust.hpp"
+#include "harness/examination.hpp"
 #include "harness/interrupt.hpp"
+#include "harness/probe_recording.hpp"
 #include "harness/progress.hpp"
 #include "npu_impl/design.hpp"
 
@@ -51,19 +54,36 @@ const npu_impl::Design& declared_design(const JudgeOptions& options, const datas
                               fmt::format("attribute arithmetic: {} is no design", name));
 }
 
+std::string judge_command(const std::string& recording, const std::string& candidate,
+                          const npu_impl::Design& design) {
+    return fmt::format("harness judge --recording {} --candidate {} --arithmetic {}", shell_word(recording),
+                       shell_word(candidate), design.name);
+}
+
+// A recording of probes, what a runner made of it, and the layers to judge.
+struct ProbeFiles {
+    std::string recording;
+    std::string candidate;
+    std::string layers;
+};
+
 // What is to be judged of each clip, in the recording's order.
 struct Cases {
     std::vector<std::pair<std::string, std::vector<int>>> layers;  // by clip
     std::size_t count = 0;
 };
 
+// All that the file holds of the clip, unless the command line says which.
+std::vector<int> selected_layers(const std::string& layers, const datasets::Recording& recording,
+                                 const datasets::Candidate& candidate, const std::string& clip) {
+    return layers == "all" ? candidate.layers(clip) : parse_layers(layers, recording.info().recorded_layers);
+}
+
 Cases selected_cases(const JudgeOptions& options, const datasets::Recording& recording,
                      const datasets::Candidate& candidate) {
     Cases cases;
     for (const std::string& clip : selected_clips(recording.info(), options.clip)) {
-        auto layers = options.layers == "all"
-                          ? candidate.layers(clip)
-                          : parse_layers(options.layers, recording.info().recorded_layers);
+        auto layers = selected_layers(options.layers, recording, candidate, clip);
         if (layers.empty() && !options.clip.empty()) {
             throw datasets::ReadError(candidate.file(), "/clips/" + clip, "is not in the file");
         }
@@ -92,13 +112,79 @@ std::vector<Op> expected_ops(const JudgeOptions& options, const datasets::Candid
     return ops;
 }
 
+std::vector<ProbeRow> judge_probes(const JudgeOptions& options, const ProbeFiles& files,
+                                   const datasets::Recording& recording, const datasets::Candidate& candidate,
+                                   const npu_impl::Design& design) {
+    ProbeSelection selection;
+    selection.head = options.selection.head;
+    for (const datasets::ClipInfo& clip : recording.info().clips) {
+        selection.layers = selected_layers(files.layers, recording, candidate, clip.id);
+    }
+    ProgressBar bar("judging", static_cast<int>(selection.layers.size()), !options.common.quiet);
+    return judge_recorded_probes(recording, candidate, design, selection,
+                                 judge_command(files.recording, files.candidate, design),
+                                 [&bar](std::string_view stage) {
+                                     throw_if_interrupted();
+                                     bar.step(std::string(stage));
+                                 });
+}
+
+// The probes beside the recording, if they were named; of its shape, for what they cover is the kernel at
+// this shape.
+std::vector<ProbeRow> probes_beside(const JudgeOptions& options, const datasets::Recording& recording,
+                                    const npu_impl::Design& design) {
+    if (options.probe_recording.empty()) {
+        return {};
+    }
+    const std::string mend =
+        fmt::format("make them with `harness record --probes-for {}`", shell_word(recording.file()));
+    const datasets::Recording probes(options.probe_recording);
+    const datasets::RecordingInfo& info = probes.info();
+    if (!is_probe_recording(info)) {
+        throw datasets::ReadError(probes.file(), "/", "holds no probes: " + mend);
+    }
+    if (info.context != recording.info().context || info.heads != recording.info().heads) {
+        throw datasets::ReadError(
+            probes.file(), "/",
+            fmt::format("has T = {} and {} heads, the recording T = {} and {}: {}", info.context, info.heads,
+                        recording.info().context, recording.info().heads, mend));
+    }
+    const datasets::Candidate candidate(options.probe_candidate, probes);
+    if (const npu_impl::Design& own = declared_design(options, candidate); own.name != design.name) {
+        throw datasets::ReadError(
+            candidate.file(), "/",
+            fmt::format("attribute arithmetic: {}, where {} has {}: judge numbers of one design", own.name,
+                        options.candidate, design.name));
+    }
+    return judge_probes(options, {options.probe_recording, options.probe_candidate, "all"}, probes, candidate,
+                        design);
+}
+
+// What the data can reveal and, where it cannot, whether a probe did: rows of the record where there are
+// probes; else what was not checked, for no file can be asked to compute one.
+void examine_data_of(RunRecord& record, const npu_impl::Design& design) {
+    const datasets::Arithmetic softmax = design.arithmetic_of(softmax_op(design.emits(Op::probabilities)));
+    examine_data(record, softmax);
+    if (!record.ragged_probes.empty()) {
+        return;
+    }
+    for (const TrustRow& row : record.trust) {
+        if (row.judgement.verdict == Verdict::mistrusted) {
+            record.candidate->not_checked.push_back(
+                fmt::format("{}: mistrusted, for this recording cannot reveal it ({}); probes do, see --help",
+                            name(row.fault), row.judgement.reason));
+        }
+    }
+    record.trust.clear();
+}
+
 // What the report has to own up to.
 std::vector<std::string> not_checked(const datasets::Candidate& candidate, const npu_impl::Design& design,
                                      const Selection& selection, const std::vector<Op>& expected,
                                      const Cases& cases, const JudgeOptions& options,
                                      const datasets::RecordingInfo& recording) {
-    std::vector<std::string> out{
-        "launches, guard zones, repeatability, time and probes: numbers from a file"};
+    std::vector<std::string> out{"launches, guard zones, repeatability and time: numbers from a file"};
+    const bool probes = is_probe_recording(recording);
     std::vector<std::string_view> absent;
     for (const Op op : datasets::candidate_ops()) {
         const bool held = std::ranges::find(expected, op) != expected.end();
@@ -107,7 +193,7 @@ std::vector<std::string> not_checked(const datasets::Candidate& candidate, const
         }
     }
     if (!absent.empty()) {
-        const bool chained = candidate.info().feed == datasets::Feed::chained;
+        const bool chained = !probes && candidate.info().feed == datasets::Feed::chained;
         out.push_back(fmt::format("{}: not in the file{}", fmt::join(absent, ", "),
                                   chained ? ", so that what reads it has no bounds (level 1)" : ""));
     }
@@ -117,6 +203,9 @@ std::vector<std::string> not_checked(const datasets::Candidate& candidate, const
         if (!left_out.empty() && options.layers == "all") {
             out.push_back(fmt::format("{}, layers {}: not in the file", clip, fmt::join(left_out, ", ")));
         }
+    }
+    if (probes) {
+        return out;
     }
     if (candidate.info().feed == datasets::Feed::isolated) {
         out.emplace_back("match of the attention output (headline): isolated steps make no chain");
@@ -137,10 +226,33 @@ void describe(RunRecord& record, const datasets::Candidate& candidate, const npu
         CandidateFile{candidate.file(), info.runner, input_of(info.feed), info.device, info.launches, {}};
 }
 
+// Every case of the recording, one after the other.
+void judge_cases(RunRecord& record, const JudgeOptions& options, const datasets::Recording& recording,
+                 const datasets::Candidate& candidate, const npu_impl::Design& design,
+                 const std::vector<Op>& expected, const Cases& cases, const Selection& selection) {
+    constexpr int stages = 2;
+    const std::string command = judge_command(options.recording, options.candidate, design);
+    ProgressBar bar("judging", stages * static_cast<int>(cases.count), !options.common.quiet);
+    for (const auto& [clip, layers] : cases.layers) {
+        for (const int layer : layers) {
+            const auto show = [&bar, &clip = clip, layer](std::string_view stage) {
+                throw_if_interrupted();
+                bar.step(fmt::format("{} layer {}: {}", clip, layer, stage));
+            };
+            const auto one = load_layer(recording, clip, layer, selection.placement);
+            CaseResult result = judge_candidate(one, candidate, design, expected, selection, command, show);
+            record.rows.insert(record.rows.end(), result.rows.begin(), result.rows.end());
+            record.layers.push_back(std::move(result.layer));
+        }
+    }
+}
+
 }  // namespace
 
 ExitCode run(const JudgeOptions& options, const std::string& invocation) {
-    refuse_shared_files({options.recording, options.candidate}, {options.json, options.junit, options.html});
+    refuse_shared_files(
+        {options.recording, options.candidate, options.probe_recording, options.probe_candidate},
+        {options.json, options.junit, options.html});
     require_page(options.html);
     const datasets::Recording recording(options.recording);
     const datasets::Candidate candidate(options.candidate, recording);
@@ -157,22 +269,13 @@ ExitCode run(const JudgeOptions& options, const std::string& invocation) {
     record.row_seed = selection.row_seed;
     record.candidate->not_checked =
         not_checked(candidate, design, selection, expected, cases, options, recording.info());
-    const std::string command =
-        fmt::format("harness judge --recording {} --candidate {} --arithmetic {}",
-                    shell_word(options.recording), shell_word(options.candidate), design.name);
-    constexpr int stages = 2;
-    ProgressBar bar("judging", stages * static_cast<int>(cases.count), !options.common.quiet);
-    for (const auto& [clip, layers] : cases.layers) {
-        for (const int layer : layers) {
-            const auto show = [&bar, &clip = clip, layer](std::string_view stage) {
-                throw_if_interrupted();
-                bar.step(fmt::format("{} layer {}: {}", clip, layer, stage));
-            };
-            const auto one = load_layer(recording, clip, layer, selection.placement);
-            CaseResult result = judge_candidate(one, candidate, design, expected, selection, command, show);
-            record.rows.insert(record.rows.end(), result.rows.begin(), result.rows.end());
-            record.layers.push_back(std::move(result.layer));
-        }
+    if (is_probe_recording(recording.info())) {
+        record.ragged_probes = judge_probes(options, {options.recording, options.candidate, options.layers},
+                                            recording, candidate, design);
+    } else {
+        judge_cases(record, options, recording, candidate, design, expected, cases, selection);
+        record.ragged_probes = probes_beside(options, recording, design);
+        examine_data_of(record, design);
     }
     const ExitCode code = conclude(record, options.common, options.json, options.junit);
     write_page(record, options.html);

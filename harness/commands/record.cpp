@@ -7,6 +7,7 @@
 
 #include "harness/commands/commands.hpp"
 #include "harness/commands/parts.hpp"
+#include "harness/probe_recording.hpp"
 #include "harness/recorder.hpp"
 
 namespace harness {
@@ -32,6 +33,13 @@ ExitCode run(const RecordOptions& options, const std::string&) {
         refuse_shared_files(inputs, {options.out});
         announce_replacement(options);
         record_encoder(options);
+    } else if (!options.probes_for.empty()) {
+        refuse_shared_files({options.probes_for}, {options.out});
+        const datasets::Recording recording(options.probes_for);
+        if (recording.info().heads < 2) {
+            throw datasets::ReadError(recording.file(), "/", "has one head, and probes need two");
+        }
+        record_probes(recording.info().shape(), options.store, options.out, !options.common.quiet);
     } else {
         announce_replacement(options);
         record_synthetic({options.model, options.store, options.audio_seconds}, options.out,
