@@ -256,6 +256,9 @@ class Probes(unittest.TestCase):
         self.assertIn("known operands   T = 130", done.stdout)
         self.assertIn("passed: 9 probes judged, exit code 0", done.stdout)
         self.assertNotIn("headline", done.stdout)
+        markdown = self.path / "probes.md"
+        run_harness("report", self.path / "run.json", "--markdown", markdown, expect=0)
+        self.assertIn("none failed of 9 probes", markdown.read_text())
 
     def test_what_passes_on_data_fails_on_its_probe(self):
         """Behind fused attention: another scale, a padded key, no maximum subtracted."""
@@ -290,6 +293,20 @@ class Probes(unittest.TestCase):
         self.assertIn("failed one_hot at T = 130: probe one_hot: context at head 1, row 64", done.stdout)
         trust = {row["fault_class"]: row["verdict"] for row in run["data_trust"]}
         self.assertEqual(trust["exponent_range"], "mistrusted")
+
+    def test_its_reports_are_made_from_run_json_too(self):
+        made = self.path / "short.h5"
+        with h5py.File(self.made) as example, h5py.File(made, "w") as file:
+            file.attrs.update(example.attrs)
+            for layer in (0, 1):  # one_hot, which shows exponent_range, is not among them
+                example.copy(f"clips/probes/layer_{layer}", file.require_group("clips/probes"))
+        direct, later = self.path / "direct.xml", self.path / "later.xml"
+        _, run = self.judge("--layer", 0, "--junit", direct, *self.beside(made=made), expect=1)
+        self.assertEqual(run["verdict"], "mistrusted")
+        run_harness("report", self.path / "run.json", "--junit", later, "--markdown", self.path / "run.md",
+                    expect=0)
+        self.assertEqual(direct.read_text(), later.read_text())
+        self.assertIn("data cannot reveal exponent\\_range", (self.path / "run.md").read_text())
 
     def test_what_the_runner_left_out_is_not_passed(self):
         made = self.path / "less.h5"

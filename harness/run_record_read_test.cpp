@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "harness/run_record_example.hpp"
+#include "harness/run_record_whole.hpp"
 
 namespace harness {
 namespace {
@@ -135,6 +136,24 @@ TEST(RunRecordRead, RefusesWhatIsNoRunRecordOfThisVersion) {
 
 TEST(RunRecordRead, RefusesAFileThatIsNotThere) {
     EXPECT_THROW((void)read_run_record("no/such/run.json"), datasets::ReadError);
+}
+
+TEST(RunRecordWhole, KeepsClassesOfFaultsAndTheCandidate) {
+    RunRecord record = example_record();
+    record.baseline.reset();
+    record.trust = {
+        {FaultClass::no_rescale, {Verdict::mistrusted, "no maximum grows", {}}, 0.01, 0.05, "a layer 0"},
+        {FaultClass::stale_output, {Verdict::passed, "", {}}, 1.5, 0.05, "a layer 1"}};
+    record.candidate = CandidateFile{"npu.h5", "a runner", Input::chained, "NPU 1", 37, {"time", "probes"}};
+    const RunRecord read = parse_whole_record(to_json(record), "run.json");
+    RunRecord again = record;
+    again.trust = read.trust;
+    again.candidate = read.candidate;
+    EXPECT_EQ(to_json(again), to_json(record));
+    EXPECT_EQ(read.trust.size(), 2U);
+    ASSERT_TRUE(read.candidate);
+    record.candidate->launches.reset();
+    EXPECT_EQ(parse_whole_record(to_json(record), "run.json").candidate->launches, std::nullopt);
 }
 
 }  // namespace

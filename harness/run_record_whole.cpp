@@ -70,8 +70,8 @@ Certificate certificate_of(const Place& place) {
 }
 
 ProbeRow probe_of(const Place& place) {
-    constexpr std::array probes{Probe::ones, Probe::zero_keys, Probe::raised_keys,
-                                Probe::deep_keys, Probe::one_hot, Probe::integers};
+    constexpr std::array probes{Probe::ones,      Probe::zero_keys, Probe::raised_keys,
+                                Probe::deep_keys, Probe::one_hot,   Probe::integers};
     ProbeRow out;
     out.probe = place["probe"].one_of(probes);
     out.shape = {place["context"].integer(), place["heads"].small()};
@@ -244,6 +244,37 @@ ShardNote shard_of(const Place& place) {
     return note;
 }
 
+std::array<FaultClass, fault_class_count> fault_classes() {
+    std::array<FaultClass, fault_class_count> out{};
+    for (std::size_t i = 0; i < out.size(); ++i) {
+        out[i] = static_cast<FaultClass>(i);
+    }
+    return out;
+}
+
+TrustRow trust_of(const Place& place) {
+    return {place["fault_class"].one_of(fault_classes()),
+            {verdict_of(place["verdict"]), place["reason"].text(), {}},
+            place["effect"].measured(Place::infinity),
+            place["needed"].measured(),
+            place["where"].text()};
+}
+
+CandidateFile candidate_of(const Place& place) {
+    CandidateFile out;
+    out.file = place["file"].text();
+    out.runner = place["runner"].text();
+    out.input = place["input"].one_of(std::array{Input::isolated, Input::chained});
+    out.device = place["device"].text();
+    if (!place["launches"].is_null()) {
+        out.launches = static_cast<std::int64_t>(place["launches"].measured());
+    }
+    for (const Place& line : place["not_checked"].elements()) {
+        out.not_checked.push_back(line.text());
+    }
+    return out;
+}
+
 std::string shown(const Json* value) {
     constexpr std::size_t most = 60;
     if (value == nullptr) {
@@ -292,9 +323,11 @@ RunRecord parse_whole_record(const std::string& text, const std::string& file) {
     const Json json = json_of_run(text, file);
     const Place root(json, file, "");
     RunRecord record = run_record_of(root);
-    if (!root["encoders"].elements().empty() || !root["identities"]["candidate"].is_null() ||
-        !root["baseline"].is_null()) {
-        root.refuse("is no run over layers by harness --compare");
+    if (!root["encoders"].elements().empty() || !root["baseline"].is_null()) {
+        root.refuse("is no run over layers by harness --compare or harness judge");
+    }
+    if (const Place candidate = root["identities"]["candidate"]; !candidate.is_null()) {
+        record.candidate = candidate_of(candidate);
     }
     record.environment = environment_of(root["environment"], std::move(record.environment.npu));
     const auto rows = root["rows"].elements();
@@ -307,6 +340,11 @@ RunRecord parse_whole_record(const std::string& text, const std::string& file) {
         complete_layer(record.layers[i], layers[i]);
     }
     record.ragged_probes = probes_of(root["ragged_probes"]);
+    if (root.has("data_trust")) {  // not before minor version 1
+        for (const Place& row : root["data_trust"].elements()) {
+            record.trust.push_back(trust_of(row));
+        }
+    }
     if (!root["time_model"].is_null()) {
         record.time_model = time_model_of(root["time_model"]);
     }

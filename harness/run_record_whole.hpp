@@ -8,10 +8,10 @@
 
 namespace harness {
 
-// A run over layers (`harness --compare`), with everything but what follows from its rows: the summaries by
-// op and by clip, the classes of faults that its data can reveal, and what moving each op is worth are left
-// empty; verdict and exit code are as written. Throws datasets::ReadError as parse_run_record does, and for a
-// record of whole encoders or of another program's numbers.
+// A run over layers (`harness --compare`, `harness judge`), with everything but what follows from its rows:
+// the summaries by op and by clip and what moving each op is worth are left empty; verdict and exit code are
+// as written. Throws datasets::ReadError as parse_run_record does, and for a record of whole encoders or with
+// a published baseline.
 RunRecord parse_whole_record(const std::string& text, const std::string& file);
 
 // Where two JSON texts differ first, e.g. "environment.threads: is 2 in a.json and 4 in b.json"; empty:

@@ -62,18 +62,15 @@ std::string bad_of(const std::vector<Verdict>& verdicts, const char* what) {
     return bad > 0 ? fmt::format(", {} of {} {}", bad, verdicts.size(), what) : "";
 }
 
-// "3 failed, 1 not_run of 48 rows, 1 of 6 headlines": what is not good, in words.
+// "3 failed, 1 not_run of 48 rows, 1 of 6 headlines": what is not good, in words. Of probes, where there is
+// nothing else.
 std::string counted(const RunRecord& record) {
-    std::string out;
-    for (const Verdict verdict :
-         {Verdict::failed, Verdict::mistrusted, Verdict::unstable, Verdict::not_run}) {
-        const auto count = std::ranges::count_if(
-            record.rows, [&](const harness::OpRow& row) { return row.judgement.verdict == verdict; });
-        out +=
-            count > 0 ? fmt::format("{}{} {}", out.empty() ? "" : ", ", count, harness::name(verdict)) : "";
-    }
+    std::vector<Verdict> rows;
     std::vector<Verdict> headlines;
     std::vector<Verdict> probes;
+    for (const harness::OpRow& row : record.rows) {
+        rows.push_back(row.judgement.verdict);
+    }
     for (const harness::LayerRow& layer : record.layers) {
         if (layer.headline.verdict != Verdict::not_run) {
             headlines.push_back(layer.headline.verdict);
@@ -85,9 +82,19 @@ std::string counted(const RunRecord& record) {
     for (const harness::ProbeRow& probe : record.ragged_probes) {
         probes.push_back(probe.judgement.verdict);
     }
+    const bool alone = rows.empty() && headlines.empty() && !probes.empty();
+    const std::vector<Verdict>& judged = alone ? probes : rows;
+    std::string out;
+    for (const Verdict verdict :
+         {Verdict::failed, Verdict::mistrusted, Verdict::unstable, Verdict::not_run}) {
+        const auto count = std::ranges::count(judged, verdict);
+        out +=
+            count > 0 ? fmt::format("{}{} {}", out.empty() ? "" : ", ", count, harness::name(verdict)) : "";
+    }
     const auto accepted = std::ranges::count(headlines, Verdict::accepted);
-    out = fmt::format("{} of {} rows{}{}", out.empty() ? "none failed" : out, record.rows.size(),
-                      bad_of(headlines, "headlines"), bad_of(probes, "probes"));
+    out = fmt::format("{} of {} {}{}{}", out.empty() ? "none failed" : out, judged.size(),
+                      alone ? "probes" : "rows", bad_of(headlines, "headlines"),
+                      alone ? "" : bad_of(probes, "probes"));
     if (accepted > 0) {
         out +=
             fmt::format("; {} of {} headlines miss the match, which is accepted", accepted, headlines.size());

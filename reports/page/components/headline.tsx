@@ -4,23 +4,9 @@ import { useState } from "preact/hooks";
 import { themeChanged } from "../charts/draw.ts";
 import { instant, shortCommit } from "../data/figures.ts";
 import type { Shard } from "../data/origin.ts";
-import type { Run } from "../data/run.ts";
-import { countsOfOthers, otherTroubles } from "../data/troubles.ts";
-import { counts, exitMeaning, signOf, wordOf } from "../data/verdicts.ts";
+import { tally } from "../data/troubles.ts";
+import { exitMeaning, signOf, wordOf } from "../data/verdicts.ts";
 import { useShared } from "./context.ts";
-
-/** "84 rows: 84 passed; besides them to look at: 1 headline" */
-function tally(run: Run): string {
-  const judged = [...run.rows, ...run.encoders.map((encoder) => encoder.candidate)];
-  const noun = run.rows.length > 0 ? "rows" : judged.length === 1 ? "encoder" : "encoders";
-  const parts = counts(judged).map(([verdict, count]) => `${count} ${wordOf(verdict)}`);
-  const others = countsOfOthers(otherTroubles(run).filter((one) => one.what !== "encoder"));
-  const besides = others === "" ? "" : `; besides them to look at: ${others}`;
-  const accepted = run.layers.filter((layer) => layer.headline.verdict === "accepted").length;
-  const missed =
-    accepted === 0 ? "" : `; ${accepted} of ${run.layers.length} layers miss the match, as accepted`;
-  return `${judged.length} ${noun}: ${parts.join(", ")}${missed}${besides}`;
-}
 
 export function Headline(): JSX.Element {
   const { run } = useShared();

@@ -4,7 +4,7 @@ import type { IndexedRow } from "./rows.ts";
 import { troubled } from "./rows.ts";
 import type { Judgement, Run } from "./run.ts";
 import { pieceName } from "./run.ts";
-import { isTrouble } from "./verdicts.ts";
+import { counts, isTrouble, wordOf } from "./verdicts.ts";
 
 /** A judgement that is no row. */
 export interface OtherTrouble {
@@ -81,4 +81,27 @@ export function countsOfOthers(others: readonly OtherTrouble[]): string {
     .filter(({ count }) => count > 0)
     .map(({ what, count }) => `${count} ${count === 1 ? what : plural[what]}`)
     .join(", ");
+}
+
+// What a run judged first of all: rows, else encoders, else probes alone.
+function judgedBy(run: Run): { noun: OtherTrouble["what"] | "row"; judged: readonly Judgement[] } {
+  if (run.rows.length > 0) {
+    return { noun: "row", judged: run.rows };
+  }
+  return run.encoders.length > 0
+    ? { noun: "encoder", judged: run.encoders.map((encoder) => encoder.candidate) }
+    : { noun: "probe", judged: run.ragged_probes };
+}
+
+/** "84 rows: 84 passed; besides them to look at: 1 headline" */
+export function tally(run: Run): string {
+  const { noun, judged } = judgedBy(run);
+  const parts = counts(judged).map(([verdict, count]) => `${count} ${wordOf(verdict)}`);
+  const others = countsOfOthers(otherTroubles(run).filter((one) => one.what !== noun));
+  const besides = others === "" ? "" : `; besides them to look at: ${others}`;
+  const accepted = run.layers.filter((layer) => layer.headline.verdict === "accepted").length;
+  const missed =
+    accepted === 0 ? "" : `; ${accepted} of ${run.layers.length} layers miss the match, as accepted`;
+  const nouns = noun === "row" ? "rows" : judged.length === 1 ? noun : plural[noun];
+  return `${judged.length} ${nouns}: ${parts.join(", ")}${missed}${besides}`;
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Judgement, LayerEntry, OpRow, Run, Verdict } from "./run.ts";
-import { countsOfOthers, troublesOf } from "./troubles.ts";
+import { countsOfOthers, tally, troublesOf } from "./troubles.ts";
 
 const judged = (verdict: Verdict): Judgement => ({ verdict, reason: verdict === "passed" ? "" : "why" });
 
@@ -59,4 +59,43 @@ test("a headline that nobody asked for is no trouble", () => {
     repeatability: judged("not_run"),
   });
   assert.deepEqual(troublesOf(run as unknown as Run).others, []);
+});
+
+test("the headline counts what was judged first of all, and each thing once", () => {
+  const of = (change: (run: ReturnType<typeof healthy>) => void): string => {
+    const run = healthy();
+    change(run);
+    return tally(run as unknown as Run);
+  };
+  const fail = (one: Judgement | undefined): void => {
+    Object.assign(one ?? assert.fail(), judged("failed"));
+  };
+  assert.equal(
+    of(() => undefined),
+    "1 rows: 1 passed",
+  );
+  assert.equal(
+    of((run) => {
+      run.rows = [];
+    }),
+    "1 encoder: 1 passed",
+  );
+  const probesAlone = (run: ReturnType<typeof healthy>): void => {
+    run.rows = [];
+    run.encoders = [];
+    run.layers = [];
+  };
+  assert.equal(of(probesAlone), "1 probe: 1 passed");
+  assert.equal(
+    of((run) => {
+      probesAlone(run);
+      fail(run.ragged_probes[0]);
+      fail(run.data_trust[0]);
+    }),
+    "1 probe: 1 failed",
+  );
+  assert.equal(
+    of((run) => fail(run.layers[0]?.probes[0])),
+    "1 rows: 1 passed; besides them to look at: 1 probe",
+  );
 });

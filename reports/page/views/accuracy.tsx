@@ -15,7 +15,13 @@ export function Accuracy(): JSX.Element {
   const { run } = useShared();
   const filter = useRowFilter();
   if (run.rows.length === 0) {
-    return <p class="card">This run judged whole encoders and has no rows by op: see Drift.</p>;
+    return (
+      <p class="card">
+        {run.encoders.length > 0
+          ? "This run judged whole encoders and has no rows by op: see Drift."
+          : "This run judged probes alone and has no rows by op: see Provenance."}
+      </p>
+    );
   }
   const shown = indexed(run.rows).filter((one) => matches(one, filter));
   return (

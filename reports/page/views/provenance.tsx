@@ -188,7 +188,7 @@ function ProbeTable({ run }: { run: Run }): JSX.Element | null {
     ...run.ragged_probes.map((probe, index) => ({
       probe,
       path: `ragged_probes.${index}`,
-      where: "small model",
+      where: run.identities.candidate ? "known operands" : "small model",
     })),
   ];
   if (lines.length === 0) {
