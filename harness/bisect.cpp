@@ -12,6 +12,7 @@
 #include "harness/declared.hpp"
 #include "harness/exact_source.hpp"
 #include "harness/gate_accuracy.hpp"
+#include "harness/index.hpp"
 #include "harness/judge.hpp"
 #include "harness/operands.hpp"
 #include "harness/shard.hpp"
@@ -24,10 +25,6 @@ namespace {
 using datasets::Op;
 using datasets::OpRange;
 using datasets::Rows;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 bool is_square(Op op) {
     return datasets::info(op).form == datasets::Form::square;

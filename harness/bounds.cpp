@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "harness/bound_terms.hpp"
+#include "harness/index.hpp"
 #include "harness/norm_bound.hpp"
 
 namespace harness {
@@ -13,10 +14,6 @@ namespace {
 using datasets::Arithmetic;
 using datasets::Op;
 using datasets::Rows;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 std::optional<datasets::Rounding> bf16_store(const Arithmetic& arithmetic) {
     return arithmetic.store == datasets::DType::bf16 ? std::optional(arithmetic.store_rounding)

@@ -6,6 +6,7 @@
 
 #include "harness/bound_terms.hpp"
 #include "harness/bounds.hpp"
+#include "harness/index.hpp"
 #include "harness/softmax_error.hpp"
 #include "reference/blas.hpp"
 
@@ -15,10 +16,6 @@ namespace {
 using datasets::Arithmetic;
 using datasets::Op;
 using datasets::Rows;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 // Integer powers of one base, computed once each.
 class Powers {

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "datasets/bf16.hpp"
+#include "harness/index.hpp"
 
 namespace harness {
 namespace {
@@ -18,10 +19,6 @@ using datasets::Op;
 using datasets::Rounding;
 using datasets::Rows;
 using datasets::TileSum;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 // Random layer and upstream tensors of one head group, all exactly representable in bf16.
 class Fixture : public datasets::Source {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "harness/index.hpp"
+
 namespace harness {
 namespace {
 
@@ -14,10 +16,6 @@ using datasets::OpRange;
 using datasets::Part;
 using datasets::Rows;
 using datasets::Work;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 bool is_square(Op op) {
     return datasets::info(op).form == datasets::Form::square;

@@ -16,6 +16,7 @@
 #include "datasets/synthetic.hpp"
 #include "harness/candidate_experiment.hpp"
 #include "harness/candidate_path.hpp"
+#include "harness/index.hpp"
 #include "npu_impl/design.hpp"
 #include "npu_impl/emulated_device.hpp"
 #include "npu_impl/npu_path.hpp"
@@ -31,10 +32,6 @@ using datasets::Rows;
 using testing::HasSubstr;
 
 using Tensors = std::map<Op, std::vector<float>>;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 bool is_square(Op op) {
     return datasets::info(op).form == datasets::Form::square;

@@ -8,6 +8,7 @@
 #include <functional>
 #include <random>
 
+#include "harness/index.hpp"
 #include "reference/oracle.hpp"
 
 namespace harness {
@@ -15,10 +16,6 @@ namespace {
 
 using datasets::Op;
 using datasets::Rows;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 struct Energy {
     double error = 0;

@@ -10,16 +10,13 @@
 #include <numeric>
 #include <stdexcept>
 
+#include "harness/index.hpp"
 #include "harness/row_comparison.hpp"
 
 namespace harness {
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 // bf16 0x7FC0 widened, and fp32 0x7FC07FC0: what output buffers hold before a launch.
 bool is_poison(float value) {

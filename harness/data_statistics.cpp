@@ -7,17 +7,15 @@
 #include <limits>
 #include <set>
 
+#include "harness/index.hpp"
+
 namespace harness {
 namespace {
 
 using datasets::Op;
 using datasets::Rows;
 
-constexpr std::int64_t width = datasets::head_width;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
+using datasets::head_width;
 
 // First rows of the blocks that are looked at: four, evenly spread.
 std::vector<std::int64_t> sampled_blocks(const datasets::LayerShape& shape) {
@@ -122,7 +120,7 @@ std::vector<float> sampled_context(const reference::GoldenSource& golden, const 
                                    int head) {
     std::vector<float> out;
     for (const std::int64_t begin : sampled_blocks(shape)) {
-        std::vector<float> block(index(rows_at(shape, begin) * width));
+        std::vector<float> block(index(rows_at(shape, begin) * head_width));
         golden.rows(Op::context, {head, begin, rows_at(shape, begin)}, block);
         out.insert(out.end(), block.begin(), block.end());
     }
@@ -131,11 +129,11 @@ std::vector<float> sampled_context(const reference::GoldenSource& golden, const 
 
 // Norm of the mean |v| of a head.
 double value_scale(const reference::GoldenSource& golden, const datasets::LayerShape& shape, int head) {
-    std::vector<float> value(index(shape.context * width));
+    std::vector<float> value(index(shape.context * head_width));
     golden.rows(Op::value, {head, 0, shape.context}, value);
-    std::vector<float> mean(index(width), 0.0F);
+    std::vector<float> mean(index(head_width), 0.0F);
     for (std::size_t i = 0; i < value.size(); ++i) {
-        mean[i % index(width)] += std::abs(value[i]) / static_cast<float>(shape.context);
+        mean[i % index(head_width)] += std::abs(value[i]) / static_cast<float>(shape.context);
     }
     return norm(mean);
 }
@@ -145,7 +143,9 @@ void add_differences(HeadStatistics& out, const reference::GoldenSource& golden,
     const double scale = value_scale(golden, shape, out.head);
     const std::vector<float> rows = sampled_context(golden, shape, out.head);
     const std::vector<float> next = sampled_context(golden, shape, (out.head + 1) % shape.heads);
-    const auto row = [&](std::int64_t i) { return std::span(rows).subspan(index(i * width), index(width)); };
+    const auto row = [&](std::int64_t i) {
+        return std::span(rows).subspan(index(i * head_width), index(head_width));
+    };
     out.neighbours = out.blocks = std::numeric_limits<double>::infinity();
     std::int64_t first = 0;
     for (const std::int64_t begin : sampled_blocks(shape)) {
@@ -157,7 +157,8 @@ void add_differences(HeadStatistics& out, const reference::GoldenSource& golden,
             before = std::max(before, first > 0 ? distance(row(i), row(i - datasets::block_rows)) : 0.0);
             out.next_head = std::max(
                 out.next_head,
-                over(distance(row(i), std::span(next).subspan(index(i * width), index(width))), scale));
+                over(distance(row(i), std::span(next).subspan(index(i * head_width), index(head_width))),
+                     scale));
         }
         out.neighbours = count > 1 ? std::min(out.neighbours, over(adjacent, scale)) : out.neighbours;
         out.blocks = first > 0 ? std::min(out.blocks, over(before, scale)) : out.blocks;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "harness/diagnosis_tile.hpp"
+#include "harness/index.hpp"
 
 namespace harness {
 namespace {
@@ -51,10 +52,6 @@ constexpr std::array<std::string_view, 33> names{"unwritten",
                                                  "unrelated",
                                                  "unknown"};
 static_assert(names.size() == static_cast<std::size_t>(Pattern::unknown) + 1);
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 bool outside(const ErrorTile& tile, std::size_t i) {
     return !(std::abs(tile.got[i] - tile.expected[i]) <= tile.bound[i]);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "harness/diagnosis_tile.hpp"
+#include "harness/index.hpp"
 
 namespace harness {
 namespace {
@@ -17,10 +18,6 @@ using datasets::Rows;
 constexpr double least_likeness = 0.97;
 
 constexpr double nothing = std::numeric_limits<double>::quiet_NaN();
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 // The right tile, moved: element (row, column) is what belongs to (row - down, column - across).
 void suspect_shift(Hypotheses& hypotheses, const ErrorTile& tile, std::int64_t down, std::int64_t across) {

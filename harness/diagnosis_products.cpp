@@ -9,6 +9,7 @@
 
 #include "datasets/block_linears.hpp"
 #include "harness/diagnosis_tile.hpp"
+#include "harness/index.hpp"
 #include "harness/operands.hpp"
 
 namespace harness {
@@ -22,10 +23,6 @@ using datasets::Rows;
 using datasets::Source;
 
 constexpr std::int64_t vmac_width = 8;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 // Both factors of a tile: result = (left right + bias) scale.
 struct Factors {

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "harness/diagnosis_tile.hpp"
+#include "harness/index.hpp"
 
 namespace harness {
 namespace {
@@ -13,10 +14,6 @@ namespace {
 using datasets::head_width;
 using datasets::Op;
 using datasets::Rows;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 // What the probabilities are multiplied by: the values, or, of probabilities alone, nothing.
 struct Reader {

@@ -12,6 +12,7 @@
 #include <random>
 
 #include "datasets/synthetic.hpp"
+#include "harness/index.hpp"
 #include "harness/judge.hpp"
 #include "harness/operands.hpp"
 #include "npu_impl/design.hpp"
@@ -28,10 +29,6 @@ using datasets::Rounding;
 using datasets::Rows;
 
 constexpr std::int64_t context = 130;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 datasets::LayerCase hard_layer() {
     datasets::SyntheticModel model;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "harness/error_passes.hpp"
+#include "harness/index.hpp"
 #include "reference/softmax.hpp"
 
 namespace harness {
@@ -17,10 +18,6 @@ using reference::Transpose;
 
 // fp32 logits, exp and quotient.
 constexpr float fp32_softmax = 0x1p-44F;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 // [rows, keys] = alpha left right^T + beta into.
 void by_keys(float alpha, reference::ConstMatrix<float> left, reference::ConstMatrix<float> right, float beta,

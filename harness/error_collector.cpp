@@ -5,15 +5,13 @@
 #include <limits>
 #include <tuple>
 
+#include "harness/index.hpp"
+
 namespace harness {
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr std::int64_t headed_cell_columns = 8;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 // Bin of a positive number by log2.
 std::size_t exponent_bin(double value, int first_exponent, int bins) {

@@ -8,6 +8,7 @@
 
 #include "harness/error_passes.hpp"
 #include "harness/error_propagation.hpp"
+#include "harness/index.hpp"
 
 namespace harness {
 namespace {
@@ -17,10 +18,6 @@ using datasets::Rows;
 
 // What is smaller has no square in fp32: probabilities of e^-33 and below, of which exp's table drops some.
 constexpr float least_sigma = 0x1p-56F;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 bool is_square(Op op) {
     return datasets::info(op).form == datasets::Form::square;

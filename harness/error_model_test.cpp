@@ -13,6 +13,7 @@
 #include "datasets/case_name_test.hpp"
 #include "datasets/synthetic.hpp"
 #include "harness/gate_accuracy.hpp"
+#include "harness/index.hpp"
 #include "harness/judge.hpp"
 #include "npu_impl/design.hpp"
 #include "npu_impl/emulated_device.hpp"
@@ -29,10 +30,6 @@ using datasets::Rounding;
 using datasets::Rows;
 
 constexpr OpRange mlp{Op::mlp_norm, Op::fc2};
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 // One layer of hard or benign data and its golden.
 struct Layer {

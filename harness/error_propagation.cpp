@@ -9,6 +9,7 @@
 #include <numbers>
 
 #include "datasets/block_linears.hpp"
+#include "harness/index.hpp"
 #include "harness/norm_bound.hpp"
 #include "harness/rounding_error.hpp"
 
@@ -26,10 +27,6 @@ using reference::Transpose;
 constexpr float fp32_function = 0x1p-42F;
 // Variance of one rounding to nearest, at most, over the square of what is rounded: uniform in a spacing.
 constexpr double fp32_rounding = 0x1p-48 / 3;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 bool directed(const Arithmetic& a) {
     const auto biases = [](DType type, datasets::Rounding rounding) {

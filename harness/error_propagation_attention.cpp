@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "harness/error_propagation.hpp"
+#include "harness/index.hpp"
 
 namespace harness {
 namespace {
@@ -16,10 +17,6 @@ using datasets::head_width;
 using datasets::Op;
 using datasets::Rows;
 using reference::Transpose;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "harness/error_passes.hpp"
+#include "harness/index.hpp"
 #include "harness/rounding_error.hpp"
 
 namespace harness {
@@ -13,10 +14,6 @@ namespace {
 using reference::ConstMatrix;
 using reference::Matrix;
 using reference::Transpose;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 ConstMatrix<float> slice_of(ConstMatrix<float> matrix, std::int64_t begin, std::int64_t count) {
     return matrix.data == nullptr ? matrix : matrix.slice(begin, count);

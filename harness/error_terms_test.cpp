@@ -7,6 +7,7 @@
 #include <cmath>
 #include <random>
 
+#include "harness/index.hpp"
 #include "harness/rounding_error.hpp"
 
 namespace harness {
@@ -22,10 +23,6 @@ constexpr std::int64_t rows = 5;
 constexpr std::int64_t columns = 67;
 constexpr int k_tile = 64;
 constexpr std::size_t elements = rows * columns;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 datasets::Arithmetic rerounded(Rounding rounding) {
     datasets::Arithmetic out;

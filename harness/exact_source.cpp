@@ -7,15 +7,13 @@
 #include <mutex>
 #include <stdexcept>
 
+#include "harness/index.hpp"
+
 namespace harness {
 namespace {
 
 using datasets::Op;
 using datasets::Rows;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 bool is_square(Op op) {
     return datasets::info(op).form == datasets::Form::square;

@@ -7,6 +7,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include "harness/index.hpp"
 #include "harness/interrupt.hpp"
 
 namespace harness {
@@ -14,10 +15,6 @@ namespace {
 
 using datasets::Op;
 using datasets::Rows;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 bool is_square(Op op) {
     return datasets::info(op).form == datasets::Form::square;

@@ -1,6 +1,7 @@
 // The judge over norms and MLP: honest arithmetic passes, every planted flaw fails, isolated and chained, on
 // a path that is written in plain loops apart from any device (self_check/declared_path.hpp).
 #include "harness/judge.hpp"
+#include "harness/index.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -24,10 +25,6 @@ using datasets::Rows;
 
 constexpr OpRange attention_norm{Op::attention_norm, Op::attention_norm};
 constexpr OpRange mlp{Op::mlp_norm, Op::fc2};
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 // A layer with norms and MLP, and what enters them: channels of very different size, rows that are nearly and
 // wholly constant. It is its own golden, in fp64 rounded to fp32.

@@ -6,15 +6,13 @@
 #include <limits>
 #include <numeric>
 
+#include "harness/index.hpp"
+
 namespace harness {
 namespace {
 
-constexpr int width = datasets::head_width;
+using datasets::head_width;
 constexpr double code_amplitude = 8;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 // Bits of an index below `keys`, at least one.
 int code_bits(std::int64_t keys) {
@@ -28,7 +26,7 @@ double rounded_up(double value) {
 }
 
 float small_integer(std::uint64_t purpose, int head, std::int64_t row, int channel) {
-    const auto position = static_cast<std::uint64_t>(row * width + channel);
+    const auto position = static_cast<std::uint64_t>(row * head_width + channel);
     return static_cast<float>(static_cast<int>(mixed(purpose, std::uint64_t(head), position) % 5) - 2);
 }
 
@@ -59,8 +57,9 @@ void EditedSource::rows(datasets::Op op, datasets::Rows rows, std::span<float> o
             edit_(op, rows.head, rows.begin + row, values);
             continue;
         }
-        for (std::size_t head = 0; head < columns / width; ++head) {
-            edit_(op, static_cast<int>(head), rows.begin + row, values.subspan(head * width, width));
+        for (std::size_t head = 0; head < columns / head_width; ++head) {
+            edit_(op, static_cast<int>(head), rows.begin + row,
+                  values.subspan(head * head_width, head_width));
         }
     }
 }
@@ -69,14 +68,14 @@ Shift shift_of(std::span<const float> query, std::span<const float> key, LogitMa
                double margin) {
     const auto largest = [](std::span<const float> matrix, int channel) {
         double out = 0;
-        for (std::size_t i = index(channel); i < matrix.size(); i += width) {
+        for (std::size_t i = index(channel); i < matrix.size(); i += head_width) {
             out = std::max(out, std::abs(double{matrix[i]}));
         }
         return out;
     };
     Shift shift;
     double share = std::numeric_limits<double>::infinity();
-    for (int channel = 0; channel < width; ++channel) {
+    for (int channel = 0; channel < head_width; ++channel) {
         const double product = largest(query, channel) * largest(key, channel) / 8;
         if (product < share) {
             share = product;
@@ -104,7 +103,7 @@ std::int64_t hot_key(std::int64_t row, std::int64_t keys) {
 
 float code(std::int64_t index, std::int64_t keys, int channel) {
     const int bits = code_bits(keys);
-    if (channel >= width / bits * bits) {
+    if (channel >= head_width / bits * bits) {
         return 0;
     }
     const bool set = ((index >> (channel % bits)) & 1) != 0;
@@ -112,7 +111,7 @@ float code(std::int64_t index, std::int64_t keys, int channel) {
 }
 
 double code_margin(std::int64_t keys) {
-    const int repeats = width / code_bits(keys);
+    const int repeats = head_width / code_bits(keys);
     return 2 * code_amplitude * code_amplitude * repeats / 8;
 }
 

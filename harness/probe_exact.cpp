@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "harness/index.hpp"
 #include "harness/probe_expectation.hpp"
 #include "harness/probe_filling.hpp"
 
@@ -13,11 +14,7 @@ using datasets::Rows;
 using datasets::Source;
 using datasets::TensorView;
 
-constexpr std::int64_t width = datasets::head_width;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
+using datasets::head_width;
 
 // Scores of integer queries and keys, and sums of integer values over the keys of weight 1.
 class Integers final : public Expectation {
@@ -27,14 +24,14 @@ public:
             for (std::int64_t i = 0; i < query_period; ++i) {
                 for (std::int64_t j = 0; j < key_period; ++j) {
                     double sum = 0;
-                    for (int c = 0; c < width; ++c) {
+                    for (int c = 0; c < head_width; ++c) {
                         sum += double{integer_query(head, i, c)} * double{integer_key(head, j, c)};
                     }
                     scores_.push_back(sum / 8);
                 }
             }
             for (std::int64_t j = 0; j < key_period; ++j) {
-                for (int c = 0; c < width; ++c) {
+                for (int c = 0; c < head_width; ++c) {
                     values_.push_back(integer_value(head, j, c));
                 }
             }
@@ -54,9 +51,9 @@ public:
         std::ranges::fill(into.bound, 0.0);
         for (std::int64_t row = 0; row < got.rows; ++row) {
             for (const std::int64_t key : integer_keys(rows.begin + row, keys_)) {
-                const std::int64_t at = (rows.head * key_period + key % key_period) * width;
-                for (std::int64_t c = 0; c < width; ++c) {
-                    into.value[index(row * width + c)] += double{values_[index(at + c)]};
+                const std::int64_t at = (rows.head * key_period + key % key_period) * head_width;
+                for (std::int64_t c = 0; c < head_width; ++c) {
+                    into.value[index(row * head_width + c)] += double{values_[index(at + c)]};
                 }
             }
         }
@@ -73,14 +70,14 @@ private:
 class ExactScores final : public Expectation {
 public:
     ExactScores(datasets::LayerShape shape, const Source& source) : keys_(shape.context) {
-        std::vector<float> rows(index(shape.context * width));
+        std::vector<float> rows(index(shape.context * head_width));
         for (int head = 0; head < shape.heads; ++head) {
             source.rows(Op::query, {head, 0, shape.context}, rows);
             query_.push_back(rows);
             source.rows(Op::key, {head, 0, shape.context}, rows);
             std::vector<float>& key = key_.emplace_back(rows.size());
-            for (std::int64_t i = 0; i < shape.context * width; ++i) {
-                key[index(i % width * keys_ + i / width)] = rows[index(i)];
+            for (std::int64_t i = 0; i < shape.context * head_width; ++i) {
+                key[index(i % head_width * keys_ + i / head_width)] = rows[index(i)];
             }
         }
     }
@@ -96,8 +93,8 @@ public:
         std::ranges::fill(into.bound, 0.0);
         for (std::int64_t row = 0; row < got.rows; ++row) {
             std::ranges::fill(sums, 0.0F);
-            for (std::int64_t c = 0; c < width; ++c) {
-                const float q = query[index((rows.begin + row) * width + c)];
+            for (std::int64_t c = 0; c < head_width; ++c) {
+                const float q = query[index((rows.begin + row) * head_width + c)];
                 for (std::int64_t j = 0; j < keys_; ++j) {
                     sums[index(j)] += q * key[index(c * keys_ + j)];
                 }
@@ -123,7 +120,7 @@ public:
         if (op != op_) {
             return false;
         }
-        const std::int64_t offset = std::max(rows.head, 0) * width;
+        const std::int64_t offset = std::max(rows.head, 0) * head_width;
         fill(into, got, [&](std::int64_t row, std::int64_t c) -> Due {
             return {double{values_[index((rows.begin + row) * columns_ + offset + c)]}, 0};
         });

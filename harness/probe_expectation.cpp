@@ -8,6 +8,7 @@
 #include <tuple>
 #include <vector>
 
+#include "harness/index.hpp"
 #include "harness/interrupt.hpp"
 #include "harness/judge.hpp"
 #include "harness/operands.hpp"
@@ -23,13 +24,9 @@ using datasets::Rows;
 using datasets::Source;
 using datasets::TensorView;
 
-constexpr std::int64_t width = datasets::head_width;
+using datasets::head_width;
 // What flushes at the lower end of fp32, far below any expectation.
 constexpr double flushed = 1e-30;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 // V = 1 gives 1, and rows of probabilities sum up to 1.
 class Ones final : public Expectation {
@@ -81,12 +78,12 @@ public:
     Mean(const Path& path, datasets::LayerShape shape, const Source& source, int head)
         : keys_(shape.context), bound_(path, shape.context), columns_(index(shape.heads)) {
         const RoundedSource rounded(source, path.arithmetic(Op::context));
-        std::vector<float> value(index(shape.context * width));
+        std::vector<float> value(index(shape.context * head_width));
         for (int h = std::max(head, 0); h < (head < 0 ? shape.heads : head + 1); ++h) {
             rounded.rows(Op::value, {h, 0, shape.context}, value);
-            std::array<Column, std::size_t(width)>& columns = columns_[index(h)];
+            std::array<Column, std::size_t(head_width)>& columns = columns_[index(h)];
             for (std::size_t i = 0; i < value.size(); ++i) {
-                Column& column = columns[i % index(width)];
+                Column& column = columns[i % index(head_width)];
                 column.mean += double{value[i]} / double(keys_);
                 column.magnitude += std::abs(double{value[i]}) / double(keys_);
             }
@@ -117,7 +114,7 @@ private:
     };
     std::int64_t keys_;
     ProbeBound bound_;
-    std::vector<std::array<Column, std::size_t(width)>> columns_;  // [head]
+    std::vector<std::array<Column, std::size_t(head_width)>> columns_;  // [head]
 };
 
 // The fp64 result of what the source supplies, on the first, the last and one block in between of each head.

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "harness/index.hpp"
+
 namespace harness {
 namespace {
 
@@ -14,11 +16,7 @@ using datasets::LayerShape;
 using datasets::Linear;
 using datasets::Op;
 
-constexpr std::int64_t head_width = datasets::head_width;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
+using datasets::head_width;
 
 // -1, 0 or 1: not 0 in one of `rarity`.
 float sign_or_zero(std::uint64_t purpose, std::int64_t position, std::uint64_t rarity) {

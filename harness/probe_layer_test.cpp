@@ -1,6 +1,7 @@
 // The layers of a probe recording: their projections are what they promise, to the last bit; every design
 // passes them, from query to context; and each fails the faults that its probe exists for.
 #include "harness/probe_layer.hpp"
+#include "harness/index.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -25,10 +26,6 @@ namespace {
 using datasets::LayerShape;
 using datasets::Op;
 using testing::Contains;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 // Shapes whose tiles, codes and heads end differently.
 const LayerShape shapes[] = {{1, 2}, {2, 3}, {64, 2}, {65, 2}, {250, 8}};

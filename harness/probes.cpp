@@ -19,7 +19,7 @@ using datasets::PreparedLayer;
 using datasets::Source;
 
 constexpr OpRange core{Op::scores, Op::context};
-constexpr std::int64_t width = datasets::head_width;
+using datasets::head_width;
 
 struct ProbeInfo {
     std::string_view name;
@@ -53,7 +53,7 @@ bool has_step(const Path& path, OpRange step) {
 EditedSource shifted(const ProbeBase& base, ShiftTo to, bool ones) {
     constexpr double margin = 100;
     std::vector<Shift> shifts;
-    std::vector<float> query(std::size_t(base.shape.context * width));
+    std::vector<float> query(std::size_t(base.shape.context * head_width));
     std::vector<float> key(query.size());
     for (int head = 0; head < base.shape.heads; ++head) {
         base.upstream.rows(Op::query, {head, 0, base.shape.context}, query);

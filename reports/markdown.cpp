@@ -205,7 +205,7 @@ std::string compared_row(const ComparedFigure& one) {
 
 // Of every section whose figures `wanted` takes.
 template <typename Wanted>
-std::string sections(const Regression& regression, Wanted wanted) {
+std::string section_tables(const Regression& regression, Wanted wanted) {
     std::string out;
     for (const RegressionSection& section : regression_sections()) {
         std::string rows;
@@ -302,7 +302,7 @@ std::string comparison(const Regression& regression) {
         out += fmt::format("- {}\n", plain(line));
     }
     out += "\n";
-    out += sections(regression, [](const ComparedFigure& one) {
+    out += section_tables(regression, [](const ComparedFigure& one) {
         return one.verdict != RegressionVerdict::ambiguous && !is_regression(one);
     });
     for (const std::string& line : regression_counts(regression)) {
@@ -334,7 +334,7 @@ std::string markdown_report(const RunRecord& record, const Regression* regressio
     std::string out = verdict_line(record);
     std::vector<std::string> tables;
     if (regression != nullptr) {
-        out += verdict_line(*regression) + failures(record) + sections(*regression, is_regression);
+        out += verdict_line(*regression) + failures(record) + section_tables(*regression, is_regression);
         tables.push_back(folded("Comparison", comparison(*regression)));
     } else {
         out += failures(record);
@@ -346,7 +346,7 @@ std::string markdown_report(const RunRecord& record, const Regression* regressio
 }
 
 std::string markdown_report(const Regression& regression) {
-    return joined(verdict_line(regression) + sections(regression, is_regression),
+    return joined(verdict_line(regression) + section_tables(regression, is_regression),
                   {folded("Comparison", comparison(regression))});
 }
 

@@ -28,7 +28,7 @@ constexpr std::array sections{
 };
 
 // Rows of one section beyond this many are counted, not printed.
-constexpr std::size_t rows_shown = 40;
+constexpr std::size_t figures_shown = 40;
 
 std::string row_text(const ComparedFigure& one) {
     const harness::Figure& figure = one.figure;
@@ -54,13 +54,13 @@ std::string section_text(const Regression& regression, const RegressionSection& 
             (section.verdict == RegressionVerdict::ambiguous && !may_have_changed(figure))) {
             continue;
         }
-        out += ++count <= rows_shown ? row_text(figure) : "";
+        out += ++count <= figures_shown ? row_text(figure) : "";
     }
     if (count == 0) {
         return out;
     }
-    if (count > rows_shown) {
-        out += fmt::format("  ... and {} more\n", count - rows_shown);
+    if (count > figures_shown) {
+        out += fmt::format("  ... and {} more\n", count - figures_shown);
     }
     return fmt::format("{} ({})\n{}\n", section.heading, count, out);
 }

@@ -19,7 +19,7 @@ using harness::StepTime;
 using harness::Verdict;
 
 // Failed rows beyond this many are counted, not printed.
-constexpr std::size_t failures_shown = 12;
+constexpr std::size_t failed_rows_shown = 12;
 
 // A figure that is 1 within its digits but not in truth is printed so that it does not look like 1.
 std::string rho(double value) {
@@ -283,7 +283,7 @@ std::string failures(const RunRecord& record, bool color) {
         if (row.judgement.verdict == Verdict::passed || row.judgement.verdict == Verdict::covered) {
             continue;
         }
-        if (++count > failures_shown) {
+        if (++count > failed_rows_shown) {
             continue;
         }
         out += fmt::format("{} {} {} {} ({}): {}\n", painted(row.judgement.verdict, 0, color), row.clip,
@@ -294,8 +294,8 @@ std::string failures(const RunRecord& record, bool color) {
             out += fmt::format("    reproduce: {}\n", row.reproduce);
         }
     }
-    if (count > failures_shown) {
-        out += fmt::format("... and {} more rows\n", count - failures_shown);
+    if (count > failed_rows_shown) {
+        out += fmt::format("... and {} more rows\n", count - failed_rows_shown);
     }
     for (const harness::LayerRow& layer : record.layers) {
         if (layer.differing_elements > 0) {

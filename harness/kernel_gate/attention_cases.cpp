@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <limits>
 #include <memory>
 
 #include "harness/kernel_gate/exponential.hpp"
@@ -13,17 +12,9 @@ namespace {
 
 using datasets::Rounding;
 
-constexpr int elements = tile * tile;
-constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
-constexpr double scale = 0.125;
-constexpr double product_error = 8 * 5 * 0x1p-23;  // of 64 products, see product_cases.cpp
-constexpr double sum_error = 0x1p-15;              // of the running sums, rescaling included
-constexpr double finish_error = 0x1p-14;           // of 1 / row_sum and its product, by bf16 splits
-
-std::size_t at(int row, int column) {
-    return static_cast<std::size_t>(row * tile + column);
-}
+constexpr double logit_scale = 0.125;
+constexpr double score_error = 8 * 5 * 0x1p-23;  // of 64 products, see product_cases.cpp
+constexpr double finish_error = 0x1p-14;         // of 1 / row_sum and its product, by bf16 splits
 
 struct Inputs {
     std::vector<double> query, key, value;  // [row, channel], [key, channel], [key, channel]
@@ -50,8 +41,8 @@ Scores scores_of(const Inputs& in) {
                 sum += product;
                 magnitude += std::abs(product);
             }
-            out.value[at(row, key)] = scale * sum;
-            out.error[at(row, key)] = scale * product_error * magnitude;
+            out.value[at(row, key)] = logit_scale * sum;
+            out.error[at(row, key)] = logit_scale * score_error * magnitude;
         }
     }
     return out;
@@ -85,7 +76,7 @@ void expect_row(const Inputs& in, const Scores& scores, int row, double found_ma
         sum += e.back().value;
         error += e.back().error;
     }
-    const double rounding = in.whole_numbers || in.keys == 0 ? 0.0 : sum_error;
+    const double rounding = in.whole_numbers || in.keys == 0 ? 0.0 : running_sum_error;
     out[1].value.push_back(poisoned ? not_a_number : sum);
     out[1].bound.push_back(error + rounding * sum);
     for (int channel = 0; channel < tile; ++channel) {
@@ -124,8 +115,8 @@ TileCase update_case(std::string name, const Inputs& in) {
                     {"context", Type::f32, Use::inout, tile, tile, {4, 4}, in.context, {}}};
     one.call = [keys = in.keys](void* function, void* const* p) {
         using Function = void(const void*, const void*, const void*, int, float, void*, void*, void*);
-        reinterpret_cast<Function*>(function)(p[0], p[1], p[2], keys, static_cast<float>(scale), p[3], p[4],
-                                              p[5]);
+        reinterpret_cast<Function*>(function)(p[0], p[1], p[2], keys, static_cast<float>(logit_scale), p[3],
+                                              p[4], p[5]);
     };
     one.expect = [in, scores = scores_of(in)](const Results& results) {
         std::vector<Expectation> out(3);
@@ -155,7 +146,7 @@ Inputs running(Inputs in, Random& random, double height) {
     return in;
 }
 
-std::vector<TileCase> update_cases() {
+std::vector<TileCase> attention_update_cases() {
     Random random(21);
     std::vector<TileCase> cases;
     Inputs whole = random_inputs(random, tile, 1);
@@ -210,7 +201,7 @@ TileCase finish_case(std::string name, const std::vector<double>& context, const
     return one;
 }
 
-std::vector<TileCase> finish_cases(Rounding rounding) {
+std::vector<TileCase> attention_finish_cases(Rounding rounding) {
     Random random(22);
     const std::vector<double> context = random.normals(elements, 10, Type::f32);
     std::vector<double> row_sum;
@@ -230,10 +221,11 @@ std::vector<TileCase> finish_cases(Rounding rounding) {
 
 std::vector<TileCase> attention_cases(std::string_view role) {
     if (role == "attention_update") {
-        return update_cases();
+        return attention_update_cases();
     }
     const auto [stem, rounding] = split_role(role);
-    return stem == "attention_finish" && rounding ? finish_cases(*rounding) : std::vector<TileCase>();
+    return stem == "attention_finish" && rounding ? attention_finish_cases(*rounding)
+                                                  : std::vector<TileCase>();
 }
 
 }  // namespace harness::kernel_gate

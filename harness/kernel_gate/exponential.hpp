@@ -15,6 +15,9 @@ inline constexpr double exp_underflow = 1e-37;
 // without a clamp -130 looks up exp(126), -150 and -200 other large numbers, and -300 a small one.
 inline constexpr int far_distances[] = {130, 150, 200, 300};
 
+// Of a running sum of 64 numbers >= 0, two fp32 roundings each, and a rescaling.
+inline constexpr double running_sum_error = 0x1p-15;
+
 struct Exponential {
     double value = 0;
     double error = 0;

@@ -10,8 +10,6 @@
 namespace harness::kernel_gate {
 namespace {
 
-constexpr int elements = tile * tile;
-
 // One VMAC errs by no more than 5 units of 2^-23 of what it and those before it have added
 // (harness/bounds.hpp); 64 products take 8.
 constexpr double product_error = 8 * 5 * 0x1p-23;

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <limits>
 
 #include "harness/kernel_gate/exponential.hpp"
 #include "harness/kernel_gate/tile_case.hpp"
@@ -12,19 +11,10 @@ namespace {
 
 using datasets::Rounding;
 
-constexpr int elements = tile * tile;
-constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
-// Of a sum of 64 numbers >= 0, two fp32 roundings each, and a rescaling.
-constexpr double sum_error = 0x1p-15;
 // Of a reciprocal kept as two bf16.
 constexpr double reciprocal_error = 0x1p-15;
 // Of the two VMACs of a product and of its result: each flushes what lies below the smallest normal fp32.
 constexpr double flushed = 3 * 0x1p-126;
-
-std::size_t at(int row, int column) {
-    return static_cast<std::size_t>(row * tile + column);
-}
 
 std::vector<bool> padded_columns(int keys) {
     std::vector<bool> padding;
@@ -74,7 +64,7 @@ std::vector<Expectation> updated(const std::vector<double>& scores, int keys, co
         row_max.value.push_back(top);
         row_max.bound.push_back(poisoned ? infinity : 0);
         row_sum.value.push_back(poisoned ? not_a_number : sum);
-        row_sum.bound.push_back(exact ? 0 : error + sum_error * sum);
+        row_sum.bound.push_back(exact ? 0 : error + running_sum_error * sum);
     }
     return {row_max, row_sum};
 }
@@ -92,7 +82,7 @@ TileCase update_case(std::string name, const std::vector<double>& scores, int ke
     return one;
 }
 
-std::vector<TileCase> update_cases() {
+std::vector<TileCase> softmax_update_cases() {
     Random random(11);
     std::vector<TileCase> cases;
     cases.push_back(update_case("equal scores", std::vector<double>(elements, -3.0), tile, {}));
@@ -161,7 +151,7 @@ State state_of(const std::vector<double>& scores, int keys, Random& random) {
     return state;
 }
 
-std::vector<TileCase> finish_cases(Rounding rounding) {
+std::vector<TileCase> softmax_finish_cases(Rounding rounding) {
     Random random(12);
     std::vector<TileCase> cases;
     // Every exponential is 1: what is left is the reciprocal and its rounding.
@@ -192,10 +182,10 @@ std::vector<TileCase> finish_cases(Rounding rounding) {
 
 std::vector<TileCase> softmax_cases(std::string_view role) {
     if (role == "softmax_update") {
-        return update_cases();
+        return softmax_update_cases();
     }
     const auto [stem, rounding] = split_role(role);
-    return stem == "softmax_finish" && rounding ? finish_cases(*rounding) : std::vector<TileCase>();
+    return stem == "softmax_finish" && rounding ? softmax_finish_cases(*rounding) : std::vector<TileCase>();
 }
 
 }  // namespace harness::kernel_gate

@@ -11,8 +11,6 @@ namespace {
 
 using datasets::Rounding;
 
-constexpr int elements = tile * tile;
-
 // Halfway between two bf16, alternately above an even and an odd one; then what is not finite.
 std::vector<double> ties() {
     std::vector<double> values;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +15,14 @@
 namespace harness::kernel_gate {
 
 inline constexpr int tile = 64;
+inline constexpr int elements = tile * tile;
+inline constexpr double infinity = std::numeric_limits<double>::infinity();
+inline constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
+
+// Position in a row-major tile.
+inline std::size_t at(int row, int column) {
+    return static_cast<std::size_t>(row * tile + column);
+}
 
 enum class Type : std::uint8_t { bf16, f32 };
 enum class Use : std::uint8_t { in, out, inout };

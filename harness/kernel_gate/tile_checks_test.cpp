@@ -22,8 +22,6 @@ using datasets::Rounding;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr int elements = tile * tile;
-
 template <typename Function>
 std::vector<TileFaults> check_all(std::string_view role, Function* function) {
     std::vector<TileFaults> faults;

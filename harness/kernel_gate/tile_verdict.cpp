@@ -62,12 +62,12 @@ std::size_t worst_of(const std::vector<double>& got, const Expectation& expected
 // What all wrong elements have in common.
 std::string pattern_of(const Operand& operand, const std::vector<double>& got, const Expectation& expected) {
     bool untouched = operand.use == Use::inout;
-    bool not_a_number = true;
+    bool all_nan = true;
     bool not_propagated = true;
     for (std::size_t i = 0; i < got.size(); ++i) {
         if (!within(got[i], expected.value[i], expected.bound[i])) {
             untouched = untouched && got[i] == operand.values[i];
-            not_a_number = not_a_number && std::isnan(got[i]);
+            all_nan = all_nan && std::isnan(got[i]);
             not_propagated = not_propagated && std::isnan(expected.value[i]);
         }
     }
@@ -77,7 +77,7 @@ std::string pattern_of(const Operand& operand, const std::vector<double>& got, c
     if (not_propagated) {
         return "; a NaN of the input does not reach them";
     }
-    return not_a_number ? "; they are NaN, as an uninitialised vector is here" : "";
+    return all_nan ? "; they are NaN, as an uninitialised vector is here" : "";
 }
 
 std::string wrong_elements(const Operand& operand, const std::vector<double>& got,

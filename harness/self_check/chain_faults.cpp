@@ -176,6 +176,24 @@ std::vector<OpRange> each_of(std::initializer_list<Op> ops) {
     return out;
 }
 
+const std::vector<OpRange>& products() {
+    static const std::vector<OpRange> places =
+        each_of({Op::query, Op::key, Op::value, Op::scores, Op::context, Op::output, Op::fc1, Op::fc2});
+    return places;
+}
+
+const std::vector<OpRange>& every_op() {
+    static const std::vector<OpRange> places =
+        each_of({Op::attention_norm, Op::query, Op::key, Op::value, Op::scores, Op::probabilities,
+                 Op::context, Op::output, Op::mlp_norm, Op::fc1, Op::gelu, Op::fc2});
+    return places;
+}
+
+void restrict(Fault& fault, std::string needs, std::function<bool(const Setting&)> visible) {
+    fault.needs = std::move(needs);
+    fault.visible = std::move(visible);
+}
+
 std::vector<Fault> chain_faults() {
     std::vector<Fault> out = headline_faults();
     for (auto* group : {&trust_faults, &encoder_faults}) {

@@ -6,6 +6,7 @@
 #include <numbers>
 #include <stdexcept>
 
+#include "harness/index.hpp"
 #include "harness/operands.hpp"
 
 namespace harness {
@@ -24,10 +25,6 @@ constexpr std::array<OpRange, 6> all_steps{{{Op::attention_norm, Op::attention_n
                                             {Op::gelu, Op::gelu},
                                             {Op::fc2, Op::fc2},
                                             {Op::encoder, Op::encoder}}};
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
 
 bool is_norm(Op op) {
     return op == Op::attention_norm || op == Op::mlp_norm || op == Op::encoder;

@@ -16,8 +16,6 @@ using npu_impl::Job;
 using npu_impl::Launch;
 using npu_impl::MatmulJob;
 
-constexpr std::int64_t side = kernels::tile;
-
 // What fills outputs and the guard behind them before a launch is no operand.
 bool ends_in_filling(std::span<const std::byte> sent) {
     std::uint16_t last = 0;
@@ -113,13 +111,13 @@ void TransposedValues::transpose(Buffer buffer, const npu_impl::Region& region) 
     const auto element = [&](std::int64_t row, std::int64_t column) {
         return reinterpret_cast<std::uint16_t*>(host.data() + region.offset + row * region.stride) + column;
     };
-    for (std::int64_t i = 0; i < side; ++i) {
+    for (std::int64_t i = 0; i < kernels::tile; ++i) {
         for (std::int64_t j = 0; j < i; ++j) {
             std::swap(*element(i, j), *element(j, i));
         }
     }
-    for (std::int64_t row = 0; row < side; ++row) {
-        sync(buffer, Direction::to_device, region.offset + row * region.stride, side * 2);
+    for (std::int64_t row = 0; row < kernels::tile; ++row) {
+        sync(buffer, Direction::to_device, region.offset + row * region.stride, kernels::tile * 2);
     }
 }
 

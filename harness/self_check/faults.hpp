@@ -88,7 +88,14 @@ std::vector<Fault> device_faults();
 std::vector<Fault> output_faults();
 std::vector<Fault> chain_faults();
 
-// Single ops as places.
+// Single ops as places: those named, all that are products, all of a layer.
 std::vector<datasets::OpRange> each_of(std::initializer_list<datasets::Op> ops);
+const std::vector<datasets::OpRange>& products();
+const std::vector<datasets::OpRange>& every_op();
+
+// Makes the fault visible where the rule says, which `needs` puts in words.
+void restrict(Fault& fault, std::string needs, std::function<bool(const Setting&)> visible);
+
+inline constexpr std::int64_t tile_side = kernels::tile;
 
 }  // namespace harness

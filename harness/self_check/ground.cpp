@@ -10,6 +10,7 @@
 
 #include "datasets/recording.hpp"
 #include "datasets/synthetic.hpp"
+#include "harness/index.hpp"
 #include "harness/kernel_gate/compile.hpp"
 #include "harness/options.hpp"
 #include "harness/placement.hpp"
@@ -23,29 +24,23 @@ namespace {
 using datasets::LayerCase;
 using datasets::Op;
 
-constexpr std::int64_t side = datasets::block_rows;
-
-std::size_t index(std::int64_t value) {
-    return static_cast<std::size_t>(value);
-}
-
 // What one row of scaled logits adds to the traits.
 void add_row(Traits& out, std::span<const float> logits) {
     const auto keys = static_cast<std::int64_t>(logits.size());
     const double highest = *std::ranges::max_element(logits);
     const double lowest = *std::ranges::min_element(logits);
-    const double early = *std::ranges::max_element(logits.first(index(std::min(keys, side))));
+    const double early = *std::ranges::max_element(logits.first(index(std::min(keys, datasets::block_rows))));
     double sum = 0;
     double squares = 0;
     double last_tile = 0;
-    const std::int64_t last_begin = (keys - 1) / side * side;
+    const std::int64_t last_begin = (keys - 1) / datasets::block_rows * datasets::block_rows;
     for (std::int64_t key = 0; key < keys; ++key) {
         const double weight = std::exp(double{logits[index(key)]} - highest);
         sum += weight;
         squares += weight * weight;
         last_tile += key >= last_begin ? weight : 0;
     }
-    const auto padded = static_cast<double>(last_begin + side - keys);
+    const auto padded = static_cast<double>(last_begin + datasets::block_rows - keys);
     const double padding = padded * std::exp(-highest) / sum;
     out.largest_logit = std::max(out.largest_logit, highest);
     out.deepest_row = std::max(out.deepest_row, highest - lowest);
@@ -132,8 +127,8 @@ Traits traits_of(const LayerCase& layer) {
     std::vector<float> logits;
     for (int head = 0; head < layer.shape.heads; ++head) {
         for (const std::int64_t block : sampled) {
-            const std::int64_t begin = block * side;
-            const std::int64_t count = std::min(side, layer.shape.context - begin);
+            const std::int64_t begin = block * datasets::block_rows;
+            const std::int64_t count = std::min(datasets::block_rows, layer.shape.context - begin);
             logits.resize(index(count * layer.shape.context));
             golden.rows(Op::scores, {head, begin, count}, logits);
             for (std::int64_t row = 0; row < count; ++row) {

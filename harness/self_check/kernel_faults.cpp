@@ -14,10 +14,8 @@ using kernels::KernelTable;
 using kernels::Right;
 using kernels::Store;
 
-constexpr std::size_t side = kernels::tile;
+constexpr std::size_t row_length = kernels::tile;
 
-const std::vector<OpRange> products =
-    each_of({Op::query, Op::key, Op::value, Op::scores, Op::context, Op::output, Op::fc1, Op::fc2});
 const std::vector<OpRange> softmaxes = each_of({Op::probabilities, Op::context});
 const std::vector<OpRange> norms = each_of({Op::attention_norm, Op::mlp_norm, Op::encoder});
 
@@ -28,11 +26,6 @@ Fault kernel_fault(std::string name, std::string says, Quantity own, std::vector
     Fault fault{std::move(name), std::move(says), Seam::kernels, own, std::move(places), {}};
     fault.plant.kernels = std::move(edit);
     return fault;
-}
-
-void restrict(Fault& fault, std::string needs, Rule visible) {
-    fault.needs = std::move(needs);
-    fault.visible = std::move(visible);
 }
 
 bool is_product(const Setting& scene) {
@@ -50,7 +43,7 @@ Rule both(Rule first, Rule second) {
     };
 }
 
-using Left = std::array<std::uint16_t, side * side>;
+using Left = std::array<std::uint16_t, row_length * row_length>;
 
 // Calls both products with an edited copy of the left tile.
 void edit_left(KernelTable& table, const std::function<void(Left&)>& edit) {
@@ -75,7 +68,7 @@ void round_accumulator(KernelTable& table) {
     table.multiply = [inner = table.multiply](const std::uint16_t* left, const std::uint16_t* right,
                                               Right layout, float* sum) {
         inner(left, right, layout, sum);
-        std::transform(sum, sum + side * side, sum, [](float value) {
+        std::transform(sum, sum + row_length * row_length, sum, [](float value) {
             return datasets::round_to_bf16(value, datasets::Rounding::nearest_even);
         });
     };
@@ -86,30 +79,31 @@ std::vector<Fault> product_faults() {
     const auto left = [](std::function<void(std::uint16_t*)> edit_row) {
         return [edit_row](KernelTable& table) {
             edit_left(table, [edit_row](Left& tile) {
-                for (std::size_t row = 0; row < side; ++row) {
-                    edit_row(tile.data() + row * side);
+                for (std::size_t row = 0; row < row_length; ++row) {
+                    edit_row(tile.data() + row * row_length);
                 }
             });
         };
     };
-    out.push_back(kernel_fault(
-        "last_vmac_dropped", "the last 8 of each tile's 64 products are left out", Quantity::bound, products,
-        left([](std::uint16_t* row) { std::fill_n(row + side - 8, 8, std::uint16_t{0}); })));
+    out.push_back(kernel_fault("last_vmac_dropped", "the last 8 of each tile's 64 products are left out",
+                               Quantity::bound, products(), left([](std::uint16_t* row) {
+                                   std::fill_n(row + row_length - 8, 8, std::uint16_t{0});
+                               })));
     restrict(out.back(), "a product kernel", is_product);
-    out.push_back(kernel_fault("vmac_operands_shifted", "each tile's rows start one product late",
-                               Quantity::bound, products,
-                               left([](std::uint16_t* row) { std::rotate(row, row + 1, row + side); })));
+    out.push_back(kernel_fault(
+        "vmac_operands_shifted", "each tile's rows start one product late", Quantity::bound, products(),
+        left([](std::uint16_t* row) { std::rotate(row, row + 1, row + row_length); })));
     restrict(out.back(), "a product kernel", is_product);
     out.push_back(kernel_fault("operand_sign_bit_lost", "the left operand's signs are lost", Quantity::bound,
                                each_of({Op::query, Op::key, Op::value, Op::scores, Op::output, Op::fc1}),
                                left([](std::uint16_t* row) {
-                                   std::transform(row, row + side, row, [](std::uint16_t bits) {
+                                   std::transform(row, row + row_length, row, [](std::uint16_t bits) {
                                        return static_cast<std::uint16_t>(bits & 0x7FFFU);
                                    });
                                })));
     out.push_back(kernel_fault("bf16_accumulator",
                                "the accumulator is rounded to bf16 after every 64 products", Quantity::bound,
-                               products, round_accumulator));
+                               products(), round_accumulator));
     restrict(out.back(), "a sum that is declared fp32 from tile to tile",
              both(is_product, [](const Setting& scene) {
                  const datasets::Arithmetic& a = scene.design.arithmetic_of(scene.place.last);

@@ -19,15 +19,9 @@ using npu_impl::SoftmaxJob;
 
 using Edit = EditedLaunches::Edit;
 
-constexpr std::int64_t side = kernels::tile;
-constexpr std::int64_t bf16_row = side * 2;
+constexpr std::int64_t bf16_row = tile_side * 2;
 
-const std::vector<OpRange> products =
-    each_of({Op::query, Op::key, Op::value, Op::scores, Op::context, Op::output, Op::fc1, Op::fc2});
 const std::vector<OpRange> stored_bf16 = each_of({Op::query, Op::key, Op::value, Op::context});
-const std::vector<OpRange> every_op =
-    each_of({Op::attention_norm, Op::query, Op::key, Op::value, Op::scores, Op::probabilities, Op::context,
-             Op::output, Op::mlp_norm, Op::fc1, Op::gelu, Op::fc2});
 
 // Edits the work of every job that is a `Work`.
 template <typename Work>
@@ -56,11 +50,6 @@ Fault launch_fault(std::string name, std::string says, Quantity own, std::vector
     return fault;
 }
 
-void restrict(Fault& fault, std::string needs, std::function<bool(const Setting&)> visible) {
-    fault.needs = std::move(needs);
-    fault.visible = std::move(visible);
-}
-
 const datasets::Arithmetic& declared(const Setting& scene) {
     return scene.design.arithmetic_of(scene.place.last);
 }
@@ -74,13 +63,13 @@ bool fused(const Setting& scene) {
 }
 
 bool has_padding(const Setting& scene) {
-    return scene.ground.layer.shape.context % side != 0;
+    return scene.ground.layer.shape.context % tile_side != 0;
 }
 
 // Jobs that one launch feeds, at least.
 bool many_jobs(const Setting& scene) {
     const auto& step = scene.design.step_of(scene.place.last);
-    return step.tiles_per_launch != 1 && scene.ground.layer.shape.context > side;
+    return step.tiles_per_launch != 1 && scene.ground.layer.shape.context > tile_side;
 }
 
 std::vector<Fault> scale_and_bias_faults() {
@@ -134,8 +123,8 @@ std::vector<Fault> key_faults() {
     };
     out.push_back(
         launch_fault("padded_keys_unmasked", "the padded keys get probability", Quantity::bound, places,
-                     both(each<SoftmaxJob>([](SoftmaxJob& w) { w.keys = w.key_tiles * side; }),
-                          each<AttentionJob>([](AttentionJob& w) { w.keys = w.key_tiles * side; }))));
+                     both(each<SoftmaxJob>([](SoftmaxJob& w) { w.keys = w.key_tiles * tile_side; }),
+                          each<AttentionJob>([](AttentionJob& w) { w.keys = w.key_tiles * tile_side; }))));
     restrict(out.back(),
              "T % 64 != 0 and a row (all-negative or broad head) where logits of 0 take more than 10%",
              [takes_keys](const Setting& scene) {
@@ -170,7 +159,7 @@ std::vector<Fault> key_faults() {
     restrict(out.back(), "T % 64 != 1, and, fused, a row that gives the last key more than 10%",
              [takes_keys](const Setting& scene) {
                  const bool seen = !fused(scene) || scene.ground.traits.last_key_share > 0.1;
-                 return takes_keys(scene) && scene.ground.layer.shape.context % side != 1 && seen;
+                 return takes_keys(scene) && scene.ground.layer.shape.context % tile_side != 1 && seen;
              });
     return out;
 }
@@ -293,7 +282,7 @@ std::vector<Fault> tile_faults() {
     std::vector<Fault> out;
     out.push_back(launch_fault("tiles_exchanged",
                                "the first two tiles of a launch are stored in each other's place",
-                               Quantity::bound, every_op, [](Launch& launch) {
+                               Quantity::bound, every_op(), [](Launch& launch) {
                                    if (launch.jobs.size() < 2) {
                                        return;
                                    }
@@ -305,18 +294,18 @@ std::vector<Fault> tile_faults() {
     restrict(out.back(), "several tiles in a launch", many_jobs);
     out.push_back(launch_fault("tile_duplicated",
                                "the second tile of a launch is computed from the first one's inputs",
-                               Quantity::bound, every_op, [](Launch& launch) {
+                               Quantity::bound, every_op(), [](Launch& launch) {
                                    if (launch.jobs.size() > 1) {
                                        copy_inputs(launch.jobs[0], launch.jobs[1]);
                                    }
                                }));
     restrict(out.back(), "several tiles in a launch", many_jobs);
     out.push_back(launch_fault(
-        "core_silent", "one core does none of its work", Quantity::unwritten, every_op,
+        "core_silent", "one core does none of its work", Quantity::unwritten, every_op(),
         [](Launch& launch) { std::erase_if(launch.jobs, [](const Job& job) { return job.core == 1; }); }));
     restrict(out.back(), "several cores and tiles", many_jobs);
     out.push_back(launch_fault("last_row_block_dropped", "the last, ragged block of rows is never computed",
-                               Quantity::unwritten, every_op, [](Launch& launch) {
+                               Quantity::unwritten, every_op(), [](Launch& launch) {
                                    std::int64_t last = 0;
                                    for (const Job& job : launch.jobs) {
                                        last = std::max(last, row_offset(job));
@@ -325,25 +314,25 @@ std::vector<Fault> tile_faults() {
                                                  [&](const Job& job) { return row_offset(job) == last; });
                                }));
     restrict(out.back(), "several tiles in a launch", many_jobs);
-    out.push_back(launch_fault("output_stride_of_one_tile",
-                               "rows are stored as if the tensor were one tile wide", Quantity::unwritten,
-                               every_op, [](Launch& launch) {
-                                   for (Job& job : launch.jobs) {
-                                       std::visit(
-                                           [&](auto& work) {
-                                               const std::int64_t bytes = npu_impl::bytes_of(work.store);
-                                               work.out.stride = npu_impl::output_tiles(job) * side * bytes;
-                                           },
-                                           job.work);
-                                   }
-                               }));
+    out.push_back(
+        launch_fault("output_stride_of_one_tile", "rows are stored as if the tensor were one tile wide",
+                     Quantity::unwritten, every_op(), [](Launch& launch) {
+                         for (Job& job : launch.jobs) {
+                             std::visit(
+                                 [&](auto& work) {
+                                     const std::int64_t bytes = npu_impl::bytes_of(work.store);
+                                     work.out.stride = npu_impl::output_tiles(job) * tile_side * bytes;
+                                 },
+                                 job.work);
+                         }
+                     }));
     restrict(out.back(), "an output of several tiles a row, made by several jobs", [](const Setting& scene) {
         const Op op = scene.place.last;
         const bool whole_rows = op == Op::probabilities || op == Op::attention_norm || op == Op::mlp_norm;
         return !whole_rows && summed_on_core(scene);
     });
     out.push_back(launch_fault("store_past_the_end", "the last tile of a launch is stored 64 bytes late",
-                               Quantity::guards, every_op, [](Launch& launch) {
+                               Quantity::guards, every_op(), [](Launch& launch) {
                                    Job& last = *std::ranges::max_element(
                                        launch.jobs, {}, [](const Job& job) { return output_of(job).offset; });
                                    std::visit([](auto& work) { work.out.offset += 64; }, last.work);

@@ -15,45 +15,38 @@ using datasets::Op;
 using datasets::OpRange;
 using Output = EditedOutputs::Output;
 
-constexpr std::int64_t side = kernels::tile;
-
-const std::vector<OpRange> every_op =
-    each_of({Op::attention_norm, Op::query, Op::key, Op::value, Op::scores, Op::probabilities, Op::context,
-             Op::output, Op::mlp_norm, Op::fc1, Op::gelu, Op::fc2});
-const std::vector<OpRange> products =
-    each_of({Op::query, Op::key, Op::value, Op::scores, Op::context, Op::output, Op::fc1, Op::fc2});
 const std::vector<OpRange> stored_f32 = each_of({Op::scores, Op::output, Op::fc1, Op::fc2});
 
 // One output tile as floats, [64, 64].
 using Tile = std::vector<float>;
 
 std::size_t at(std::int64_t row, std::int64_t column) {
-    return static_cast<std::size_t>(row * side + column);
+    return static_cast<std::size_t>(row * tile_side + column);
 }
 
 // Edits the tile as floats, and puts it back in the output's type.
 void edit_tile(const Output& output, const std::function<void(Tile&)>& edit) {
-    Tile tile(at(side, 0));
+    Tile tile(at(tile_side, 0));
     const bool wide = output.store == kernels::Store::f32;
-    for (std::int64_t row = 0; row < side; ++row) {
+    for (std::int64_t row = 0; row < tile_side; ++row) {
         const std::byte* from = output.tile + row * output.region.stride;
-        for (std::int64_t column = 0; column < side; ++column) {
+        for (std::int64_t column = 0; column < tile_side; ++column) {
             std::uint16_t bits = 0;
             std::memcpy(&bits, from + column * 2, sizeof bits);
             tile[at(row, column)] = datasets::to_float({bits});
         }
         if (wide) {
-            std::memcpy(&tile[at(row, 0)], from, side * sizeof(float));
+            std::memcpy(&tile[at(row, 0)], from, tile_side * sizeof(float));
         }
     }
     edit(tile);
-    for (std::int64_t row = 0; row < side; ++row) {
+    for (std::int64_t row = 0; row < tile_side; ++row) {
         std::byte* to = output.tile + row * output.region.stride;
         if (wide) {
-            std::memcpy(to, &tile[at(row, 0)], side * sizeof(float));
+            std::memcpy(to, &tile[at(row, 0)], tile_side * sizeof(float));
             continue;
         }
-        for (std::int64_t column = 0; column < side; ++column) {
+        for (std::int64_t column = 0; column < tile_side; ++column) {
             const auto bits = datasets::to_bf16(tile[at(row, column)], datasets::Rounding::nearest_even).bits;
             std::memcpy(to + column * 2, &bits, sizeof bits);
         }
@@ -99,7 +92,7 @@ bool exponentials(const Setting& scene) {
 }
 
 bool several_cores(const Setting& scene) {
-    return scene.design.step_of(scene.place.last).cores > 1 && scene.ground.layer.shape.context > side;
+    return scene.design.step_of(scene.place.last).cores > 1 && scene.ground.layer.shape.context > tile_side;
 }
 
 std::vector<Fault> value_faults() {
@@ -109,25 +102,27 @@ std::vector<Fault> value_faults() {
         out.push_back(output_fault(std::move(name), std::move(says), Quantity::bound, std::move(places),
                                    first_tile(std::move(edit))));
     };
-    wrong("zero_tile", "one tile is all zeros", every_op, [](Tile& tile) { std::ranges::fill(tile, 0.0F); });
-    wrong("constant_tile", "one tile holds its first element everywhere", every_op,
+    wrong("zero_tile", "one tile is all zeros", every_op(),
+          [](Tile& tile) { std::ranges::fill(tile, 0.0F); });
+    wrong("constant_tile", "one tile holds its first element everywhere", every_op(),
           [](Tile& tile) { std::ranges::fill(tile, tile.front()); });
-    wrong("transposed_tile", "one tile is transposed", every_op, [](Tile& tile) {
-        for (std::int64_t i = 0; i < side; ++i) {
+    wrong("transposed_tile", "one tile is transposed", every_op(), [](Tile& tile) {
+        for (std::int64_t i = 0; i < tile_side; ++i) {
             for (std::int64_t j = 0; j < i; ++j) {
                 std::swap(tile[at(i, j)], tile[at(j, i)]);
             }
         }
     });
-    wrong("tile_rows_shifted_by_one", "one tile is one row late", every_op,
-          [](Tile& tile) { std::ranges::rotate(tile, tile.end() - side); });
-    wrong("tile_columns_shifted_by_one", "one tile is one column late", every_op,
+    wrong("tile_rows_shifted_by_one", "one tile is one row late", every_op(),
+          [](Tile& tile) { std::ranges::rotate(tile, tile.end() - tile_side); });
+    wrong("tile_columns_shifted_by_one", "one tile is one column late", every_op(),
           [](Tile& tile) { std::ranges::rotate(tile, tile.end() - 1); });
     wrong("halves_of_a_tile_exchanged", "the left half of one tile stands in the place of the right",
-          every_op, [](Tile& tile) {
-              for (std::int64_t row = 0; row < side; ++row) {
-                  std::swap_ranges(tile.begin() + row * side, tile.begin() + row * side + side / 2,
-                                   tile.begin() + row * side + side / 2);
+          every_op(), [](Tile& tile) {
+              for (std::int64_t row = 0; row < tile_side; ++row) {
+                  std::swap_ranges(tile.begin() + row * tile_side,
+                                   tile.begin() + row * tile_side + tile_side / 2,
+                                   tile.begin() + row * tile_side + tile_side / 2);
               }
           });
     wrong("sign_lost", "one tile holds magnitudes",
@@ -152,7 +147,7 @@ std::vector<Fault> value_faults() {
 std::vector<Fault> core_faults() {
     std::vector<Fault> out;
     out.push_back(output_fault("core_half_a_percent_off", "one core's results are 0.5% too large",
-                               Quantity::bound, every_op, gain_of_core(1, 1.005F)));
+                               Quantity::bound, every_op(), gain_of_core(1, 1.005F)));
     out.back().needs =
         "several cores, and neither an exponential nor sums rounded on the way, which hide 0.5%";
     out.back().visible = [](const Setting& scene) {
@@ -160,7 +155,7 @@ std::vector<Fault> core_faults() {
                scene.design.arithmetic_of(scene.place.last).tile_sum != datasets::TileSum::rounded;
     };
     out.push_back(output_fault("core_tenth_off", "one core's results are 10% too large", Quantity::bound,
-                               every_op, gain_of_core(1, 1.1F)));
+                               every_op(), gain_of_core(1, 1.1F)));
     out.back().needs = "several cores";
     out.back().visible = several_cores;
     out.push_back(output_fault("gain_within_rounding",
@@ -199,23 +194,23 @@ std::vector<Fault> written_faults() {
         };
     };
     out.push_back(output_fault("poison_left", "one element keeps what the buffer held before the launch",
-                               Quantity::unwritten, every_op, last_element(0x7FC07FC0)));
+                               Quantity::unwritten, every_op(), last_element(0x7FC07FC0)));
     out.back().needs = "results that the host does not add up";
     out.back().visible = [](const Setting& scene) {
         return scene.design.arithmetic_of(scene.place.last).tile_sum != datasets::TileSum::on_host;
     };
     out.push_back(output_fault("one_element_nan", "one element is not a number", Quantity::nonfinite,
-                               every_op, last_element(0xFFFFFFFF)));
+                               every_op(), last_element(0xFFFFFFFF)));
     // The input's rows come reversed in between, so that what was there before belongs to other data.
-    out.push_back(output_fault("stale_tile", "one tile is that of the launch before", Quantity::repeatability,
-                               every_op, [](const Output& output) {
-                                   const std::int64_t bytes = npu_impl::bytes_of(output.store) * side;
-                                   for (std::int64_t row = 0; output.job.tile == 0 && row < side; ++row) {
-                                       const std::int64_t from = row * output.region.stride;
-                                       std::memcpy(output.tile + from, output.previous + from,
-                                                   static_cast<std::size_t>(bytes));
-                                   }
-                               }));
+    out.push_back(output_fault(
+        "stale_tile", "one tile is that of the launch before", Quantity::repeatability, every_op(),
+        [](const Output& output) {
+            const std::int64_t bytes = npu_impl::bytes_of(output.store) * tile_side;
+            for (std::int64_t row = 0; output.job.tile == 0 && row < tile_side; ++row) {
+                const std::int64_t from = row * output.region.stride;
+                std::memcpy(output.tile + from, output.previous + from, static_cast<std::size_t>(bytes));
+            }
+        }));
     out.back().input = Input::chained;
     return out;
 }
@@ -246,7 +241,7 @@ Fault flipping_bit() {
 
 template <typename Decorator>
 Fault device_fault(std::string name, std::string says, Quantity own, typename Decorator::Kind kind) {
-    Fault fault{std::move(name), std::move(says), Seam::device, own, every_op, {}};
+    Fault fault{std::move(name), std::move(says), Seam::device, own, every_op(), {}};
     fault.plant.device = [kind](npu_impl::Device& device) {
         return std::make_unique<Decorator>(device, kind);
     };

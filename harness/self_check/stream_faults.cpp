@@ -19,11 +19,6 @@ using datasets::Rows;
 using datasets::Source;
 
 const std::vector<OpRange> headed = each_of({Op::query, Op::key, Op::value, Op::scores, Op::context});
-const std::vector<OpRange> products =
-    each_of({Op::query, Op::key, Op::value, Op::scores, Op::context, Op::output, Op::fc1, Op::fc2});
-const std::vector<OpRange> every_op =
-    each_of({Op::attention_norm, Op::query, Op::key, Op::value, Op::scores, Op::probabilities, Op::context,
-             Op::output, Op::mlp_norm, Op::fc1, Op::gelu, Op::fc2});
 
 using Read = std::function<std::unique_ptr<Source>(const Source& upstream, const Ground& ground)>;
 
@@ -112,23 +107,24 @@ bool rounds_to_nearest(const Setting& scene) {
 std::vector<Fault> source_faults() {
     std::vector<Fault> out;
     out.push_back(source_fault(
-        "wrong_clip", "activations of another clip are read", every_op,
+        "wrong_clip", "activations of another clip are read", every_op(),
         [](const Source&, const Ground& ground) { return std::make_unique<OtherClip>(ground.other); }));
-    out.push_back(source_fault("rows_read_one_late", "every row is read one row late", every_op, shifted(1)));
+    out.push_back(
+        source_fault("rows_read_one_late", "every row is read one row late", every_op(), shifted(1)));
     out.push_back(source_fault("stale_row_blocks_read", "every block of 64 rows is read one block late",
-                               every_op, shifted(datasets::block_rows)));
+                               every_op(), shifted(datasets::block_rows)));
     out.push_back(source_fault("operands_truncated", "activations are truncated to bf16 instead of rounded",
-                               products, rounded(datasets::Rounding::toward_zero)));
+                               products(), rounded(datasets::Rounding::toward_zero)));
     out.back().needs = "operands that the design rounds to nearest";
     out.back().visible = rounds_to_nearest;
     out.push_back(source_fault("operands_floored", "activations are rounded down instead of to nearest",
-                               products, rounded(datasets::Rounding::floor)));
+                               products(), rounded(datasets::Rounding::floor)));
     out.back().needs = "operands that the design rounds to nearest";
     out.back().visible = rounds_to_nearest;
     out.push_back(source_fault("fp32_operands_cut_to_bf16", "fp32 rows reach a norm, softmax or GELU as bf16",
                                each_of({Op::attention_norm, Op::probabilities, Op::mlp_norm, Op::gelu}),
                                rounded(datasets::Rounding::nearest_even)));
-    out.push_back(source_fault("operands_saturated", "activations are clamped to -1 .. 1", products,
+    out.push_back(source_fault("operands_saturated", "activations are clamped to -1 .. 1", products(),
                                edited([](Op, Rows, std::span<float> values) {
                                    for (float& value : values) {
                                        value = std::clamp(value, -1.0F, 1.0F);
@@ -199,26 +195,26 @@ std::vector<Fault> sink_faults() {
           [](Op, Rows& rows, std::vector<float>&, std::int64_t) {
               rows.head = rows.head == 0 ? 1 : rows.head == 1 ? 0 : rows.head;
           });
-    wrong("rows_swapped", "two rows next to each other are exchanged", every_op,
+    wrong("rows_swapped", "two rows next to each other are exchanged", every_op(),
           [](Op, Rows& rows, std::vector<float>& values, std::int64_t columns) {
               if (rows.begin == 0 && rows.count > 1) {
                   std::ranges::swap_ranges(row_of(values, columns, 0), row_of(values, columns, 1));
               }
           });
-    wrong("row_stuck", "a row holds the row before it", every_op,
+    wrong("row_stuck", "a row holds the row before it", every_op(),
           [](Op, Rows& rows, std::vector<float>& values, std::int64_t columns) {
               if (rows.begin == 0 && rows.count > 1) {
                   std::ranges::copy(row_of(values, columns, 0), row_of(values, columns, 1).begin());
               }
           });
-    wrong("channels_rotated", "every row starts one channel late", every_op,
+    wrong("channels_rotated", "every row starts one channel late", every_op(),
           [](Op, Rows& rows, std::vector<float>& values, std::int64_t columns) {
               for (std::int64_t row = 0; row < rows.count; ++row) {
                   const auto one = row_of(values, columns, row);
                   std::ranges::rotate(one, one.begin() + 1);
               }
           });
-    wrong("ragged_tail_stuck", "the rows behind the last whole tile repeat its first row", every_op,
+    wrong("ragged_tail_stuck", "the rows behind the last whole tile repeat its first row", every_op(),
           [](Op, Rows& rows, std::vector<float>& values, std::int64_t columns) {
               for (std::int64_t row = 1; rows.count < datasets::block_rows && row < rows.count; ++row) {
                   std::ranges::copy(row_of(values, columns, 0), row_of(values, columns, row).begin());
@@ -227,14 +223,14 @@ std::vector<Fault> sink_faults() {
     out.back().needs = "a last tile of 2 to 63 rows";
     out.back().visible = has_tail;
     wrong("ragged_tail_zero", "the rows behind the last whole tile are dropped: they come back as zeros",
-          every_op, [](Op, Rows& rows, std::vector<float>& values, std::int64_t) {
+          every_op(), [](Op, Rows& rows, std::vector<float>& values, std::int64_t) {
               if (rows.count < datasets::block_rows) {
                   std::ranges::fill(values, 0.0F);
               }
           });
     out.back().needs = "a last tile of 2 to 63 rows";
     out.back().visible = has_tail;
-    wrong("one_element_off", "one element errs by a sixteenth of itself", products,
+    wrong("one_element_off", "one element errs by a sixteenth of itself", products(),
           [](Op, Rows& rows, std::vector<float>& values, std::int64_t) {
               if (rows.begin == 0 && rows.head <= 0) {
                   *std::ranges::max_element(values, {}, [](float v) { return std::abs(v); }) *= 1.0625F;
@@ -246,14 +242,14 @@ std::vector<Fault> sink_faults() {
 // What another check than the bound sees.
 std::vector<Fault> other_sink_faults() {
     std::vector<Fault> out;
-    out.push_back(sink_fault("one_element_infinite", "one element is infinite", Quantity::nonfinite, every_op,
-                             pushed([](Op, Rows& rows, std::vector<float>& values, std::int64_t) {
+    out.push_back(sink_fault("one_element_infinite", "one element is infinite", Quantity::nonfinite,
+                             every_op(), pushed([](Op, Rows& rows, std::vector<float>& values, std::int64_t) {
                                  if (rows.begin == 0 && rows.head <= 0) {
                                      values.back() = std::numeric_limits<float>::infinity();
                                  }
                              })));
     out.push_back(sink_fault("store_left_in_fp32", "results come back with more bits than bf16 holds",
-                             Quantity::store_format, every_op,
+                             Quantity::store_format, every_op(),
                              pushed([](Op, Rows&, std::vector<float>& values, std::int64_t) {
                                  for (float& value : values) {
                                      value *= 1 + 0x1p-20F;
@@ -264,10 +260,10 @@ std::vector<Fault> other_sink_faults() {
         return scene.design.arithmetic_of(scene.place.last).store == datasets::DType::bf16;
     };
     out.push_back(sink_fault("block_missing", "a block of 64 rows is never delivered", Quantity::coverage,
-                             every_op,
+                             every_op(),
                              [](datasets::Sink& sink) { return std::make_unique<Miscounting>(sink, 0); }));
     out.push_back(sink_fault("block_delivered_twice", "a block of 64 rows is delivered twice",
-                             Quantity::coverage, every_op,
+                             Quantity::coverage, every_op(),
                              [](datasets::Sink& sink) { return std::make_unique<Miscounting>(sink, 2); }));
     return out;
 }
