@@ -92,7 +92,7 @@ void refuse_foreign(const datasets::RecordingInfo& info, const std::string& file
 
 void record_probes(datasets::LayerShape shape, datasets::DType store, const std::string& file,
                    bool show_progress) {
-    datasets::RecordingInfo info = generated_recording(shape);
+    datasets::RecordingInfo info = own_recording("synthetic", shape);
     info.model_id = fmt::format("probes-{}", size_name(shape.heads));
     info.recipe = fmt::format("{} v{}", recipe_name, recipe_version);
     info.model_sha256 = identity(shape);

@@ -53,7 +53,7 @@ std::string model_identity(const SyntheticModel& model) {
 
 datasets::RecordingInfo describe(const RecordRequest& request) {
     const SyntheticModel& model = request.model;
-    datasets::RecordingInfo info = generated_recording(model.shape);
+    datasets::RecordingInfo info = own_recording("synthetic", model.shape);
     info.model_id = model_id(model);
     info.model_sha256 = model_identity(model);
     info.recipe = fmt::format("{} v{}", datasets::name(model.profile), datasets::recipe_version);
@@ -76,10 +76,10 @@ std::string size_name(int heads) {
     return found != datasets::whisper_sizes.end() ? std::string(found->name) : fmt::format("{}-heads", heads);
 }
 
-datasets::RecordingInfo generated_recording(datasets::LayerShape shape) {
+datasets::RecordingInfo own_recording(const std::string& source, datasets::LayerShape shape) {
     const reference::BlasInfo blas = reference::blas_info();
     datasets::RecordingInfo info;
-    info.source = "synthetic";
+    info.source = source;
     info.producer = "harness record";
     info.producer_version = fmt::format("{} ({})", build_version, build_commit);
     info.created_utc = utc_now();

@@ -25,9 +25,9 @@ double audio_seconds_of(std::int64_t context);
 // Name of a Whisper size by its number of heads, e.g. "base".
 std::string size_name(int heads);
 
-// What a recording of generated data says of its producer and shape; model, recipe, layers and clips are to
-// be added.
-datasets::RecordingInfo generated_recording(datasets::LayerShape shape);
+// What a recording that this program makes says of its producer and shape; model, layers and clips are to be
+// added. `source`: as in RecordingInfo.
+datasets::RecordingInfo own_recording(const std::string& source, datasets::LayerShape shape);
 
 // Writes `file` whole or not at all. Throws std::runtime_error that names the file.
 void record_synthetic(const RecordRequest& request, const std::string& file, bool show_progress);

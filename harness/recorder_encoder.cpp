@@ -5,33 +5,22 @@
 #include <numeric>
 #include <utility>
 
-#include "harness/build_info.hpp"
 #include "harness/clips.hpp"
 #include "harness/encoder_source.hpp"
-#include "harness/environment.hpp"
 #include "harness/interrupt.hpp"
 #include "harness/progress.hpp"
 #include "harness/recorded_layer.hpp"
 #include "harness/recorder.hpp"
-#include "reference/blas.hpp"
 
 namespace harness {
 namespace {
 
 datasets::RecordingInfo describe(const RecordOptions& options, const datasets::EncoderWeights& weights,
                                  const std::vector<ClipWindow>& windows) {
-    const reference::BlasInfo blas = reference::blas_info();
-    datasets::RecordingInfo info;
-    info.source = "recorded";
-    info.producer = "harness record";
-    info.producer_version = fmt::format("{} ({})", build_version, build_commit);
-    info.created_utc = utc_now();
+    datasets::RecordingInfo info = own_recording("recorded", {options.encoder->context, weights.heads});
     info.model_id = weights.model_id;
     info.model_sha256 = weights.model_sha256;
-    info.blas = fmt::format("{}, {}", blas.name, blas.core_type);
     info.seed = options.encoder->seed;
-    info.context = options.encoder->context;
-    info.heads = weights.heads;
     info.layers = weights.layers();
     info.mels = weights.mels;
     std::vector<int> all(static_cast<std::size_t>(weights.layers()));
