@@ -199,9 +199,10 @@ class Probes(unittest.TestCase):
 
     def judge(self, *arguments, expect, recording=None, candidate=None):
         run = self.path / "run.json"
+        run.unlink(missing_ok=True)
         done = run_harness("judge", "--recording", recording or self.recording, "--candidate",
                            candidate or self.example, "--json", run, *arguments, expect=expect)
-        return done, json.loads(run.read_text()) if expect in (0, 1) else None
+        return done, json.loads(run.read_text()) if run.exists() else None
 
     def beside(self, probes=None, made=None):
         return "--probe-recording", probes or self.probes, "--probe-candidate", made or self.made
@@ -301,23 +302,78 @@ class Probes(unittest.TestCase):
             for layer in (0, 1):  # one_hot, which shows exponent_range, is not among them
                 example.copy(f"clips/probes/layer_{layer}", file.require_group("clips/probes"))
         direct, later = self.path / "direct.xml", self.path / "later.xml"
-        _, run = self.judge("--layer", 0, "--junit", direct, *self.beside(made=made), expect=1)
-        self.assertEqual(run["verdict"], "mistrusted")
+        _, run = self.judge("--layer", 0, "--junit", direct, *self.beside(made=made), expect=3)
+        self.assertEqual(run["verdict"], "not_run")
         run_harness("report", self.path / "run.json", "--junit", later, "--markdown", self.path / "run.md",
                     expect=0)
         self.assertEqual(direct.read_text(), later.read_text())
         self.assertIn("data cannot reveal exponent\\_range", (self.path / "run.md").read_text())
 
-    def test_what_the_runner_left_out_is_not_passed(self):
-        made = self.path / "less.h5"
+    def less(self, name, *objects):
+        """The probes without these objects."""
+        made = self.path / name
         with h5py.File(self.made) as example, h5py.File(made, "w") as file:
             file.attrs.update(example.attrs)
             example.copy("clips", file)
-            del file["clips/probes/layer_0/probabilities"]
-            del file["clips/probes/layer_4"]
-        done, _ = self.judge(expect=3, recording=self.probes, candidate=made)
-        self.assertIn("probabilities of layer 0: not in the file", done.stdout)
-        self.assertIn("not checked: probes, layers 4: not in the file", done.stdout)
+            for item in objects:
+                del file["clips/probes/" + item]
+        return made
+
+    def test_what_the_runner_left_out_is_not_passed(self):
+        for objects, reason in ((["layer_0/probabilities"], "probabilities of layer 0: not in the file"),
+                                (["layer_4"], "layer 4 is not in the file"),
+                                (["layer_5/query", "layer_5/key"], "query, key of layer 5: not in the file")):
+            made = self.less("less.h5", *objects)
+            done, _ = self.judge(expect=3, recording=self.probes, candidate=made)
+            self.assertIn(reason, done.stdout)
+            done, _ = self.judge("--layer", 0, *self.beside(made=made), expect=3)
+            self.assertIn(reason, done.stdout)
+        made = self.less("less.h5", "layer_4")
+        self.judge("--layer", "0-3,5", expect=0, recording=self.probes, candidate=made)
+
+    def test_ops_are_judged_alone(self):
+        _, run = self.judge("--op", "query,value", expect=0, recording=self.probes, candidate=self.made)
+        self.assertEqual([row["probe"] for row in run["ragged_probes"]], ["integers", "integers"])
+        _, run = self.judge("--op", "context", expect=0, recording=self.probes, candidate=self.made)
+        self.assertEqual(len(run["ragged_probes"]), 5)
+        self.judge("--op", "output", expect=3, recording=self.probes, candidate=self.made)
+
+    def test_one_wrong_block_of_one_head_is_seen_wherever_it_is(self):
+        recording, probes = self.path / "long.h5", self.path / "long_probes.h5"
+        run_harness("record", "--context", 700, "--size", "tiny", "--out", recording, expect=0)
+        run_harness("record", "--probes-for", recording, "--out", probes, expect=0)
+        for block in (2, 5, 9):
+            heads = iter(range(36))  # six layers of six
+
+            def scaled(q, k, v):
+                rows = numpy.full((len(q), 1), 8.0)
+                if next(heads) % 6 == 2:
+                    rows[block * 64:block * 64 + 64] = 60 ** 0.5
+                return self.softmax(q @ k.T / rows, v)
+            made = self.runner("block.h5", probes, scaled)
+            done, _ = self.judge("--layer", 3, expect=1, recording=probes, candidate=made)
+            self.assertIn("probe deep_keys: context at head 2", done.stdout)
+
+    def test_probes_are_no_activations(self):
+        for arguments in (("--dataset", self.probes, "--compare", "--layer", 0),
+                          ("bisect", "--recording", self.probes), ("what-if", "--recording", self.probes),
+                          ("calibrate", "--recording", self.probes, "--output", self.path / "c.json"),
+                          ("self-check", "--recording", self.probes, "--fault", "zero_tile")):
+            done = run_harness(*arguments, expect=3)
+            self.assertIn("holds probes, which only `harness judge` can judge", done.stderr)
+
+    def test_a_request_is_not_dropped(self):
+        self.refused("--probe-recording", "names no file", expect=2,
+                     arguments=("--probe-recording", "", "--probe-candidate", self.made))
+        run_harness("record", "--probes-for", "", "--out", self.path / "n.h5", expect=2)
+        self.refused("--recording holds probes itself", expect=2, recording=self.probes, candidate=self.made,
+                     arguments=self.beside())
+        self.refused("nowhere.h5", "no such file", "--probes-for",
+                     arguments=self.beside(probes=self.path / "nowhere.h5"))
+        left = self.path / "left.h5"
+        (self.path / "left.h5.partial").write_text("hours of work")
+        done = run_harness("record", "--probes-for", self.recording, "--out", left, expect=0)
+        self.assertIn("left by an interrupted recording", done.stderr)
 
     def test_a_head_is_judged_alone(self):
         _, run = self.judge("--head", 3, "--layer", "1,3", expect=0, recording=self.probes,

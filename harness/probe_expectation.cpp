@@ -117,12 +117,13 @@ private:
     std::vector<std::array<Column, std::size_t(head_width)>> columns_;  // [head]
 };
 
-// The fp64 result of what the source supplies, on the first, the last and one block in between of each head.
-class SampledBounds final : public Expectation {
+// The fp64 result of what the source supplies; sampled, on the first, the last and one block in between of
+// each head.
+class Bounded64 final : public Expectation {
 public:
-    SampledBounds(const Path& path, datasets::LayerShape shape, const Source& source)
-        : emitted_(shape, {Op::scores, Op::context}, source) {
-        layer_.shape = shape;
+    Bounded64(const Path& path, const ProbeOperands& operands)
+        : blocks_(operands.blocks), emitted_(operands.shape, {Op::scores, Op::context}, operands.source) {
+        layer_.shape = operands.shape;
         for (const datasets::OpRange step : path.steps()) {
             if (step.first >= Op::scores && step.last <= Op::context) {
                 courts_[step.last] = std::make_unique<Court>(layer_, step, emitted_, path);
@@ -131,10 +132,7 @@ public:
     }
 
     bool expect(Op op, Rows rows, const TensorView& got, Bounded& into) override {
-        const std::int64_t last = layer_.shape.blocks() - 1;
-        const std::int64_t between =
-            static_cast<std::int64_t>(mixed(4, 0, std::uint64_t(rows.head)) >> 1U) % (last + 1);
-        if (rows.block() != 0 && rows.block() != last && rows.block() != between) {
+        if (blocks_ == Blocks::sampled && !is_sampled(rows)) {
             return false;
         }
         emitted_.keep(op, rows, got);
@@ -147,6 +145,13 @@ public:
     }
 
 private:
+    [[nodiscard]] bool is_sampled(Rows rows) const {
+        const std::int64_t last = layer_.shape.blocks() - 1;
+        const std::int64_t between =
+            static_cast<std::int64_t>(mixed(4, 0, std::uint64_t(rows.head)) >> 1U) % (last + 1);
+        return rows.block() == 0 || rows.block() == last || rows.block() == between;
+    }
+
     struct Court {
         Court(const datasets::LayerCase& layer, datasets::OpRange step, const Source& upstream,
               const Path& path)
@@ -160,6 +165,7 @@ private:
         RoundedSource operands;
         Bounds bounds;
     };
+    Blocks blocks_;
     datasets::LayerCase layer_;
     EmittedSource emitted_;
     std::map<Op, std::unique_ptr<Court>> courts_;
@@ -207,18 +213,17 @@ bool before(double rho, Op op, const Element& element, double worst_rho, Op wors
 
 }  // namespace
 
-std::unique_ptr<Expectation> expectation_of(Probe probe, const Path& path, datasets::LayerShape shape,
-                                            const Source& source, int head) {
+std::unique_ptr<Expectation> expectation_of(Probe probe, const Path& path, const ProbeOperands& operands) {
     switch (probe) {
         case Probe::ones:
-            return std::make_unique<Ones>(path, shape.context);
+            return std::make_unique<Ones>(path, operands.shape.context);
         case Probe::zero_keys:
-            return std::make_unique<Mean>(path, shape, source, head);
+            return std::make_unique<Mean>(path, operands.shape, operands.source, operands.head);
         case Probe::one_hot:
-            return std::make_unique<HotRows>(path, shape.context);
+            return std::make_unique<HotRows>(path, operands.shape.context);
         case Probe::raised_keys:
         case Probe::deep_keys:
-            return std::make_unique<SampledBounds>(path, shape, source);
+            return std::make_unique<Bounded64>(path, operands);
         case Probe::integers:
             break;
     }

@@ -30,11 +30,21 @@ public:
     virtual bool expect_row_sums(datasets::Rows, std::span<double>) { return false; }
 };
 
-// Of scores to context of a probe but `integers`, whose operands `source` serves. `head`: as in
-// datasets::Work.
+// Which blocks of raised_keys and deep_keys have an expectation: every one, or three of each head, for what a
+// bound of each element costs.
+enum class Blocks : std::uint8_t { sampled, all };
+
+// What a probe is run on.
+struct ProbeOperands {
+    datasets::LayerShape shape;
+    const datasets::Source& source;  // query, key and value
+    int head = -1;                   // as in datasets::Work
+    Blocks blocks = Blocks::sampled;
+};
+
+// Of scores to context of a probe but `integers`.
 std::unique_ptr<Expectation> expectation_of(Probe probe, const datasets::Path& path,
-                                            datasets::LayerShape shape, const datasets::Source& source,
-                                            int head);
+                                            const ProbeOperands& operands);
 
 // Of integer scores, and of integer values under probabilities of 0 and 1 (probe_data.hpp).
 std::unique_ptr<Expectation> expect_integers(datasets::LayerShape shape);

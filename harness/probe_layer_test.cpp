@@ -64,7 +64,7 @@ TEST_P(EveryProbe, HasProjectionsThatNoFormatRounds) {
 void expect_passed(Probe probe, const KnownLayer& known, npu_impl::Device& device,
                    const npu_impl::Design& design) {
     npu_impl::NpuPath path(device, design);
-    const auto rows = run_known_probe(*path.prepare(known.layer()), path, known, probe, -1);
+    const auto rows = run_known_probe(*path.prepare(known.layer()), path, known, probe, {});
     EXPECT_FALSE(rows.empty());
     for (const ProbeRow& row : rows) {
         EXPECT_EQ(row.judgement.verdict, Verdict::passed)
@@ -228,7 +228,7 @@ TEST_P(KnownFault, FailsTheProbeThatExistsForIt) {
                      datasets::Emulation::fast);
     const KnownLayer known = probe_layer(GetParam().probe, usual);
     const auto rows =
-        run_known_probe(*faulty.path().prepare(known.layer()), faulty.path(), known, GetParam().probe, -1);
+        run_known_probe(*faulty.path().prepare(known.layer()), faulty.path(), known, GetParam().probe, {});
     std::vector<Verdict> verdicts;
     std::ranges::transform(rows, std::back_inserter(verdicts),
                            [](const ProbeRow& row) { return row.judgement.verdict; });

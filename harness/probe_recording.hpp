@@ -8,7 +8,7 @@
 #include "datasets/candidate.hpp"
 #include "datasets/recording.hpp"
 #include "harness/experiment.hpp"
-#include "harness/probe_layer.hpp"
+#include "harness/probes.hpp"
 #include "npu_impl/design.hpp"
 
 namespace harness {
@@ -20,16 +20,17 @@ void record_probes(datasets::LayerShape shape, datasets::DType store, const std:
 
 bool is_probe_recording(const datasets::RecordingInfo& recording);
 
-// What of the probes is judged.
-struct ProbeSelection {
-    std::vector<int> layers;
-    int head = -1;  // -1: all
-};
+// A recording of activations. Throws ReadError where it holds probes, which are unlike any activations.
+datasets::Recording open_activations(const std::string& file);
 
-// The probes of a candidate of a probe recording: those of each layer as far as the file emits what they
-// judge, by the arithmetic of `design`; not_run where it lacks an op that the design emits. `command` is the
-// harness command line to which a failed row adds its layer. Throws ReadError where the recording is not what
-// record_probes writes, and where isolated steps of the runner would have read what no file holds.
+// Throws ReadError where the recording is not what record_probes writes, and where isolated steps of the
+// runner would have read what no file holds.
+void require_probes(const datasets::Recording& recording, const datasets::Candidate& candidate,
+                    const npu_impl::Design& design);
+
+// The probes of a candidate of a probe recording, by the arithmetic of `design`; not_run where it lacks a
+// layer or an op that the design emits. `command` is the harness command line to which a failed row adds its
+// layer. Throws ReadError as require_probes does, and where an operand is not that of its probe.
 std::vector<ProbeRow> judge_recorded_probes(const datasets::Recording& recording,
                                             const datasets::Candidate& candidate,
                                             const npu_impl::Design& design, const ProbeSelection& selection,

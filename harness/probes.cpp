@@ -30,11 +30,11 @@ struct ProbeInfo {
 
 constexpr std::array<ProbeInfo, probe_count> table{{
     {"ones", Quantity::probe_ones, "weights add up to 1, padding takes no part",
-     "padding takes part, or sum and weights disagree"},
+     "padding takes part, a maximum that starts at 0, or sum and weights disagree"},
     {"zero_keys", Quantity::probe_zero_keys, "every value counts as much",
      "keys left out or counted twice, or values of another head or column"},
     {"raised_keys", Quantity::probe_raised_keys, "logits beyond 100 stay finite and right",
-     "no maximum subtracted, or an exponent out of range"},
+     "no maximum subtracted, an exponent out of range, or large logits off: scale, operands, rounding"},
     {"deep_keys", Quantity::probe_deep_keys, "weights down to e^-63 are right",
      "logits of another scale, exp of another base, or small weights lost"},
     {"one_hot", Quantity::probe_one_hot, "each row finds its row of V", "rows or columns out of place"},
@@ -135,14 +135,14 @@ ProbeRow integer_row(PreparedLayer& prepared, const Path& path, const ProbeBase&
 }
 
 // What a group of four channels of an index-valued row says about itself.
-std::string found_index(const std::array<float, 4>& group) {
+std::string found_index(const std::array<float, 4>& group, datasets::LayerShape shape) {
     const bool whole = std::ranges::all_of(group, [](float value) {
         return std::abs(value - std::round(value)) <= value / 64 && value >= 0.5F && value <= 129;
     });
-    if (!whole) {
+    const auto at = [&](std::size_t i) { return static_cast<std::int64_t>(std::lround(group[i])) - 1; };
+    if (!whole || at(3) >= shape.heads || at(0) >= shape.blocks()) {
         return "the channels around it hold no index";
     }
-    const auto at = [&](std::size_t i) { return static_cast<std::int64_t>(std::lround(group[i])) - 1; };
     return fmt::format("the channels around it say: head {}, row {} of tile {}, channel {}", at(3), at(1),
                        at(0), at(2));
 }
@@ -188,7 +188,7 @@ std::vector<Finding> judge_probe(const ProbeRow& row, const ProbeSink::Figures& 
         if (row.probe == Probe::one_hot) {
             const std::int64_t due = hot_key(row.worst.row, row.shape.context);
             text += fmt::format("; due: row {} of tile {}; {}", due % datasets::block_rows,
-                                due / datasets::block_rows, found_index(figures.group));
+                                due / datasets::block_rows, found_index(figures.group, row.shape));
         }
         out.push_back({own, std::move(text)});
     }
@@ -251,7 +251,8 @@ std::vector<ProbeRow> run_probes(PreparedLayer& prepared, const Path& path, cons
         row.probe = probe;
         row.shape = base.shape;
         row.head = only_head;
-        const auto expectation = expectation_of(probe, path, base.shape, source, only_head);
+        const auto expectation =
+            expectation_of(probe, path, {base.shape, source, only_head, Blocks::sampled});
         out.push_back(run_probe(prepared, source, *expectation, std::move(row), {core}));
     };
     run(Probe::ones, shifted(base, ShiftTo::below, true));

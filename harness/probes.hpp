@@ -7,6 +7,7 @@
 // but for raised_keys and deep_keys, where three blocks of each head are judged, the others must be finite.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -49,9 +50,19 @@ inline constexpr std::int64_t ragged_contexts[] = {1, 63, 64, 65, 127, 1499, 150
 // integers, whose sums are exact too. Depends on the path alone, not on any recording.
 std::vector<ProbeRow> run_ragged_probes(datasets::Path& path, std::int64_t context);
 
-// One probe on its own layer (probe_layer), as far as the path emits it: scores to context, for `integers`
-// each projection and the scores.
+// What is judged of the probes of a recording.
+struct ProbeSelection {
+    std::vector<int> layers;       // each the number of a probe
+    int head = -1;                 // -1: all
+    std::set<datasets::Op> ops{};  // empty: all
+
+    [[nodiscard]] bool judges(datasets::Op op) const;
+    [[nodiscard]] bool judges_core() const;  // any of scores to context
+};
+
+// One probe on its own layer (probe_layer), as far as the path emits it: scores to context, every block of
+// it; for `integers` each projection and the scores.
 std::vector<ProbeRow> run_known_probe(datasets::PreparedLayer& prepared, const datasets::Path& path,
-                                      const KnownLayer& known, Probe probe, int only_head);
+                                      const KnownLayer& known, Probe probe, const ProbeSelection& selection);
 
 }  // namespace harness

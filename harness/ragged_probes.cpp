@@ -27,16 +27,16 @@ ProbeRow exact_row(datasets::PreparedLayer& prepared, const KnownLayer& known, O
 
 // Every op of the integers that the path emits.
 std::vector<ProbeRow> integer_rows(datasets::PreparedLayer& prepared, const datasets::Path& path,
-                                   const KnownLayer& known, int only_head) {
+                                   const KnownLayer& known, const ProbeSelection& selection) {
     std::vector<ProbeRow> out;
     for (const Op op : {Op::query, Op::key, Op::value}) {
-        if (path.emits(op)) {
-            out.push_back(exact_row(prepared, known, op, only_head));
+        if (path.emits(op) && selection.judges(op)) {
+            out.push_back(exact_row(prepared, known, op, selection.head));
         }
     }
-    if (path.emits(Op::scores)) {
+    if (path.emits(Op::scores) && selection.judges(Op::scores)) {
         const auto expectation = expect_exact_scores(known.layer().shape, known);
-        out.push_back(run_probe(prepared, known, *expectation, row_of(Probe::integers, known, only_head),
+        out.push_back(run_probe(prepared, known, *expectation, row_of(Probe::integers, known, selection.head),
                                 {{Op::scores, Op::scores}}));
     }
     return out;
@@ -56,15 +56,16 @@ std::vector<ProbeRow> run_ragged_probes(datasets::Path& path, std::int64_t conte
 }
 
 std::vector<ProbeRow> run_known_probe(datasets::PreparedLayer& prepared, const datasets::Path& path,
-                                      const KnownLayer& known, Probe probe, int only_head) {
+                                      const KnownLayer& known, Probe probe, const ProbeSelection& selection) {
     if (probe == Probe::integers) {
-        return integer_rows(prepared, path, known, only_head);
+        return integer_rows(prepared, path, known, selection);
     }
-    if (!probes_apply(path)) {
+    if (!probes_apply(path) || !selection.judges_core()) {
         return {};
     }
-    const auto expectation = expectation_of(probe, path, known.layer().shape, known, only_head);
-    return {run_probe(prepared, known, *expectation, row_of(probe, known, only_head),
+    const auto expectation =
+        expectation_of(probe, path, {known.layer().shape, known, selection.head, Blocks::all});
+    return {run_probe(prepared, known, *expectation, row_of(probe, known, selection.head),
                       {{Op::scores, Op::context}})};
 }
 

@@ -13,6 +13,7 @@
 #include "harness/commands/parts.hpp"
 #include "harness/environment.hpp"
 #include "harness/interrupt.hpp"
+#include "harness/probe_recording.hpp"
 #include "harness/progress.hpp"
 #include "harness/recorder.hpp"
 #include "harness/shard.hpp"
@@ -120,7 +121,7 @@ ExitCode run(const BisectOptions& options, const std::string& invocation) {
     const std::string file = options.recording.empty()
                                  ? default_recording(options.context, !options.common.quiet)
                                  : options.recording;
-    const datasets::Recording recording(file);
+    const datasets::Recording recording = open_activations(file);
     npu_impl::NpuPath candidate(*device, npu_impl::compose(options.design));
     const std::vector<std::string> clips = selected_clips(recording.info(), options.clip);
     const std::vector<int> layers = parse_layers(options.layers, recording.info().recorded_layers);

@@ -14,6 +14,7 @@
 #include "harness/encoder_drift.hpp"
 #include "harness/environment.hpp"
 #include "harness/interrupt.hpp"
+#include "harness/probe_recording.hpp"
 #include "harness/probes.hpp"
 #include "harness/progress.hpp"
 #include "harness/recorder.hpp"
@@ -48,7 +49,7 @@ std::vector<CalibrationSource> open_sources(const CalibrateOptions& options) {
     std::vector<CalibrationSource> sources;
     std::map<std::string, std::string> files;  // by content
     const auto open = [&](const std::string& file, CalibrationPart part) {
-        datasets::Recording recording(file);
+        datasets::Recording recording = open_activations(file);
         const auto [other, fresh] = files.emplace(recording.content_sha256(), file);
         if (!fresh) {
             throw UsageError(fmt::format("{}: holds the same content as {}: name each recording once", file,

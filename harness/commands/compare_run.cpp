@@ -12,6 +12,7 @@
 #include "harness/examination.hpp"
 #include "harness/lost_case.hpp"
 #include "harness/npu_environment.hpp"
+#include "harness/probe_recording.hpp"
 #include "harness/rank_team.hpp"
 #include "harness/recorder.hpp"
 #include "harness/summary.hpp"
@@ -101,7 +102,7 @@ CompareRun::CompareRun(const CompareOptions& options, const std::string& invocat
       accepted_misses_(options.accepted_misses.empty() ? AcceptedMisses{}
                                                        : read_accepted_misses(options.accepted_misses)),
       device_(npu_impl::open_device(options.device, options.emulation, options.xrt)),
-      recording_(recording_of(options)),
+      recording_(open_activations(recording_of(options))),
       model_(model_of(options, npu_environment(*device_))),
       candidate_(*device_, *npu_impl::find_design(options.design), model_),
       command_(reproducing_command(options, recording_.file())) {

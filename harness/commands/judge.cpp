@@ -3,6 +3,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <optional>
 #include <stdexcept>
 
 #include "datasets/candidate.hpp"
@@ -60,13 +62,6 @@ std::string judge_command(const std::string& recording, const std::string& candi
                        shell_word(candidate), design.name);
 }
 
-// A recording of probes, what a runner made of it, and the layers to judge.
-struct ProbeFiles {
-    std::string recording;
-    std::string candidate;
-    std::string layers;
-};
-
 // What is to be judged of each clip, in the recording's order.
 struct Cases {
     std::vector<std::pair<std::string, std::vector<int>>> layers;  // by clip
@@ -112,33 +107,29 @@ std::vector<Op> expected_ops(const JudgeOptions& options, const datasets::Candid
     return ops;
 }
 
-std::vector<ProbeRow> judge_probes(const JudgeOptions& options, const ProbeFiles& files,
-                                   const datasets::Recording& recording, const datasets::Candidate& candidate,
-                                   const npu_impl::Design& design) {
-    ProbeSelection selection;
-    selection.head = options.selection.head;
-    for (const datasets::ClipInfo& clip : recording.info().clips) {
-        selection.layers = selected_layers(files.layers, recording, candidate, clip.id);
-    }
-    ProgressBar bar("judging", static_cast<int>(selection.layers.size()), !options.common.quiet);
-    return judge_recorded_probes(recording, candidate, design, selection,
-                                 judge_command(files.recording, files.candidate, design),
-                                 [&bar](std::string_view stage) {
-                                     throw_if_interrupted();
-                                     bar.step(std::string(stage));
-                                 });
-}
+// A recording of probes, and what a runner made of it.
+struct Probes {
+    datasets::Recording recording;
+    datasets::Candidate candidate;
+};
 
 // The probes beside the recording, if they were named; of its shape, for what they cover is the kernel at
 // this shape.
-std::vector<ProbeRow> probes_beside(const JudgeOptions& options, const datasets::Recording& recording,
+std::optional<Probes> probes_beside(const JudgeOptions& options, const datasets::Recording& recording,
                                     const npu_impl::Design& design) {
     if (options.probe_recording.empty()) {
-        return {};
+        return std::nullopt;
+    }
+    if (is_probe_recording(recording.info())) {
+        throw UsageError(
+            "--probe-recording: --recording holds probes itself, and is judged alone: leave one of them out");
     }
     const std::string mend =
         fmt::format("make them with `harness record --probes-for {}`", shell_word(recording.file()));
-    const datasets::Recording probes(options.probe_recording);
+    if (!std::filesystem::exists(options.probe_recording)) {
+        throw datasets::ReadError(options.probe_recording, "", "no such file; " + mend);
+    }
+    datasets::Recording probes(options.probe_recording);
     const datasets::RecordingInfo& info = probes.info();
     if (!is_probe_recording(info)) {
         throw datasets::ReadError(probes.file(), "/", "holds no probes: " + mend);
@@ -149,15 +140,31 @@ std::vector<ProbeRow> probes_beside(const JudgeOptions& options, const datasets:
             fmt::format("has T = {} and {} heads, the recording T = {} and {}: {}", info.context, info.heads,
                         recording.info().context, recording.info().heads, mend));
     }
-    const datasets::Candidate candidate(options.probe_candidate, probes);
+    datasets::Candidate candidate(options.probe_candidate, probes);
     if (const npu_impl::Design& own = declared_design(options, candidate); own.name != design.name) {
         throw datasets::ReadError(
             candidate.file(), "/",
             fmt::format("attribute arithmetic: {}, where {} has {}: judge numbers of one design", own.name,
                         options.candidate, design.name));
     }
-    return judge_probes(options, {options.probe_recording, options.probe_candidate, "all"}, probes, candidate,
-                        design);
+    require_probes(probes, candidate, design);
+    return Probes{std::move(probes), std::move(candidate)};
+}
+
+// `selection`: the layers of the probes, all where it names none.
+std::vector<ProbeRow> judge_probes(const JudgeOptions& options, const datasets::Recording& recording,
+                                   const datasets::Candidate& candidate, const npu_impl::Design& design,
+                                   ProbeSelection selection) {
+    if (selection.layers.empty()) {
+        selection.layers = recording.info().recorded_layers;
+    }
+    ProgressBar bar("judging", static_cast<int>(selection.layers.size()), !options.common.quiet);
+    return judge_recorded_probes(recording, candidate, design, selection,
+                                 judge_command(recording.file(), candidate.file(), design),
+                                 [&bar](std::string_view stage) {
+                                     throw_if_interrupted();
+                                     bar.step(std::string(stage));
+                                 });
 }
 
 // What the data can reveal and, where it cannot, whether a probe did: rows of the record where there are
@@ -185,10 +192,13 @@ std::vector<std::string> not_checked(const datasets::Candidate& candidate, const
                                      const datasets::RecordingInfo& recording) {
     std::vector<std::string> out{"launches, guard zones, repeatability and time: numbers from a file"};
     const bool probes = is_probe_recording(recording);
+    if (probes) {
+        out.emplace_back("output: no probe judges it, the rows of a recording do");
+    }
     std::vector<std::string_view> absent;
     for (const Op op : datasets::candidate_ops()) {
         const bool held = std::ranges::find(expected, op) != expected.end();
-        if (selection.placement.contains(op) && design.emits(op) && !held) {
+        if (selection.placement.contains(op) && design.emits(op) && !held && !(probes && op == Op::output)) {
             absent.push_back(datasets::name(op));
         }
     }
@@ -197,15 +207,15 @@ std::vector<std::string> not_checked(const datasets::Candidate& candidate, const
         out.push_back(fmt::format("{}: not in the file{}", fmt::join(absent, ", "),
                                   chained ? ", so that what reads it has no bounds (level 1)" : ""));
     }
+    if (probes) {
+        return out;
+    }
     for (const auto& [clip, layers] : cases.layers) {
         std::vector<int> left_out;
         std::ranges::set_difference(recording.recorded_layers, layers, std::back_inserter(left_out));
         if (!left_out.empty() && options.layers == "all") {
             out.push_back(fmt::format("{}, layers {}: not in the file", clip, fmt::join(left_out, ", ")));
         }
-    }
-    if (probes) {
-        return out;
     }
     if (candidate.info().feed == datasets::Feed::isolated) {
         out.emplace_back("match of the attention output (headline): isolated steps make no chain");
@@ -259,6 +269,7 @@ ExitCode run(const JudgeOptions& options, const std::string& invocation) {
     const npu_impl::Design& design = declared_design(options, candidate);
     const std::vector<Op> expected = expected_ops(options, candidate, recording.info());
     const Cases cases = selected_cases(options, recording, candidate);
+    const std::optional<Probes> beside = probes_beside(options, recording, design);
     Selection selection = options.selection;
     selection.placement = placement_of(expected);
 
@@ -270,11 +281,19 @@ ExitCode run(const JudgeOptions& options, const std::string& invocation) {
     record.candidate->not_checked =
         not_checked(candidate, design, selection, expected, cases, options, recording.info());
     if (is_probe_recording(recording.info())) {
-        record.ragged_probes = judge_probes(options, {options.recording, options.candidate, options.layers},
-                                            recording, candidate, design);
+        record.provenance_note = "its operands are known: what is right does not come from any golden";
+        std::vector<int> layers;
+        if (options.layers != "all") {
+            layers = parse_layers(options.layers, recording.info().recorded_layers);
+        }
+        record.ragged_probes = judge_probes(options, recording, candidate, design,
+                                            {std::move(layers), selection.head, selection.ops});
     } else {
         judge_cases(record, options, recording, candidate, design, expected, cases, selection);
-        record.ragged_probes = probes_beside(options, recording, design);
+        if (beside) {
+            record.ragged_probes =
+                judge_probes(options, beside->recording, beside->candidate, design, {{}, selection.head, {}});
+        }
         examine_data_of(record, design);
     }
     const ExitCode code = conclude(record, options.common, options.json, options.junit);

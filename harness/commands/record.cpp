@@ -35,6 +35,7 @@ ExitCode run(const RecordOptions& options, const std::string&) {
         record_encoder(options);
     } else if (!options.probes_for.empty()) {
         refuse_shared_files({options.probes_for}, {options.out});
+        announce_replacement(options);
         const datasets::Recording recording(options.probes_for);
         if (recording.info().heads < 2) {
             throw datasets::ReadError(recording.file(), "/", "has one head, and probes need two");

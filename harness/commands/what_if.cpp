@@ -4,6 +4,7 @@
 #include "harness/budget.hpp"
 #include "harness/commands/commands.hpp"
 #include "harness/interrupt.hpp"
+#include "harness/probe_recording.hpp"
 #include "harness/progress.hpp"
 #include "harness/recorder.hpp"
 #include "npu_impl/design.hpp"
@@ -62,7 +63,7 @@ ExitCode run(const WhatIfOptions& options, const std::string&) {
     const std::string file = options.dataset.empty()
                                  ? default_recording(options.context.value_or(1500), !options.common.quiet)
                                  : options.dataset;
-    const datasets::Recording recording(file);
+    const datasets::Recording recording = open_activations(file);
     const std::string clip = clip_of(recording.info(), options.clip);
     const std::vector<int> layers = parse_layers(options.layers, recording.info().recorded_layers);
     const npu_impl::Design& design = *npu_impl::find_design(options.design);

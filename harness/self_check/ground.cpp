@@ -14,6 +14,7 @@
 #include "harness/kernel_gate/compile.hpp"
 #include "harness/options.hpp"
 #include "harness/placement.hpp"
+#include "harness/probe_recording.hpp"
 #include "harness/recorder.hpp"
 #include "reference/encoder_block.hpp"
 #include "reference/golden_source.hpp"
@@ -89,7 +90,7 @@ LayerCase other_of(const datasets::Recording& recording, const LayerCase& layer)
 }
 
 std::shared_ptr<const Ground> ground_of(const std::string& file, std::string name, std::string arguments) {
-    const datasets::Recording recording(file);
+    const datasets::Recording recording = open_activations(file);
     const datasets::RecordingInfo& info = recording.info();
     Ground ground;
     ground.arguments = std::move(arguments);
