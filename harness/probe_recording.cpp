@@ -146,14 +146,6 @@ void require_probes(const datasets::Recording& recording, const datasets::Candid
     }
 }
 
-bool ProbeSelection::judges(Op op) const {
-    return ops.empty() || ops.contains(op);
-}
-
-bool ProbeSelection::judges_core() const {
-    return ops.empty() || std::ranges::any_of(ops, is_core);
-}
-
 std::vector<ProbeRow> judge_recorded_probes(const datasets::Recording& recording,
                                             const datasets::Candidate& candidate,
                                             const npu_impl::Design& design, const ProbeSelection& selection,

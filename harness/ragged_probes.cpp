@@ -44,6 +44,14 @@ std::vector<ProbeRow> integer_rows(datasets::PreparedLayer& prepared, const data
 
 }  // namespace
 
+bool ProbeSelection::judges(Op op) const {
+    return ops.empty() || ops.contains(op);
+}
+
+bool ProbeSelection::judges_core() const {
+    return judges(Op::scores) || judges(Op::probabilities) || judges(Op::context);
+}
+
 std::vector<ProbeRow> run_ragged_probes(datasets::Path& path, std::int64_t context) {
     const KnownLayer known(integer_layer({context, 2}));
     const auto prepared = path.prepare(known.layer());
