@@ -134,7 +134,15 @@ int depth_class(int head, std::int64_t key) {
 }
 
 float depth_query(int head, std::int64_t row, int channel) {
-    return -static_cast<float>((row + head + channel) % depths);
+    return -static_cast<float>((row % depth_orders + head + channel) % depths);
+}
+
+float depth_key(int head, std::int64_t row, int channel) {
+    return row == 0 ? -depth_lead : 8 * depth_value(head, row, channel);
+}
+
+float depth_value(int head, std::int64_t row, int channel) {
+    return row > 0 && depth_class(head, row) == channel ? 1.0F : 0.0F;
 }
 
 float integer_query(int head, std::int64_t row, int channel) {

@@ -59,12 +59,18 @@ double code_margin(std::int64_t keys);
 // its channel, its head; each + 1 and at most 128.
 float index_value(int head, std::int64_t row, int channel);
 
-// Keys by depth: a key holds 8 in the channel of its class, a query minus the depth 0..63 of each class,
-// another order in each row, so that scaled logits are -0..-63, exactly. Value is 1 in the channel of the
-// key's class, else 0: channel c of context is what all keys of class c weigh.
+// Keys by depth: a key holds 8 in the channel of its class, a query minus the depth 0..63 of each class, in
+// one of 63 orders by its row, so that scaled logits are -0..-63, exactly. Value is 1 in the channel of the
+// key's class, else 0: channel c of context is what all keys of class c weigh. Key 0 has no class and no
+// value: it leads every row by 2 - 2^-5, so that no maximum of a later tile ties with it, and no bound has to
+// allow a rescaling that need not be.
 inline constexpr std::int64_t depths = datasets::head_width;
+inline constexpr std::int64_t depth_orders = depths - 1;
+inline constexpr float depth_lead = 0x1p-7F;  // minus that in every channel of key 0: times the depths' sum
 int depth_class(int head, std::int64_t key);
 float depth_query(int head, std::int64_t row, int channel);
+float depth_key(int head, std::int64_t row, int channel);
+float depth_value(int head, std::int64_t row, int channel);
 
 // Small integers. Query and key lie in -2..2 and repeat after `query_period` and `key_period` rows, of which
 // 64 is no multiple; scores are sums of 64 products over 8. Value lies in -2..2, repeats like the key.

@@ -113,27 +113,31 @@ void make_ones(Linear& value) {
     std::ranges::fill(value.bias, 1.0F);
 }
 
-// The input holds, one-hot, the row modulo 64 (channels 0 to 63) and its class of depth (64 to 127).
+// The input holds, one-hot, the order of the row's depths (channels 0 to 62), whether it is row 0 (63) and
+// else the row's class (64 to 127).
 LayerCase deep_layer(LayerShape shape) {
     const std::int64_t width = shape.width();
     LayerCase layer = integer_layer(shape);
     std::ranges::fill(layer.input, 0.0F);
+    constexpr std::int64_t first_row = depth_orders;
     for (std::int64_t row = 0; row < shape.context; ++row) {
-        layer.input[index(row * width + row % depths)] = 1;
-        layer.input[index(row * width + depths + depth_class(0, row))] = 1;
+        layer.input[index(row * width + row % depth_orders)] = 1;
+        layer.input[index(row * width + (row == 0 ? first_row : depths + depth_class(0, row)))] = 1;
     }
     AttentionWeights& weights = layer.weights.attention;
     weights.query = nothing(width, true);
     weights.key = nothing(width, false);
     weights.value = nothing(width, true);
     for (int head = 0; head < shape.heads; ++head) {
-        for (std::int64_t i = 0; i < depths; ++i) {
-            for (int channel = 0; channel < head_width; ++channel) {
-                entry(weights.query, width, head * head_width + channel, i) = depth_query(head, i, channel);
+        for (int channel = 0; channel < head_width; ++channel) {
+            const std::int64_t out = head * head_width + channel;
+            for (std::int64_t order = 0; order < depth_orders; ++order) {
+                entry(weights.query, width, out, order) = depth_query(head, order, channel);
             }
-            const std::int64_t channel = head * head_width + (i + head) % depths;  // another in each head
-            entry(weights.key, width, channel, depths + i) = 8;
-            entry(weights.value, width, channel, depths + i) = 1;
+            entry(weights.key, width, out, first_row) = -depth_lead;
+            const std::int64_t of_class = depths + (channel + head) % depths;  // another in each head
+            entry(weights.key, width, out, of_class) = 8;
+            entry(weights.value, width, out, of_class) = 1;
         }
     }
     return layer;

@@ -35,7 +35,7 @@ constexpr std::array<ProbeInfo, probe_count> table{{
      "keys left out or counted twice, or values of another head or column"},
     {"raised_keys", Quantity::probe_raised_keys, "logits beyond 100 stay finite and right",
      "no maximum subtracted, an exponent out of range, or large logits off: scale, operands, rounding"},
-    {"deep_keys", Quantity::probe_deep_keys, "weights down to e^-63 are right",
+    {"deep_keys", Quantity::probe_deep_keys, "weights down to e^-64 are right",
      "logits of another scale, exp of another base, or small weights lost"},
     {"one_hot", Quantity::probe_one_hot, "each row finds its row of V", "rows or columns out of place"},
     {"integers", Quantity::probe_integers, "exact sums stay exact", "terms missing, doubled or exchanged"},
@@ -90,12 +90,9 @@ EditedSource one_hot(std::int64_t keys) {
 
 EditedSource deep_keys() {
     return {nullptr, [](Op op, int head, std::int64_t row, std::span<float> values) {
-                if (op != Op::query) {
-                    values[std::size_t(depth_class(head, row))] = op == Op::key ? 8.0F : 1.0F;
-                    return;
-                }
+                const auto value = op == Op::query ? depth_query : op == Op::key ? depth_key : depth_value;
                 for (int channel = 0; channel < int(values.size()); ++channel) {
-                    values[std::size_t(channel)] = depth_query(head, row, channel);
+                    values[std::size_t(channel)] = value(head, row, channel);
                 }
             }};
 }

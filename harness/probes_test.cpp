@@ -467,9 +467,13 @@ TEST(ProbeData, EveryRowMeetsEveryDepthOnceAndEveryClassHasKeys) {
     for (const int head : {0, 7}) {
         for (const std::int64_t row : {0, 1, 63, 64, 3000}) {
             std::set<float> seen;
+            float lead = 0;
             for (int channel = 0; channel < depths; ++channel) {
                 seen.insert(depth_query(head, row, channel));
+                lead += depth_query(head, row, channel) * depth_key(head, 0, channel) / 8;
+                EXPECT_EQ(depth_value(head, 0, channel), 0) << "what leads has no share in any context";
             }
+            EXPECT_EQ(lead, 2 - 1.0F / 32) << "more than the error of any row's logits";
             EXPECT_EQ(std::ssize(seen), depths);
             EXPECT_EQ(*seen.begin(), 1 - depths);
             EXPECT_EQ(*seen.rbegin(), 0);
