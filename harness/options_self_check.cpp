@@ -46,8 +46,10 @@ SelfCheckCommand::SelfCheckCommand(CLI::App& app, CommonOptions& common)
     for (const Fault& fault : planted_faults()) {
         names.push_back(fault.name);
     }
-    command.add_option("--fault", options.fault, "Only this fault, and no healthy variant")
-        ->check(one_of("fault", std::move(names)))
+    command
+        .add_option("--fault", options.fault,
+                    "Only this fault, and no healthy variant; an unknown name lists them all")
+        ->check(one_of("fault", std::move(names)).description(""))
         ->type_name("NAME");
     command
         .add_flag("--healthy-only", options.healthy_only,
