@@ -255,6 +255,17 @@ TEST(Probes, SeeAMissingScaleInAFusedStep) {
     EXPECT_THAT(failed(rows), testing::Contains(Probe::raised_keys)) << explain(rows);
 }
 
+// The bound of a long row has no more room than that of a short one, where no maximum has to be rescaled.
+TEST(Probes, SeeAScaleOf63ChannelsInAFusedStepAtAnyLength) {
+    const auto healthy = npu_impl::open_device("emulated");
+    for (const std::int64_t context : {65, 1500, 3001}) {
+        const auto device = broken_device("scale_of_63_channels", *healthy);
+        npu_impl::NpuPath path(*device, *npu_impl::find_design("fused"));
+        const auto rows = run_ragged_probes(path, context);
+        EXPECT_THAT(failed(rows), testing::Contains(Probe::deep_keys)) << "T = " << context << explain(rows);
+    }
+}
+
 TEST(Probes, NameWhatALayoutErrorPutWhere) {
     const datasets::LayerCase layer = layer_of(250);
     const auto healthy = npu_impl::open_device("emulated");
