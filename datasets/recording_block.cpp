@@ -14,7 +14,7 @@
 namespace datasets {
 namespace {
 
-constexpr const char* schema = "npu-attention-block";
+constexpr const char* block_schema = "npu-attention-block";
 
 hid_t file_type(const BlockTensor& tensor) {
     return tensor.single ? H5T_IEEE_F32LE : H5T_IEEE_F64LE;
@@ -39,7 +39,7 @@ void write_into(const std::string& temporary, const Block& block) {
     const LibraryScope library;
     Handle file(H5Fcreate(temporary.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), H5Fclose,
                 "create the file");
-    write_text(file.get(), "schema", schema);
+    write_text(file.get(), "schema", block_schema);
     for (const auto& [name, text] : block.texts) {
         write_text(file.get(), name, text);
     }
@@ -126,8 +126,8 @@ Block read_block(const std::string& file) {
         hsize_t position = 0;
         require(H5Aiterate2(handle.get(), H5_INDEX_NAME, H5_ITER_INC, &position, keep_attribute, &out),
                 "read the attributes");
-        if (out.texts["schema"] != schema) {
-            throw Refusal(fmt::format("schema is not {}", schema));
+        if (out.texts["schema"] != block_schema) {
+            throw Refusal(fmt::format("schema is not {}", block_schema));
         }
         out.texts.erase("schema");
         for (const std::string& name : link_names(handle.get())) {

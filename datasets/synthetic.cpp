@@ -64,10 +64,6 @@ constexpr WeightRecipe output_weight{RandomPurpose::output_weight, RandomPurpose
 constexpr WeightRecipe fc1_weight{RandomPurpose::fc1_weight, RandomPurpose::fc1_row_gain, 0.07, 0.5, 0.3};
 constexpr WeightRecipe fc2_weight{RandomPurpose::fc2_weight, RandomPurpose::fc2_row_gain, 0.012, 0.6, 1};
 
-std::size_t count(std::int64_t elements) {
-    return static_cast<std::size_t>(elements);
-}
-
 std::vector<float> normal_values(const RandomSequence& random, std::size_t size) {
     std::vector<float> values(size);
     for (std::size_t index = 0; index < size; ++index) {

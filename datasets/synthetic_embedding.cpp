@@ -37,10 +37,6 @@ constexpr double register_gain = 1.5;
 constexpr double register_massive_gain = 0.25;
 constexpr double massive_jitter = 0.08;  // of the massive channels, from row to row
 
-std::size_t count(std::int64_t elements) {
-    return static_cast<std::size_t>(elements);
-}
-
 // The hard profile's residual stream before block 0.
 class Embedding {
 public:

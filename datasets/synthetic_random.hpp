@@ -3,9 +3,15 @@
 // neither.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace datasets {
+
+// Sizes are signed (op.hpp); containers and indices of random values are not.
+inline std::size_t count(std::int64_t elements) {
+    return static_cast<std::size_t>(elements);
+}
 
 // What a sequence of random numbers is for. The values are part of the recipe: changing one changes the data.
 enum class RandomPurpose : std::uint32_t {

@@ -7,11 +7,11 @@
 #include <utility>
 
 #include "npu_impl/round_traffic.hpp"
+#include "npu_impl/tile_sizes.hpp"
 
 namespace npu_impl {
 namespace {
 
-constexpr std::int64_t side = kernels::tile;
 constexpr std::int64_t tile_elements = side * side;
 constexpr std::int64_t bf16_tile_bytes = tile_elements * 2;
 constexpr std::int64_t f32_tile_bytes = tile_elements * 4;

@@ -6,13 +6,14 @@
 #include <cstring>
 #include <limits>
 
+#include "npu_impl/tile_sizes.hpp"
+
 namespace npu_impl {
 namespace {
 
 using kernels::Store;
 
-constexpr std::int64_t side = kernels::tile;
-constexpr std::int64_t alignment = 64;
+constexpr std::int64_t vector_alignment = 64;
 constexpr std::int64_t bf16_row = side * 2;
 constexpr std::int64_t f32_row = side * 4;
 constexpr std::int64_t bf16_tile = side * bf16_row;
@@ -100,7 +101,7 @@ std::int64_t output_tiles(const Job& job) {
 CoreLayout::CoreLayout(const Launch& launch) : design_(launch.design), kernel_(launch.kernel) {
     std::int64_t next = launch.stack_bytes;
     for (const CoreBuffer& buffer : launch.core_memory) {
-        next = (next + alignment - 1) / alignment * alignment;
+        next = (next + vector_alignment - 1) / vector_alignment * vector_alignment;
         entries_.push_back({buffer, next});
         next += buffer.total();
     }

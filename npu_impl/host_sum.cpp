@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "kernels/tile_kernels.hpp"
+#include "npu_impl/tile_sizes.hpp"
 
 namespace npu_impl {
 
@@ -12,7 +13,6 @@ using datasets::Op;
 
 void sum_tiles(const HostMatrix& tiles, std::int64_t k_tiles, std::span<const float> bias, float scale,
                std::int64_t rows, std::int64_t columns, const HostMatrix& into) {
-    constexpr std::int64_t side = kernels::tile;
     constexpr auto width = static_cast<std::size_t>(side);
     for (std::int64_t row = 0; row < rows; ++row) {
         std::array<float, width> sum{};

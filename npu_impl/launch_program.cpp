@@ -44,9 +44,9 @@ public:
     std::vector<std::uint32_t> words;
 };
 
-class Reader {
+class WordReader {
 public:
-    Reader(std::string_view what, std::span<const std::uint32_t> words) : what_(what), words_(words) {}
+    WordReader(std::string_view what, std::span<const std::uint32_t> words) : what_(what), words_(words) {}
 
     [[noreturn]] void refuse(std::string_view why) const {
         throw DeviceError(fmt::format("{}: word {} of {}: {}", what_, next_, words_.size(), why));
@@ -119,7 +119,7 @@ struct FieldWriter {
 };
 
 struct FieldReader {
-    Reader& in;
+    WordReader& in;
     std::int64_t arguments;
 
     void operator()(Region& region) {
@@ -227,7 +227,7 @@ std::string identity(const LaunchProgram& program) {
 
 Launch decode_program(std::span<const std::uint32_t> kernel, std::span<const std::uint32_t> instructions) {
     Launch launch;
-    Reader described("kernel of the xclbin", kernel);
+    WordReader described("kernel of the xclbin", kernel);
     described.expect_mark(kernel_mark);
     launch.kernel = described.text();
     launch.source = described.named(KernelSource::scalar);
@@ -240,7 +240,7 @@ Launch decode_program(std::span<const std::uint32_t> kernel, std::span<const std
         buffer.copies = static_cast<int>(described.number(1, 2));
     }
     described.expect_end();
-    Reader jobs("instructions", instructions);
+    WordReader jobs("instructions", instructions);
     jobs.expect_mark(job_mark);
     const std::int64_t arguments = jobs.number(0, 16);
     launch.buffers.resize(static_cast<std::size_t>(arguments));

@@ -6,13 +6,12 @@
 #include <stdexcept>
 #include <utility>
 
+#include "npu_impl/tile_sizes.hpp"
+
 namespace npu_impl {
 namespace {
 
 using datasets::Op;
-
-constexpr std::int64_t side = kernels::tile;
-constexpr std::int64_t bf16_bytes = 2;
 
 // Builds the launches of one step: the arguments once, the jobs slot by slot.
 class Binder {

@@ -9,14 +9,13 @@
 
 #include "npu_impl/packing.hpp"
 #include "npu_impl/part_booking.hpp"
+#include "npu_impl/tile_sizes.hpp"
 
 namespace npu_impl {
 namespace {
 
 using datasets::Op;
 using datasets::Rows;
-
-constexpr std::int64_t side = kernels::tile;
 
 // The last wave may hold fewer pairs.
 std::int64_t wave_rows(const LayerPlan& plan, std::int64_t wave) {

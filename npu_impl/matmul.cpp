@@ -10,12 +10,10 @@
 #include "npu_impl/guarded_output.hpp"
 #include "npu_impl/host_sum.hpp"
 #include "npu_impl/packing.hpp"
+#include "npu_impl/tile_sizes.hpp"
 
 namespace npu_impl {
 namespace {
-
-constexpr std::int64_t side = kernels::tile;
-constexpr std::int64_t bf16_bytes = 2;
 
 void require_size(std::string_view what, std::size_t size, std::int64_t expected) {
     if (static_cast<std::int64_t>(size) != expected) {

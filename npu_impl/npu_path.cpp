@@ -11,6 +11,7 @@
 #include "npu_impl/layer_memory.hpp"
 #include "npu_impl/layer_run.hpp"
 #include "npu_impl/layer_time.hpp"
+#include "npu_impl/tile_sizes.hpp"
 
 namespace npu_impl {
 namespace {
@@ -19,8 +20,6 @@ using datasets::Op;
 using datasets::OpRange;
 using datasets::Part;
 using datasets::Work;
-
-constexpr std::int64_t side = kernels::tile;
 
 class NpuLayer final : public datasets::PreparedLayer {
 public:

@@ -5,25 +5,25 @@
 #include <cstring>
 
 #include "npu_impl/launch_catalogue.hpp"
+#include "npu_impl/tile_sizes.hpp"
 
 namespace npu_impl {
 namespace {
 
-constexpr std::size_t side = 64;
-constexpr std::size_t elements = side * side;
-static_assert(elements == pass_through_elements);
-using Tile = std::array<std::uint16_t, elements>;  // bf16
-using WideTile = std::array<float, elements>;
+constexpr std::size_t tile_width = side;
+static_assert(tile_width * tile_width == pass_through_elements);
+using Tile = std::array<std::uint16_t, pass_through_elements>;  // bf16
+using WideTile = std::array<float, pass_through_elements>;
 
 PlannedProgram tile_product() {
     const datasets::OpRange query{datasets::Op::query, datasets::Op::query};
-    return planned_programs(*find_design("tile64"), {side, 1}, query).front();
+    return planned_programs(*find_design("tile64"), {tile_width, 1}, query).front();
 }
 
 // Finite numbers of both signs, all mantissas, and no two of a row or column alike.
 Tile numbers() {
     Tile out{};
-    for (std::size_t i = 0; i < elements; ++i) {
+    for (std::size_t i = 0; i < pass_through_elements; ++i) {
         const std::size_t exponent = 120 + i / 256;
         out[i] = static_cast<std::uint16_t>((i & 1) << 15 | exponent << 7 | (i / 2 & 0x7F));
     }
@@ -34,8 +34,8 @@ Tile numbers() {
 Tile turn() {
     constexpr std::uint16_t one = 0x3F80;
     Tile out{};
-    for (std::size_t n = 0; n < side; ++n) {
-        out[n * side + (n + 1) % side] = one;
+    for (std::size_t n = 0; n < tile_width; ++n) {
+        out[n * tile_width + (n + 1) % tile_width] = one;
     }
     return out;
 }
@@ -97,8 +97,8 @@ std::int64_t pass_through(Device& device) {
     device.wait();
     const WideTile got = out.fetch();
     std::int64_t different = 0;
-    for (std::size_t i = 0; i < elements; ++i) {
-        const std::size_t from = i / side * side + (i + 1) % side;
+    for (std::size_t i = 0; i < pass_through_elements; ++i) {
+        const std::size_t from = i / tile_width * tile_width + (i + 1) % tile_width;
         const auto wanted = static_cast<std::uint32_t>(sent[from]) << 16;
         different += std::bit_cast<std::uint32_t>(got[i]) != wanted ? 1 : 0;
     }

@@ -16,10 +16,10 @@
 namespace npu_impl {
 namespace {
 
-constexpr std::array<std::string_view, 14> columns{
+constexpr std::array<std::string_view, 14> csv_columns{
     "device", "clock_ghz", "cores",  "dtype_in", "dtype_out",  "m",      "k",
     "n",      "tile_mkn",  "gflops", "time_us",  "conditions", "source", "equals_parameter"};
-constexpr std::string_view optional_column = columns.back();
+constexpr std::string_view optional_column = csv_columns.back();
 
 // The fields of one line; a field in double quotes may hold commas and doubled quotes.
 std::vector<std::string> split(std::string_view line) {
@@ -113,18 +113,18 @@ void check_header(const std::vector<std::string>& header, const std::string& fil
         throw TimingError(fmt::format("{}:1: field '{}' {}", file, column, reason));
     };
     for (const std::string& column : header) {
-        if (std::ranges::find(columns, column) != columns.end()) {
+        if (std::ranges::find(csv_columns, column) != csv_columns.end()) {
             continue;
         }
-        for (const std::string_view known : columns) {
+        for (const std::string_view known : csv_columns) {
             const bool bare = known.substr(0, known.find('_')) == column;
             if (bare && (known == "clock_ghz" || known == "time_us")) {
                 fail(column, fmt::format("has no unit; valid: {}", known));
             }
         }
-        fail(column, fmt::format("is unknown; valid: {}", fmt::join(columns, ", ")));
+        fail(column, fmt::format("is unknown; valid: {}", fmt::join(csv_columns, ", ")));
     }
-    for (const std::string_view known : columns) {
+    for (const std::string_view known : csv_columns) {
         if (known != optional_column && std::ranges::find(header, known) == header.end()) {
             fail(std::string(known), "is missing");
         }

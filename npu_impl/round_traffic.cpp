@@ -3,10 +3,11 @@
 #include <algorithm>
 #include <tuple>
 
+#include "npu_impl/tile_sizes.hpp"
+
 namespace npu_impl {
 namespace {
 
-constexpr std::int64_t side = kernels::tile;
 constexpr std::int64_t bf16_tile_bytes = side * side * 2;
 
 template <typename Key>

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "npu_impl/round_traffic.hpp"
+#include "npu_impl/tile_sizes.hpp"
 
 namespace npu_impl {
 namespace {
@@ -14,7 +15,6 @@ namespace {
 using datasets::Op;
 using Round = std::vector<Slot>;
 
-constexpr std::int64_t side = kernels::tile;
 constexpr std::int64_t macs_per_tile = side * side * side;
 
 // VMACs for 16 elements, as counted in kernels/aie2/layer_norm.cc and gelu.cc.

@@ -9,7 +9,7 @@ if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
 endif()
 
 option(HARNESS_WERROR "Treat warnings as errors" OFF)
-option(HARNESS_UNITY "Compile the sources of harness and reports eight at a time: for whole builds" ON)
+option(HARNESS_UNITY "Compile most libraries eight sources at a time: for whole builds" ON)
 set(HARNESS_SANITIZE "" CACHE STRING "Sanitizers: address (and undefined), thread, or none (empty)")
 set_property(CACHE HARNESS_SANITIZE PROPERTY STRINGS "" address thread)
 option(HARNESS_FUZZERS "Build the fuzz targets, and everything they link with coverage (clang only)" OFF)
