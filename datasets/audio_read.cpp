@@ -102,20 +102,6 @@ OpenSound open_sound(const std::string& file) {
     return opened;
 }
 
-std::string hash_file(const std::string& file) {
-    std::ifstream in(file, std::ios::binary);
-    std::vector<char> piece(std::size_t{1} << 20U);
-    Sha256 hash;
-    while (in) {
-        in.read(piece.data(), static_cast<std::streamsize>(piece.size()));
-        hash.update(std::string_view(piece.data(), static_cast<std::size_t>(in.gcount())));
-    }
-    if (in.bad()) {
-        throw ReadError(file, "file", "the medium cannot be read: check it, or copy the file elsewhere");
-    }
-    return hash.finish();
-}
-
 // The mean of each frame. `first_frame` is only named in errors.
 void average(const std::string& file, std::span<const float> interleaved, std::int64_t first_frame,
              std::span<float> mono) {
@@ -190,7 +176,7 @@ AudioClip read_audio(const std::string& file) {
         clip.id = "clip";
     }
     clip.seconds = static_cast<double>(opened.info.frames) / opened.info.samplerate;
-    clip.sha256 = hash_file(file);
+    clip.sha256 = sha256_of_file(file);
     clip.origin = fmt::format("{}: {}, {}, {} Hz, {} channel{}", printable(file),
                               format_name(opened.info.format & SF_FORMAT_TYPEMASK),
                               format_name(opened.info.format & SF_FORMAT_SUBMASK), opened.info.samplerate,

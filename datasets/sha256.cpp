@@ -3,7 +3,11 @@
 #include <openssl/evp.h>
 
 #include <array>
+#include <fstream>
 #include <stdexcept>
+#include <vector>
+
+#include "datasets/recording.hpp"
 
 namespace datasets {
 namespace {
@@ -49,6 +53,21 @@ std::string Sha256::finish() {
 std::string sha256_hex(std::span<const std::byte> bytes) {
     Sha256 hash;
     hash.update(bytes);
+    return hash.finish();
+}
+
+std::string sha256_of_file(const std::string& file) {
+    std::ifstream in(file, std::ios::binary);
+    std::vector<char> piece(std::size_t{1} << 20U);
+    Sha256 hash;
+    while (in) {
+        in.read(piece.data(), static_cast<std::streamsize>(piece.size()));
+        hash.update(std::string_view(piece.data(), static_cast<std::size_t>(in.gcount())));
+    }
+    if (!in.eof()) {
+        throw ReadError(file, "file",
+                        "cannot be read to its end: check the medium, or copy the file elsewhere");
+    }
     return hash.finish();
 }
 

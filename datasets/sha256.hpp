@@ -31,4 +31,7 @@ private:
 // Of one piece.
 [[nodiscard]] std::string sha256_hex(std::span<const std::byte> bytes);
 
+// Of all bytes of a file. Throws ReadError where they cannot be read.
+[[nodiscard]] std::string sha256_of_file(const std::string& file);
+
 }  // namespace datasets

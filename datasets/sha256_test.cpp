@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+
+#include "datasets/recording.hpp"
+
 namespace datasets {
 namespace {
 
@@ -15,6 +20,18 @@ TEST(Sha256, KnownValues) {
     EXPECT_EQ(hash_of("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     EXPECT_EQ(hash_of("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
               "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+}
+
+TEST(Sha256, OfAFileIsThatOfItsBytes) {
+    const std::string file = testing::TempDir() + "sha256_of_file";
+    const std::string text((std::size_t{1} << 20U) + 7, 'x');  // more than it reads at once
+    for (const std::string_view content : {std::string_view(), std::string_view(text)}) {
+        std::ofstream(file, std::ios::binary) << content;
+        EXPECT_EQ(sha256_of_file(file), hash_of(content));
+    }
+    std::filesystem::remove(file);
+    EXPECT_THROW((void)sha256_of_file(file), ReadError);
+    EXPECT_THROW((void)sha256_of_file(testing::TempDir()), ReadError) << "a folder";
 }
 
 TEST(Sha256, DoesNotDependOnThePieces) {

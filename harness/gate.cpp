@@ -148,7 +148,7 @@ constexpr std::array<Limit, 44> table{{
      "0.999", "softmax_bf16_sum: 1.96", "softmax does not change where all logits move by as much", true,
      false, Basis::derived},
     {Quantity::probe_deep_keys, "probe deep keys", "L3", "all finite, max |error| / bound <= 1", 1, "0.983",
-     "scale_of_63_channels: 2.2",
+     "scale_of_63_channels: 2.06",
      "a weight of e^-d shows an error of the logits' scale or of exp's base d-fold", true, false,
      Basis::derived},
     {Quantity::probe_one_hot, "probe one-hot", "L3", "max |context - row of V| / bound <= 1", 1, "0",

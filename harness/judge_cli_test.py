@@ -245,6 +245,20 @@ class Probes(unittest.TestCase):
         self.assertEqual(trust["wrong_scale"], "passed")
         self.assertEqual({row["verdict"] for row in run["ragged_probes"]}, {"passed"})
 
+    def test_the_run_names_the_very_files_that_were_judged(self):
+        _, alone = self.judge(expect=0, recording=self.probes, candidate=self.made)
+        self.assertIsNone(alone["identities"]["candidate"]["probes"])
+        _, run = self.judge("--layer", 0, *self.beside(), expect=0)
+        candidate = run["identities"]["candidate"]
+        hashed = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (self.example, self.made)]
+        self.assertEqual([candidate["sha256"], candidate["probes"]["candidate"]["sha256"]], hashed)
+        self.assertEqual(candidate["probes"]["recording"]["sha256"],
+                         alone["identities"]["recording"]["sha256"])
+        markdown = self.path / "beside.md"
+        run_harness("report", self.path / "run.json", "--markdown", markdown, expect=0)
+        for sha256 in hashed:
+            self.assertIn(sha256, markdown.read_text())
+
     def test_they_are_judged_alone_too(self):
         _, run = self.judge(expect=0, recording=self.probes, candidate=self.made)
         names = [row["probe"] for row in run["ragged_probes"]]

@@ -83,17 +83,27 @@ Json to_json(const Environment& e) {
             {"system", e.system},         {"npu", to_json(e.npu)}};
 }
 
+Json to_json(const std::optional<ProbeFiles>& probes) {
+    if (!probes) {
+        return nullptr;
+    }
+    return {{"recording", {{"file", probes->recording}, {"sha256", probes->recording_sha256}}},
+            {"candidate", {{"file", probes->candidate}, {"sha256", probes->candidate_sha256}}}};
+}
+
 Json to_json(const std::optional<CandidateFile>& candidate) {
     if (!candidate) {
         return nullptr;
     }
     return {{"file", candidate->file},
+            {"sha256", candidate->sha256},
             {"runner", candidate->runner},
             {"input", name(candidate->input)},
             {"device", candidate->device},
             {"launches", candidate->launches ? number(double(*candidate->launches), "launches", "stated")
                                              : Json(nullptr)},
-            {"not_checked", candidate->not_checked}};
+            {"not_checked", candidate->not_checked},
+            {"probes", to_json(candidate->probes)}};
 }
 
 Json identities(const RunRecord& record) {

@@ -9,7 +9,8 @@
 // the versions of XRT and firmware, layers that could not be timed, and the error maps of failed rows, 5 the
 // verdict `accepted`, which only runs with --accepted-misses have (a reader that does not know it says so),
 // and the hash of their list, 6 sums of rows of probabilities and elements that the declared store cannot
-// hold, 7 the probe of deep keys, 8 a figure of its own for rows of re-rounded outputs.
+// hold, 7 the probe of deep keys, 8 a figure of its own for rows of re-rounded outputs, 9 the hashes
+// of a judged candidate and of the probes beside it.
 //
 // A duration carries its clock, a count comes from the device, a figure of the cost model is marked modelled;
 // a report prints these words as they are.
@@ -41,7 +42,7 @@
 namespace harness {
 
 inline constexpr int run_schema_major = 1;
-inline constexpr int run_schema_minor = 8;
+inline constexpr int run_schema_minor = 9;
 
 // Both sides of one piece of identical work: the smallest range of ops that both paths resolve.
 struct StepTime {
@@ -118,15 +119,25 @@ struct ClipRow {
     double speedup_high = 0;
 };
 
+// What a candidate was judged on beside its recording: the probes' own, and what the runner made of it.
+struct ProbeFiles {
+    std::string recording;
+    std::string recording_sha256;  // of its content
+    std::string candidate;
+    std::string candidate_sha256;  // of the file
+};
+
 // Where the judged numbers come from, if not from a device of this program. What the runner says of itself is
 // repeated, not believed.
 struct CandidateFile {
     std::string file;
+    std::string sha256;  // of the file; empty before minor version 9
     std::string runner;
     Input input{};
     std::string device;                    // or empty
     std::optional<std::int64_t> launches;  // as stated
     std::vector<std::string> not_checked;  // what a file cannot show, and what it does not hold
+    std::optional<ProbeFiles> probes{};
 };
 
 struct RunRecord {

@@ -144,7 +144,9 @@ TEST(RunRecordWhole, KeepsClassesOfFaultsAndTheCandidate) {
     record.trust = {
         {FaultClass::no_rescale, {Verdict::mistrusted, "no maximum grows", {}}, 0.01, 0.05, "a layer 0"},
         {FaultClass::stale_output, {Verdict::passed, "", {}}, 1.5, 0.05, "a layer 1"}};
-    record.candidate = CandidateFile{"npu.h5", "a runner", Input::chained, "NPU 1", 37, {"time", "probes"}};
+    record.candidate =
+        CandidateFile{"npu.h5", "c4", "a runner", Input::chained, "NPU 1", 37, {"time", "probes"}};
+    record.candidate->probes = ProbeFiles{"probes.h5", "b5", "made.h5", "c6"};
     const RunRecord read = parse_whole_record(to_json(record), "run.json");
     RunRecord again = record;
     again.trust = read.trust;
@@ -153,7 +155,9 @@ TEST(RunRecordWhole, KeepsClassesOfFaultsAndTheCandidate) {
     EXPECT_EQ(read.trust.size(), 2U);
     ASSERT_TRUE(read.candidate);
     record.candidate->launches.reset();
+    record.candidate->probes.reset();
     EXPECT_EQ(parse_whole_record(to_json(record), "run.json").candidate->launches, std::nullopt);
+    EXPECT_FALSE(parse_whole_record(to_json(record), "run.json").candidate->probes);
 }
 
 }  // namespace

@@ -272,6 +272,15 @@ CandidateFile candidate_of(const Place& place) {
     for (const Place& line : place["not_checked"].elements()) {
         out.not_checked.push_back(line.text());
     }
+    if (place.has("sha256")) {  // from minor version 9
+        out.sha256 = place["sha256"].text();
+        if (const Place probes = place["probes"]; !probes.is_null()) {
+            const Place recording = probes["recording"];
+            const Place made = probes["candidate"];
+            out.probes = {recording["file"].text(), recording["sha256"].text(), made["file"].text(),
+                          made["sha256"].text()};
+        }
+    }
     return out;
 }
 

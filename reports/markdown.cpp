@@ -271,6 +271,8 @@ std::string time_table(const RunRecord& record) {
 
 // Without what the record does not say: one that was read back may lack its environment.
 std::string provenance(const RunRecord& record) {
+    const harness::CandidateFile candidate = record.candidate.value_or(harness::CandidateFile{});
+    const harness::ProbeFiles probes = candidate.probes.value_or(harness::ProbeFiles{});
     const std::vector<std::pair<const char*, std::string>> lines{
         {"command", record.command},
         {"commit", record.environment.commit},
@@ -278,6 +280,10 @@ std::string provenance(const RunRecord& record) {
         {"recording", record.recording.model_id},
         {"its sha256", record.recording_sha256},
         {"it proves", record.provenance_note},
+        {"candidate", candidate.file},
+        {"candidate's sha256", candidate.sha256},
+        {"probes", probes.candidate},
+        {"probes' sha256", probes.candidate_sha256},
         {"design", record.design},
         {"device", record.device},
         {"emulation", record.emulation},

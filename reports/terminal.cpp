@@ -34,8 +34,13 @@ std::string rho(double value) {
 // Of numbers that another program computed.
 std::string candidate_heading(const RunRecord& r, const harness::CandidateFile& candidate) {
     std::string out = fmt::format("NPU        numbers from {}\n", candidate.file);
-    out += fmt::format("           {}, computed by {}{}\n", harness::name(candidate.input), candidate.runner,
+    out += fmt::format("           {}, computed by {}{}", harness::name(candidate.input), candidate.runner,
                        candidate.device.empty() ? "" : " on " + candidate.device);
+    out += candidate.sha256.empty() ? "\n" : fmt::format(", sha256 {:.16}\n", candidate.sha256);
+    if (const auto& probes = candidate.probes) {
+        out += fmt::format("           probes from {}, sha256 {:.16}\n", probes->candidate,
+                           probes->candidate_sha256);
+    }
     if (candidate.launches) {
         out += fmt::format("           {} launches, as the runner states\n", *candidate.launches);
     }

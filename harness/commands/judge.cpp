@@ -8,6 +8,7 @@
 #include <stdexcept>
 
 #include "datasets/candidate.hpp"
+#include "datasets/sha256.hpp"
 #include "harness/candidate_experiment.hpp"
 #include "harness/commands/commands.hpp"
 #include "harness/commands/page.hpp"
@@ -232,8 +233,13 @@ void describe(RunRecord& record, const datasets::Candidate& candidate, const npu
     record.design = design.name;
     record.design_sha256 = design.declaration_sha256;
     record.device = record.emulation = record.cost_model = "none: numbers from a file";
-    record.candidate =
-        CandidateFile{candidate.file(), info.runner, input_of(info.feed), info.device, info.launches, {}};
+    record.candidate = CandidateFile{candidate.file(),
+                                     datasets::sha256_of_file(candidate.file()),
+                                     info.runner,
+                                     input_of(info.feed),
+                                     info.device,
+                                     info.launches,
+                                     {}};
 }
 
 // Every case of the recording, one after the other.
@@ -291,6 +297,9 @@ ExitCode run(const JudgeOptions& options, const std::string& invocation) {
     } else {
         judge_cases(record, options, recording, candidate, design, expected, cases, selection);
         if (beside) {
+            record.candidate->probes = {beside->recording.file(), beside->recording.content_sha256(),
+                                        beside->candidate.file(),
+                                        datasets::sha256_of_file(beside->candidate.file())};
             record.ragged_probes =
                 judge_probes(options, beside->recording, beside->candidate, design, {{}, selection.head, {}});
         }

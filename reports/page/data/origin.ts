@@ -1,13 +1,20 @@
 // The part of run.json that says where its numbers are from: host, NPU, identities, timing, shards.
 import type { Figure } from "./run.ts";
 
+export interface HashedFile {
+  file: string;
+  sha256: string;
+}
+
 export interface Candidate {
   file: string;
+  sha256?: string; // from minor version 9
   runner: string;
   input: string;
   device: string;
   launches: Figure | null;
   not_checked: string[];
+  probes?: { recording: HashedFile; candidate: HashedFile } | null;
 }
 
 export interface Identities {

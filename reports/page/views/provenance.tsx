@@ -46,9 +46,12 @@ export function Provenance(): JSX.Element {
               title="Candidate"
               pairs={{
                 file: candidate.file,
+                sha256: candidate.sha256,
                 runner: candidate.runner,
                 input: candidate.input,
                 device: candidate.device,
+                probes: candidate.probes?.candidate.file,
+                "sha256 of the probes": candidate.probes?.candidate.sha256,
               }}
             />
           )}
