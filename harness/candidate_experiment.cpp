@@ -6,7 +6,6 @@
 #include <set>
 #include <stdexcept>
 
-#include "harness/candidate_path.hpp"
 #include "harness/data_statistics.hpp"
 #include "harness/error_models.hpp"
 #include "harness/trial.hpp"
@@ -18,19 +17,6 @@ namespace {
 using datasets::Op;
 using datasets::OpRange;
 using datasets::Work;
-
-// The ranges of the selection. A norm that begins one and is not in the file was the recording's, so that the
-// chain begins behind it.
-std::vector<Work> works_of(const Selection& selection, const CandidatePath& path) {
-    std::vector<Work> works = selection.works();
-    for (Work& work : works) {
-        const bool norm = work.ops.first == Op::attention_norm || work.ops.first == Op::mlp_norm;
-        if (norm && work.ops.first != work.ops.last && !path.emits(work.ops.first)) {
-            work.ops.first = datasets::ops_in(work.ops)[1].op;
-        }
-    }
-    return works;
-}
 
 // Of a failed row whose operands another program had to compute by itself.
 void add_remark(OpRow& row, const RecordedSource& recorded, OpRange step) {
@@ -64,6 +50,7 @@ void judge_range(CaseResult& result, const Trial& trial, const RecordedSource& r
             add_remark(row, recorded, step);
         }
     }
+    trial.diagnose(std::span(result.rows).subspan(first), work, input);
     if (input == Input::chained && trial.candidate.emits(Op::output)) {
         judge_output(result, trial, work, *judge);
     }
@@ -118,6 +105,17 @@ Placement placement_of(const std::vector<Op>& ops) {
     throw std::invalid_argument("no placement has all of these ops");
 }
 
+std::vector<Work> candidate_works(const Selection& selection, const CandidatePath& path) {
+    std::vector<Work> works = selection.works();
+    for (Work& work : works) {
+        const bool norm = work.ops.first == Op::attention_norm || work.ops.first == Op::mlp_norm;
+        if (norm && work.ops.first != work.ops.last && !path.emits(work.ops.first)) {
+            work.ops.first = datasets::ops_in(work.ops)[1].op;
+        }
+    }
+    return works;
+}
+
 std::vector<Op> held_ops(const datasets::Candidate& candidate, const datasets::RecordingInfo& recording) {
     std::set<Op> held;
     for (const datasets::ClipInfo& clip : recording.clips) {
@@ -159,8 +157,10 @@ CaseResult judge_candidate(const datasets::LayerCase& layer, const datasets::Can
                           return std::make_unique<Judge>(rounded, range, path, golden, of, selection.head,
                                                          models.of(range), &recorded);
                       },
-                      Origin::file};
-    for (const Work& work : works_of(selection, path)) {
+                      Origin::file,
+                      &layer,
+                      &rounded};
+    for (const Work& work : candidate_works(selection, path)) {
         judge_range(result, trial, recorded, input, work);
     }
     add_missing(result, trial, expected, input);

@@ -7,6 +7,7 @@
 
 #include "datasets/candidate.hpp"
 #include "datasets/layer_case.hpp"
+#include "harness/candidate_path.hpp"
 #include "harness/experiment.hpp"
 #include "harness/run_record.hpp"
 #include "npu_impl/design.hpp"
@@ -22,6 +23,10 @@ Placement placement_of(const std::vector<datasets::Op>& ops);
 // The ops that the file holds in any layer of any clip of the recording, in dataflow order.
 std::vector<datasets::Op> held_ops(const datasets::Candidate& candidate,
                                    const datasets::RecordingInfo& recording);
+
+// The ranges in which a layer of the file is judged: those of the selection. A norm that begins one and is
+// not in the file was the recording's, so that the chain begins behind it.
+std::vector<datasets::Work> candidate_works(const Selection& selection, const CandidatePath& path);
 
 // Certifies the golden of the layer and judges what the candidate holds of it by the arithmetic of `design`.
 // The row of an op of `expected` that the file lacks here is not_run. In a chain that lacks an op, the bounds

@@ -249,39 +249,40 @@ INSTANTIATE_TEST_SUITE_P(Designs, RoundTrip,
 struct FileFault {
     const char* name;
     Op op;
+    Pattern pattern;  // that its diagnosis names
     std::function<void(Tensors&)> plant;
 };
 
 std::vector<FileFault> file_faults() {
     const auto width = [] { return ragged().layer().shape.width(); };
     return {
-        {"zero tile", Op::context,
+        {"zero tile", Op::context, Pattern::zeros,
          [=](Tensors& t) {
              for (std::int64_t row = 64; row < 128; ++row) {
                  std::fill_n(t[Op::context].begin() + row * width() + 128, 64, 0.0F);
              }
          }},
-        {"swapped heads", Op::value,
+        {"swapped heads", Op::value, Pattern::head_swapped,
          [=](Tensors& t) {
              for (std::int64_t row = 0; row < 130; ++row) {
                  const auto begin = t[Op::value].begin() + row * width();
                  std::swap_ranges(begin, begin + 64, begin + 64);
              }
          }},
-        {"NaN", Op::output,
+        {"NaN", Op::output, Pattern::nonfinite,
          [=](Tensors& t) {
              t[Op::output][index(77 * width() + 3)] = std::numeric_limits<float>::quiet_NaN();
          }},
-        {"half the rows", Op::query,
+        {"half the rows", Op::query, Pattern::zeros,
          [](Tensors& t) {
              std::fill(t[Op::query].begin() + std::ssize(t[Op::query]) / 2, t[Op::query].end(), 0.0F);
          }},
-        {"stale probabilities", Op::probabilities,
+        {"duplicated probabilities", Op::probabilities, Pattern::misplaced_tile,
          [](Tensors& t) {
              auto& p = t[Op::probabilities];
-             std::copy_n(p.begin(), 130 * 64, p.begin() + 130 * 66);
+             std::copy_n(p.begin(), 130 * 64, p.begin() + 130 * 64);
          }},
-        {"one core 0.5% off", Op::scores,
+        {"one core 0.5% off", Op::scores, Pattern::gain,
          [](Tensors& t) {
              for (int i = 0; i < 130 * 64; ++i) {
                  t[Op::scores][index(3 * 130 * 130 + i)] *= 1.005F;
@@ -308,6 +309,8 @@ TEST(CandidateFaults, AreFoundWhereTheyAre) {
                                                  std::string(datasets::name(fault.op))));
             EXPECT_THAT(row.reproduce, testing::Not(HasSubstr("--input")));
             EXPECT_FALSE(row.site.has_value()) << "no launch is known";
+            ASSERT_TRUE(row.diagnosis.has_value());
+            EXPECT_EQ(name(row.diagnosis->pattern), name(fault.pattern)) << row.diagnosis->evidence;
         }
         Tensors tensors = healthy;
         file_faults()[0].plant(tensors);
@@ -352,9 +355,10 @@ TEST(CandidateChain, WithoutAnOpIsDecidedByTheHeadline) {
 
     Tensors broken = tensors;
     broken[Op::context][5] = std::numeric_limits<float>::infinity();
-    EXPECT_EQ(row_of(dumped.judge(broken, Input::chained, "unfused"), Op::context).judgement.verdict,
-              Verdict::failed)
+    const CaseResult seen = dumped.judge(broken, Input::chained, "unfused");
+    EXPECT_EQ(row_of(seen, Op::context).judgement.verdict, Verdict::failed)
         << "level 0 is judged all the same";
+    EXPECT_FALSE(row_of(seen, Op::context).diagnosis.has_value()) << "what is due is not known";
 
     Selection selection;
     selection.ops = {Op::context};

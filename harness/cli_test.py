@@ -378,6 +378,8 @@ class Explain(Harness):
         self.run_harness("record", "--synthetic", "hard", "--context", "65", "--out", moved, expect=0)
         self.one_line(self.run_harness("explain", self.record, "0", "--recording", moved, expect=3),
                       "is not what", "--recording")
+        self.one_line(self.run_harness("explain", self.record, "0", "--candidate", moved, expect=2),
+                      "is no run of harness judge")
         self.one_line(self.run_harness("explain", self.record, "0", "--svg", self.record, expect=2),
                       "would be overwritten")
         missing = self.path / "no" / "b.h5"

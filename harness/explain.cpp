@@ -120,6 +120,12 @@ Explanation explain(const OpRow& row, const SecondRun& run, const ErrorModel* er
     Explanation out;
     ErrorCollector collector(row.op, run.shape, run.work.head);
     const auto first = run.judge();
+    if (const auto missing = first->missing_operand(row.op)) {
+        throw std::invalid_argument(
+            fmt::format("{}: what is due is not known, for it reads {}, which is not "
+                        "in the file: dump it too",
+                        row_name(row), datasets::name(*missing)));
+    }
     first->observe([&](const JudgedBlock& block) {
         Predicted predicted;
         if (errors != nullptr && block.op == row.op) {
@@ -129,6 +135,9 @@ Explanation explain(const OpRow& row, const SecondRun& run, const ErrorModel* er
     });
     run.prepared.compute(run.work, run.golden, *first);
     out.statistics = first->statistics(row.op);
+    if (!run.poisons) {
+        out.statistics.poisoned = 0;
+    }
     out.picture = collector.finish(worst_rows_shown);
     out.picture.title = fmt::format("clip {}, layer {}, {} ({})", row.clip, layer_name(row.layer),
                                     datasets::name(row.op), name(row.input));

@@ -23,8 +23,8 @@ struct Explanation {
 };
 
 // Runs what `run` names twice: for the figures, and for the block. `errors`: predicts those of the run; null:
-// there is no z to draw. Throws std::runtime_error where the second run does not yield that block, and
-// npu_impl::IntegrityError.
+// there is no z to draw. Throws std::runtime_error where the second run does not yield that block,
+// npu_impl::IntegrityError, and std::invalid_argument where the row reads what a file lacks.
 Explanation explain(const OpRow& row, const SecondRun& run, const ErrorModel* errors = nullptr);
 
 // The row by its index, or by `layer/op[/input]`, where layer is a number or `end`; the first failed of

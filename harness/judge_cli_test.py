@@ -110,6 +110,45 @@ class Judge(unittest.TestCase):
         self.assertIn("where: head 3, rows 64-127", done.stdout)
         self.assertIn("--op context --head 3", done.stdout)
 
+    def test_a_failed_row_is_explained_from_the_file(self):
+        def damage(file):
+            file[f"clips/{CLIP}/layer_0/context"][64:128, 192:256] = 0
+        damaged, run = self.changed("tile.h5", damage), self.path / "run.json"
+        done = self.judge("--json", run, expect=1, candidate=damaged)
+        self.assertIn("why:   zeros: 4096 of 4096 failing elements are exactly zero", done.stdout)
+        svg, dump = self.path / "error.svg", self.path / "block.h5"
+        done = run_harness("explain", run, "0/context", "--svg", svg, "--dump", dump, expect=0)
+        self.assertIn("rho as in the record", done.stdout)
+        self.assertIn("why:   zeros: 4096 of 4096", done.stdout)
+        self.assertEqual(xml.etree.ElementTree.parse(svg).getroot().tag, "{http://www.w3.org/2000/svg}svg")
+        with h5py.File(dump) as block:
+            self.assertEqual((block.attrs["head"], block.attrs["first_row"]), (3, 64))
+            self.assertFalse(block["got"][:].any())
+            self.assertTrue(block["golden"][:].any())
+
+        def one_line(*arguments, expect, says):
+            done = run_harness("explain", run, "0/context", *arguments, expect=expect)
+            self.assertEqual(len(done.stderr.strip().splitlines()), 1, done.stderr)
+            self.assertIn(says, done.stderr)
+        one_line("--dump", damaged, expect=2, says="would be overwritten")
+        moved = damaged.rename(self.path / "moved.h5")
+        one_line(expect=3, says="tile.h5")
+        one_line("--candidate", self.example, expect=3, says="name the right one with --candidate")
+        run_harness("explain", run, "0/context", "--candidate", moved, expect=0)
+        self.judge("--op", "context", "--head", 3, "--json", run, expect=1, candidate=moved)
+        self.assertEqual(json.loads(run.read_text())["identities"]["head"], 3)
+        done = run_harness("explain", run, "0", expect=0)
+        self.assertIn("4096 of 8320 elements beyond their bound; rho as in the record", done.stdout)
+
+    def test_a_row_without_its_operands_cannot_be_explained(self):
+        def damage(file):
+            del file[f"clips/{CLIP}/layer_0/probabilities"]
+            file[f"clips/{CLIP}/layer_0/context"][5, 7] = numpy.inf
+        run = self.path / "run.json"
+        self.judge("--json", run, expect=1, candidate=self.changed("gap.h5", damage))
+        done = run_harness("explain", run, "0/context", expect=3)
+        self.assertIn("reads probabilities, which is not in the file: dump it too", done.stderr)
+
     def test_bf16_in_uint16_is_read(self):
         def store(file):
             for op in ("query", "key", "value", "context"):

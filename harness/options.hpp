@@ -192,6 +192,7 @@ struct ExplainOptions {
     std::string run;
     std::string row;
     std::string recording;  // where the run's recording is now; empty: where it was
+    std::string candidate;  // the same of the file that was judged
     std::string svg;        // empty: none
     std::string dump;       // empty: none
 };

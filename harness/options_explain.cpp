@@ -20,7 +20,8 @@ struct ExplainCommands::State {
             "and\n"
             "the signed error against the magnitude, and says what the pattern looks like. The recording "
             "must\n"
-            "be the one of the run. Exit codes: 0 drawn, 2 no such row, 3 could not run.");
+            "be the one of the run, and so must the candidate of `harness judge`.\n"
+            "Exit codes: 0 drawn, 2 no such row, 3 could not run.");
         explain_app->add_option("run", explain.run, "The run record (run.json)")
             ->required()
             ->type_name("RUN.json");
@@ -31,6 +32,10 @@ struct ExplainCommands::State {
         explain_app
             ->add_option("--recording", explain.recording,
                          "Where the recording of the run is now, if it moved")
+            ->type_name("FILE");
+        explain_app
+            ->add_option("--candidate", explain.candidate,
+                         "Of a run of harness judge: where the candidate is now, if it moved")
             ->type_name("FILE");
         explain_app->add_option("--svg", explain.svg, "Write the heat maps as SVG")->type_name("FILE");
         explain_app

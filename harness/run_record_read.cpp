@@ -143,6 +143,30 @@ std::string text_if_there(const Place& place, const char* key) {
     return place.has(key) ? place[key].text() : "";
 }
 
+CandidateFile candidate_of(const Place& place) {
+    CandidateFile out;
+    out.file = place["file"].text();
+    out.runner = place["runner"].text();
+    out.input = place["input"].one_of(std::array{Input::isolated, Input::chained});
+    out.device = place["device"].text();
+    if (!place["launches"].is_null()) {
+        out.launches = static_cast<std::int64_t>(place["launches"].measured());
+    }
+    for (const Place& line : place["not_checked"].elements()) {
+        out.not_checked.push_back(line.text());
+    }
+    if (place.has("sha256")) {  // from minor version 9
+        out.sha256 = place["sha256"].text();
+        if (const Place probes = place["probes"]; !probes.is_null()) {
+            const Place recording = probes["recording"];
+            const Place made = probes["candidate"];
+            out.probes = {recording["file"].text(), recording["sha256"].text(), made["file"].text(),
+                          made["sha256"].text()};
+        }
+    }
+    return out;
+}
+
 void read_identities(RunRecord& record, const Place& place) {
     const Place recording = place["recording"];
     record.recording_file = recording["file"].text();
@@ -167,6 +191,9 @@ void read_identities(RunRecord& record, const Place& place) {
     record.cost_model = place["cost_model"].text();
     record.row_seed = place["row_seed"].natural();
     record.accepted_misses_sha256 = text_if_there(place, "accepted_misses_sha256");  // from minor version 5
+    if (place.has("candidate") && !place["candidate"].is_null()) {
+        record.candidate = candidate_of(place["candidate"]);
+    }
 }
 
 // Absent before minor version 3, and null where the device was one of this program.

@@ -260,30 +260,6 @@ TrustRow trust_of(const Place& place) {
             place["where"].text()};
 }
 
-CandidateFile candidate_of(const Place& place) {
-    CandidateFile out;
-    out.file = place["file"].text();
-    out.runner = place["runner"].text();
-    out.input = place["input"].one_of(std::array{Input::isolated, Input::chained});
-    out.device = place["device"].text();
-    if (!place["launches"].is_null()) {
-        out.launches = static_cast<std::int64_t>(place["launches"].measured());
-    }
-    for (const Place& line : place["not_checked"].elements()) {
-        out.not_checked.push_back(line.text());
-    }
-    if (place.has("sha256")) {  // from minor version 9
-        out.sha256 = place["sha256"].text();
-        if (const Place probes = place["probes"]; !probes.is_null()) {
-            const Place recording = probes["recording"];
-            const Place made = probes["candidate"];
-            out.probes = {recording["file"].text(), recording["sha256"].text(), made["file"].text(),
-                          made["sha256"].text()};
-        }
-    }
-    return out;
-}
-
 std::string shown(const Json* value) {
     constexpr std::size_t most = 60;
     if (value == nullptr) {
@@ -334,9 +310,6 @@ RunRecord parse_whole_record(const std::string& text, const std::string& file) {
     RunRecord record = run_record_of(root);
     if (!root["encoders"].elements().empty() || !root["baseline"].is_null()) {
         root.refuse("is no run over layers by harness --compare or harness judge");
-    }
-    if (const Place candidate = root["identities"]["candidate"]; !candidate.is_null()) {
-        record.candidate = candidate_of(candidate);
     }
     record.environment = environment_of(root["environment"], std::move(record.environment.npu));
     const auto rows = root["rows"].elements();

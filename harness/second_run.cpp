@@ -52,7 +52,9 @@ void diagnose_failures(std::span<OpRow> rows, const SecondRun& run) {
     const auto judge = run.judge();
     judge->observe([&](const JudgedBlock& block) {
         const auto found = wanted.find(block.op);
-        if (found == wanted.end() || block.rows != block_of(*found->second, run.shape, run.work.head)) {
+        // What is due is not known where an operand is missing.
+        if (found == wanted.end() || judge->missing_operand(block.op) ||
+            block.rows != block_of(*found->second, run.shape, run.work.head)) {
             return;
         }
         const Scene scene = scene_of(run, block, *found->second->statistics);

@@ -23,6 +23,7 @@ struct SecondRun {
     const datasets::LayerCase* layer = nullptr;     // null: the end of the encoder
     const datasets::LayerCase* rounded = nullptr;   // weights as declared
     datasets::LayerShape shape;
+    bool poisons = true;  // outputs are filled before a launch: a NaN may say that none was written
 };
 
 // What a diagnosis of `block` may look at; `statistics` must outlive it.

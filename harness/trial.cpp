@@ -23,7 +23,11 @@ using datasets::Work;
 OpRow judged_row(const Trial& trial, Input input, OpRange step, const Judge& judge, const JudgedRun& run) {
     const Op op = step.last;
     OpRow row{trial.clip, trial.layer, op, input, {}, judge.statistics(op), {}, {}};
-    const DeviceCheck device = trial.origin == Origin::device ? run.device_check(step) : DeviceCheck();
+    const bool of_device = trial.origin == Origin::device;
+    const DeviceCheck device = of_device ? run.device_check(step) : DeviceCheck();
+    if (!of_device) {
+        row.statistics->poisoned = 0;  // nobody filled the buffer of another program with ours
+    }
     const auto missing = judge.missing_operand(op);
     const datasets::Arithmetic arithmetic = trial.candidate.arithmetic(op);
     row.headroom = accuracy_of(accuracy_row(step, input, arithmetic), trial.shape, *row.statistics);

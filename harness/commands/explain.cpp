@@ -6,6 +6,10 @@
 
 #include <stdexcept>
 
+#include "datasets/candidate.hpp"
+#include "datasets/sha256.hpp"
+#include "harness/candidate_experiment.hpp"
+#include "harness/candidate_path.hpp"
 #include "harness/commands/commands.hpp"
 #include "harness/commands/parts.hpp"
 #include "harness/operands.hpp"
@@ -33,55 +37,102 @@ std::unique_ptr<npu_impl::Device> device_of(const RunRecord& record, const std::
                               fmt::format("is '{}', which this program does not know", record.emulation));
 }
 
-// What a row judged: its step alone, or the range that the run chained.
-datasets::Work work_of(const RunRecord& record, const OpRow& row, const datasets::Path& candidate) {
+// Whether a file is the one that was judged, by its hash.
+void require_same(const std::string& file, const std::string& sha256, const std::string& judged,
+                  std::string_view option) {
+    if (sha256 != judged) {
+        throw datasets::ReadError(file, "content",
+                                  fmt::format("is not what was judged (sha256 {:.16}, recorded {:.16}): name "
+                                              "the right one with {}",
+                                              sha256, judged, option));
+    }
+}
+
+Selection selection_of(const RunRecord& record) {
     Selection selection;
     selection.placement = parse_placement(record.placement);
     selection.head = record.head;
-    std::vector<datasets::Work> works = selection.works();
-    if (row.layer == end_layer) {
-        works = {{datasets::end_ops, -1}};
-    }
-    for (const datasets::Work& work : works) {
+    return selection;
+}
+
+// A path under judgement, as its run was judged.
+struct Judged {
+    datasets::Path& path;
+    Declared declared;                  // for what is predicted
+    std::vector<datasets::Work> works;  // ranges of the run
+    // Another program's numbers: it read what the recording holds, not what the golden computes anew.
+    bool from_file = false;
+};
+
+// What a row judged: its step alone, or the range that the run chained.
+datasets::Work work_of(const Judged& judged, const OpRow& row) {
+    for (const datasets::Work& work : judged.works) {
         if (!work.ops.contains(row.op)) {
             continue;
         }
-        for (const datasets::OpRange step : candidate.steps()) {
+        for (const datasets::OpRange step : judged.path.steps()) {
             if (step.last == row.op && work.ops.contains(step.first)) {
                 return row.input == Input::chained ? work : datasets::Work{step, work.head};
             }
         }
     }
     throw std::invalid_argument(
-        fmt::format("design {} has no step that ends with {}", record.design, datasets::name(row.op)));
+        fmt::format("design {} has no step that ends with {}", judged.path.name(), datasets::name(row.op)));
 }
 
 Explanation explain_layer(const RunRecord& record, const OpRow& row, const datasets::Recording& recording,
-                          datasets::Path& candidate) {
+                          const Judged& judged) {
     const datasets::LayerCase layer =
         load_layer(recording, row.clip, row.layer, parse_placement(record.placement));
     const reference::GoldenSource golden(layer);
-    const datasets::LayerCase rounded = rounded_weights(layer, candidate);
-    const auto prepared = candidate.prepare(layer);
-    const datasets::Work work = work_of(record, row, candidate);
+    const RecordedSource recorded(layer, golden);
+    const datasets::LayerCase rounded = rounded_weights(layer, judged.path);
+    const auto prepared = judged.path.prepare(layer);
+    const datasets::Work work = work_of(judged, row);
     const auto judge = [&] {
-        return std::make_unique<Judge>(rounded, work.ops, candidate, golden, row.input, work.head);
+        return std::make_unique<Judge>(rounded, work.ops, judged.path, golden, row.input, work.head, nullptr,
+                                       judged.from_file ? &recorded : nullptr);
     };
-    const ErrorModel errors(layer, golden, declared_by(candidate), work.ops, work.head);
-    return explain(row, {*prepared, work, golden, judge, &layer, &rounded, layer.shape}, &errors);
+    const ErrorModel errors(layer, golden, judged.declared, work.ops, work.head);
+    return explain(row, {*prepared, work, golden, judge, &layer, &rounded, layer.shape, !judged.from_file},
+                   &errors);
 }
 
 Explanation explain_end(const RunRecord& record, const OpRow& row, const datasets::Recording& recording,
-                        datasets::Path& candidate) {
+                        const Judged& judged) {
     RecordedEnd end = load_end(recording, row.clip, parse_placement(record.placement));
     const reference::GoldenEndSource golden(end.piece, std::move(end.block));
-    const datasets::EndCase rounded = rounded_weights(end.piece, candidate);
-    const auto prepared = candidate.prepare(end.piece);
-    const auto judge = [&] { return std::make_unique<Judge>(rounded, candidate, golden, row.input); };
-    const ErrorModel errors(end.piece, golden, declared_by(candidate));
-    return explain(
-        row, {*prepared, work_of(record, row, candidate), golden, judge, nullptr, nullptr, end.piece.shape},
-        &errors);
+    const datasets::EndCase rounded = rounded_weights(end.piece, judged.path);
+    const auto prepared = judged.path.prepare(end.piece);
+    const auto judge = [&] { return std::make_unique<Judge>(rounded, judged.path, golden, row.input); };
+    const ErrorModel errors(end.piece, golden, judged.declared);
+    return explain(row, {*prepared, work_of(judged, row), golden, judge, nullptr, nullptr, end.piece.shape},
+                   &errors);
+}
+
+// By the device and the design of the record, run again.
+Explanation explain_device(const RunRecord& record, const OpRow& row, const datasets::Recording& recording,
+                           const std::string& file) {
+    const auto device = device_of(record, file);
+    npu_impl::NpuPath path(*device, npu_impl::compose(record.design));
+    if (row.layer == end_layer) {
+        return explain_end(record, row, recording, {path, declared_by(path), {{datasets::end_ops, -1}}});
+    }
+    return explain_layer(record, row, recording, {path, declared_by(path), selection_of(record).works()});
+}
+
+// By the numbers in `file`, read again.
+Explanation explain_candidate(const RunRecord& record, const OpRow& row, const datasets::Recording& recording,
+                              const std::string& file) {
+    const datasets::Candidate candidate(file, recording);
+    // A record before minor version 9 does not say.
+    if (const std::string& judged = record.candidate->sha256; !judged.empty()) {
+        require_same(file, datasets::sha256_of_file(file), judged, "--candidate");
+    }
+    const npu_impl::Design design = npu_impl::compose(record.design);
+    CandidatePath path(candidate, row.clip, row.layer, design);
+    return explain_layer(record, row, recording,
+                         {path, declared_by(design), candidate_works(selection_of(record), path), true});
 }
 
 std::string row_heading(const OpRow& row, const Explanation& found) {
@@ -113,21 +164,20 @@ ExitCode run(const ExplainOptions& options, const std::string&) {
     } catch (const std::invalid_argument& error) {
         throw UsageError(fmt::format("{}: {}", options.run, error.what()));
     }
+    if (!options.candidate.empty() && !record.candidate) {
+        throw UsageError(
+            fmt::format("--candidate: {} is no run of harness judge: leave it out", options.run));
+    }
     const OpRow& row = record.rows[index];
     const std::string file = options.recording.empty() ? record.recording_file : options.recording;
-    refuse_shared_files({options.run, file}, {options.svg, options.dump});
+    const std::string numbers = !record.candidate           ? std::string()
+                                : options.candidate.empty() ? record.candidate->file
+                                                            : options.candidate;
+    refuse_shared_files({options.run, file, numbers}, {options.svg, options.dump});
     const datasets::Recording recording(file);
-    if (recording.content_sha256() != record.recording_sha256) {
-        throw datasets::ReadError(
-            file, "content",
-            fmt::format("is not what {} was judged on (sha256 {:.16}, recorded {:.16}): name the right one "
-                        "with --recording",
-                        options.run, recording.content_sha256(), record.recording_sha256));
-    }
-    const auto device = device_of(record, options.run);
-    npu_impl::NpuPath candidate(*device, npu_impl::compose(record.design));
-    const Explanation found = row.layer == end_layer ? explain_end(record, row, recording, candidate)
-                                                     : explain_layer(record, row, recording, candidate);
+    require_same(file, recording.content_sha256(), record.recording_sha256, "--recording");
+    const Explanation found = record.candidate ? explain_candidate(record, row, recording, numbers)
+                                               : explain_device(record, row, recording, options.run);
     if (!options.svg.empty()) {
         write_atomically(options.svg, reports::svg_picture(found.picture));
     }

@@ -283,6 +283,8 @@ ExitCode run(const JudgeOptions& options, const std::string& invocation) {
     record.command = invocation;
     describe_recording(record, recording, options.common);
     describe(record, candidate, design);
+    record.placement = selection.placement.name;
+    record.head = selection.head;
     record.row_seed = selection.row_seed;
     record.candidate->not_checked =
         not_checked(candidate, design, selection, expected, cases, options, recording.info());
