@@ -24,7 +24,7 @@ for compiler in g++ "$(find_clang)"; do
         "$compiler" -std=c++20 "$level" -ffp-contract=off -fno-fast-math -I "$source_folder" \
             "$source_folder"/ci/check_generator.cpp \
             "$source_folder"/datasets/synthetic{,_embedding,_fingerprints,_heads,_random,_speech,_waves}.cpp \
-            "$source_folder"/datasets/{random_weights,sha256,whisper_size}.cpp \
+            "$source_folder"/datasets/{random_weights,read_error,sha256,whisper_size}.cpp \
             -o "$work/check_generator" -lfmt -lcrypto
         "$work/check_generator" || failed=1
     done

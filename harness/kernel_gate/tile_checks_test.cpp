@@ -208,8 +208,12 @@ TEST(TileChecks, NameProcessesThatAreStartedAndEndThem) {
         check_tile(tile_cases("scale_tile").front(), {reinterpret_cast<void*>(+forks), [] {}});
     EXPECT_THAT(faults.lines, testing::ElementsAre("it starts a process"));
     EXPECT_TRUE(faults.unsafe);
-    EXPECT_GT(wait(nullptr), 0);
-    EXPECT_EQ(wait(nullptr), -1);
+    // The copy ends by itself, and may be reaped by the check already.
+    int left = 0;
+    while (wait(nullptr) > 0) {
+        ++left;
+    }
+    EXPECT_LE(left, 1);
 }
 
 TEST(TileChecks, CountElementsWhoseBitsDiffer) {
