@@ -41,10 +41,6 @@ constexpr double register_gain = 1.5;    // of a detector's direction
 constexpr double massive_jitter = 0.08;  // of a massive channel, from row to row
 constexpr double massive_fall = 0.75;    // of a massive channel, per unit of a detector
 
-std::size_t count(std::int64_t elements) {
-    return static_cast<std::size_t>(elements);
-}
-
 class RandomStem {
 public:
     RandomStem(const WhisperSize& size, std::uint64_t seed)

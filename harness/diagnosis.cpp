@@ -267,7 +267,9 @@ std::optional<Diagnosis> diagnose(const JudgedBlock& block, const Scene& scene) 
     }
     const ErrorTile tile = error_tile(block, column);
     Diagnosis out;
-    if (std::ranges::any_of(tile.got, [](double v) { return !std::isfinite(v); })) {
+    const auto broken = [](double v) { return !std::isfinite(v); };
+    // What is due is not finite where an operand is not, whatever came.
+    if (std::ranges::any_of(tile.got, broken) || std::ranges::any_of(tile.expected, broken)) {
         out = nonfinite_diagnosis(block, scene);
     } else if (scene.statistics.outside > 0 && failing(tile) == 0) {
         out = {Pattern::not_repeated, 1, "run again, the same tile is right: the fault comes and goes", 0, 0};

@@ -39,12 +39,14 @@ ErrorCollector::ErrorCollector(datasets::Op op, const datasets::LayerShape& shap
 
 void ErrorCollector::add_element(Sums& sums, double got, double expected, double bound, double& cell) const {
     const double error = got - expected;
-    const double ratio = std::isfinite(got) ? (error == 0 ? 0 : error / bound) : infinity;
-    cell = std::max(cell, std::abs(ratio));
-    if (!std::isfinite(got)) {
+    const double ratio = error == 0 ? 0 : error / bound;
+    // What reads a NaN or an infinity is due to be one.
+    if (!std::isfinite(got) || !std::isfinite(expected) || std::isnan(ratio)) {
+        cell = infinity;
         ++sums.ratios.back();
         return;
     }
+    cell = std::max(cell, std::abs(ratio));
     const double size = std::abs(ratio);
     // Bin 0 holds everything below; 2^first_exponent begins bin 1.
     const std::size_t bin = size < std::ldexp(1.0, ratio_first_exponent)
@@ -65,7 +67,7 @@ void ErrorCollector::add_predicted(const JudgedBlock& block, const Predicted& pr
             const double error = double{got} - double{block.golden[at]};
             const double z = (error - double{predicted.mean[at]}) / double{predicted.sigma[at]};
             ++at;
-            if (std::isfinite(got)) {
+            if (std::isfinite(got) && !std::isnan(z)) {
                 const double step = std::floor((z - z_first) / z_step) + 1;
                 ++counts[static_cast<std::size_t>(std::clamp(step, 0.0, double{z_bins - 1}))];
             }

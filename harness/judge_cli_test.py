@@ -132,7 +132,7 @@ class Judge(unittest.TestCase):
             self.assertIn(says, done.stderr)
         one_line("--dump", damaged, expect=2, says="would be overwritten")
         moved = damaged.rename(self.path / "moved.h5")
-        one_line(expect=3, says="tile.h5")
+        one_line(expect=3, says="tile.h5: no such file: if what was judged moved, say where with --candidate")
         one_line("--candidate", self.example, expect=3, says="name the right one with --candidate")
         run_harness("explain", run, "0/context", "--candidate", moved, expect=0)
         self.judge("--op", "context", "--head", 3, "--json", run, expect=1, candidate=moved)
@@ -145,9 +145,33 @@ class Judge(unittest.TestCase):
             del file[f"clips/{CLIP}/layer_0/probabilities"]
             file[f"clips/{CLIP}/layer_0/context"][5, 7] = numpy.inf
         run = self.path / "run.json"
-        self.judge("--json", run, expect=1, candidate=self.changed("gap.h5", damage))
+        done = self.judge("--json", run, expect=1, candidate=self.changed("gap.h5", damage))
+        self.assertIn("nothing says why: context reads probabilities", done.stdout)
+        self.assertIn("element (5, 7): got inf\n", done.stdout)
         done = run_harness("explain", run, "0/context", expect=3)
         self.assertIn("reads probabilities, which is not in the file: dump it too", done.stderr)
+
+    def test_what_reads_a_bad_element_is_explained_by_it(self):
+        for op, bad, reader in (("context", numpy.inf, "output"), ("value", numpy.nan, "context"),
+                                ("key", numpy.nan, "scores"), ("scores", numpy.inf, "probabilities")):
+            def damage(file):
+                tensor = file[f"clips/{CLIP}/layer_0/{op}"]
+                tensor[(0,) * (tensor.ndim - 2) + (5, 7)] = bad
+            run = self.path / "run.json"
+            done = self.judge("--json", run, expect=1, candidate=self.changed(f"{op}.h5", damage))
+            self.assertNotIn("the fault comes and goes", done.stdout)
+            done = run_harness("explain", run, f"0/{reader}", "--svg", self.path / "e.svg", expect=0)
+            self.assertIn("rho as in the record", done.stdout)
+            self.assertRegex(done.stdout, f"why:   nonfinite_operand: it reads [0-9]+ elements of {op}")
+
+    def test_a_run_that_does_not_say_what_was_judged_is_judged_again(self):
+        run = self.path / "run.json"
+        self.judge("--layer", 0, "--json", run, expect=0)
+        record = json.loads(run.read_text())
+        del record["identities"]["candidate"]["sha256"]
+        run.write_text(json.dumps(record))
+        done = run_harness("explain", run, "0/query", expect=3)
+        self.assertIn("run.json: identities.candidate: does not say", done.stderr)
 
     def test_bf16_in_uint16_is_read(self):
         def store(file):

@@ -63,10 +63,10 @@ float index_value(int head, std::int64_t row, int channel);
 // one of 63 orders by its row, so that scaled logits are -0..-63, exactly. Value is 1 in the channel of the
 // key's class, else 0: channel c of context is what all keys of class c weigh. Key 0 has no class and no
 // value: it leads every row by 2 - 2^-5, so that no maximum of a later tile ties with it, and no bound has to
-// allow a rescaling that need not be.
+// allow a rescaling that need not be. At T = 1 there is nothing else, and context is 0.
 inline constexpr std::int64_t depths = datasets::head_width;
 inline constexpr std::int64_t depth_orders = depths - 1;
-inline constexpr float depth_lead = 0x1p-7F;  // minus that in every channel of key 0: times the depths' sum
+inline constexpr float depth_lead = 0x1p-7F;  // key 0 holds minus that, which meets the sum of all depths
 int depth_class(int head, std::int64_t key);
 float depth_query(int head, std::int64_t row, int channel);
 float depth_key(int head, std::int64_t row, int channel);

@@ -35,7 +35,7 @@ constexpr std::array<ProbeInfo, probe_count> table{{
      "keys left out or counted twice, or values of another head or column"},
     {"raised_keys", Quantity::probe_raised_keys, "logits beyond 100 stay finite and right",
      "no maximum subtracted, an exponent out of range, or large logits off: scale, operands, rounding"},
-    {"deep_keys", Quantity::probe_deep_keys, "weights down to e^-64 are right",
+    {"deep_keys", Quantity::probe_deep_keys, "weights down to e^-65 are right",
      "logits of another scale, exp of another base, or small weights lost"},
     {"one_hot", Quantity::probe_one_hot, "each row finds its row of V", "rows or columns out of place"},
     {"integers", Quantity::probe_integers, "exact sums stay exact", "terms missing, doubled or exchanged"},

@@ -41,6 +41,11 @@ OpRow judged_row(const Trial& trial, Input input, OpRange step, const Judge& jud
         row.statistics.reset();
     }
     if (row.judgement.verdict == Verdict::failed) {
+        if (missing) {
+            row.judgement.reason +=
+                fmt::format("; level 1 is not judged, and nothing says why: {} reads {}, which is not there",
+                            datasets::name(op), datasets::name(*missing));
+        }
         row.reproduce = reproduce_command(trial, input, *row.statistics, op);
         if (row.statistics->damage) {
             const Element& worst = row.statistics->damage->worst;

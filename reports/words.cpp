@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <limits>
 
 namespace reports {
 namespace {
@@ -83,10 +84,13 @@ std::string damage_text(const harness::OpRow& row, const std::string& indent) {
         const harness::Damage& damage = *row.statistics->damage;
         const harness::Element& worst = damage.worst;
         const harness::Element& first = damage.first;
+        // Where nothing is known to be due, the bound is that of all finite numbers.
+        const bool due = worst.bound < std::numeric_limits<double>::max();
         out +=
-            fmt::format("{}where: {}rows {}-{}, element ({}, {}): got {:.6g}, expected {:.6g} +- {:.2g}\n",
-                        indent, worst.head >= 0 ? fmt::format("head {}, ", worst.head) : "", damage.row_begin,
-                        damage.row_end, worst.row, worst.column, worst.got, worst.expected, worst.bound);
+            fmt::format("{}where: {}rows {}-{}, element ({}, {}): got {:.6g}{}\n", indent,
+                        worst.head >= 0 ? fmt::format("head {}, ", worst.head) : "", damage.row_begin,
+                        damage.row_end, worst.row, worst.column, worst.got,
+                        due ? fmt::format(", expected {:.6g} +- {:.2g}", worst.expected, worst.bound) : "");
         out +=
             fmt::format("{}       {} of {} blocks, the first at {}({}, {})", indent, damage.blocks,
                         row.statistics->blocks_expected,

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <stdexcept>
 
 #include "datasets/candidate.hpp"
@@ -35,6 +36,14 @@ std::unique_ptr<npu_impl::Device> device_of(const RunRecord& record, const std::
     }
     throw datasets::ReadError(file, "identities.emulation",
                               fmt::format("is '{}', which this program does not know", record.emulation));
+}
+
+// Whether a file of the run is still where it was, or is where the option says.
+void require_there(const std::string& file, std::string_view option) {
+    if (!std::filesystem::exists(file)) {
+        throw datasets::ReadError(
+            file, "", fmt::format("no such file: if what was judged moved, say where with {}", option));
+    }
 }
 
 // Whether a file is the one that was judged, by its hash.
@@ -124,29 +133,28 @@ Explanation explain_device(const RunRecord& record, const OpRow& row, const data
 // By the numbers in `file`, read again.
 Explanation explain_candidate(const RunRecord& record, const OpRow& row, const datasets::Recording& recording,
                               const std::string& file) {
+    require_there(file, "--candidate");
     const datasets::Candidate candidate(file, recording);
-    // A record before minor version 9 does not say.
-    if (const std::string& judged = record.candidate->sha256; !judged.empty()) {
-        require_same(file, datasets::sha256_of_file(file), judged, "--candidate");
-    }
+    require_same(file, datasets::sha256_of_file(file), record.candidate->sha256, "--candidate");
     const npu_impl::Design design = npu_impl::compose(record.design);
     CandidatePath path(candidate, row.clip, row.layer, design);
     return explain_layer(record, row, recording,
                          {path, declared_by(design), candidate_works(selection_of(record), path), true});
 }
 
-std::string row_heading(const OpRow& row, const Explanation& found) {
+std::string row_heading(const RunRecord& record, const OpRow& row, const Explanation& found) {
     const double before = row.statistics->rho;
     std::string out = fmt::format("record     {}{}\n", name(row.judgement.verdict),
                                   row.judgement.reason.empty() ? "" : ": " + row.judgement.reason);
     out += reports::limits_text(row.judgement, "           ");
-    out += fmt::format("run again  rho {:.4g}, {} of {} elements beyond their bound; {}\n",
-                       found.statistics.rho, found.statistics.outside, found.statistics.elements,
+    out += fmt::format("{}  rho {:.4g}, {} of {} elements beyond their bound; {}\n",
+                       record.candidate ? "read again" : "run again ", found.statistics.rho,
+                       found.statistics.outside, found.statistics.elements,
                        before == found.statistics.rho
                            ? "rho as in the record"
-                           : fmt::format("rho {:.4g} in the record: the run does not repeat itself, or this "
-                                         "program or device is another",
-                                         before));
+                           : fmt::format("rho {:.4g} in the record: {}this program{} is another", before,
+                                         record.candidate ? "" : "the run does not repeat itself, or ",
+                                         record.candidate ? "" : " or device"));
     OpRow again = row;
     again.statistics = found.statistics;
     again.site = found.site;
@@ -168,12 +176,18 @@ ExitCode run(const ExplainOptions& options, const std::string&) {
         throw UsageError(
             fmt::format("--candidate: {} is no run of harness judge: leave it out", options.run));
     }
+    if (record.candidate && record.candidate->sha256.empty()) {
+        throw datasets::ReadError(options.run, "identities.candidate",
+                                  "does not say which ops, head and file were judged, as run.json does from "
+                                  "1.9 on: judge the candidate again");
+    }
     const OpRow& row = record.rows[index];
     const std::string file = options.recording.empty() ? record.recording_file : options.recording;
     const std::string numbers = !record.candidate           ? std::string()
                                 : options.candidate.empty() ? record.candidate->file
                                                             : options.candidate;
     refuse_shared_files({options.run, file, numbers}, {options.svg, options.dump});
+    require_there(file, "--recording");
     const datasets::Recording recording(file);
     require_same(file, recording.content_sha256(), record.recording_sha256, "--recording");
     const Explanation found = record.candidate ? explain_candidate(record, row, recording, numbers)
@@ -185,7 +199,7 @@ ExitCode run(const ExplainOptions& options, const std::string&) {
         datasets::write_block(options.dump, found.block);
     }
     if (!options.common.quiet) {
-        fmt::print("row {}\n{}{}", index, row_heading(row, found),
+        fmt::print("row {}\n{}{}", index, row_heading(record, row, found),
                    reports::terminal_picture(found.picture, wants_color(options.common.color)));
     }
     return ExitCode::passed;
