@@ -196,7 +196,8 @@ StepShare judged_step(const datasets::LayerShape& shape, OpRange step, const dat
     const OpStatistics statistics = judge.statistics(step.last);
     const datasets::Arithmetic arithmetic = candidate.arithmetic(step.last);
     const std::vector<Headroom> accuracy =
-        accuracy_of(accuracy_row(step, Input::chained, arithmetic), shape, statistics);
+        accuracy_of(accuracy_row(step, Input::chained, [&](Op op) { return candidate.arithmetic(op); }),
+                    shape, statistics);
     StepShare out;
     out.step = step;
     out.judgement = judge_op(statistics, arithmetic, device, accuracy_findings(accuracy, statistics.z));

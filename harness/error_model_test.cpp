@@ -144,7 +144,8 @@ TEST_P(HonestDesign, ErrsAsItsDeclarationPredicts) {
         for (const OpRange& range : {datasets::attention_ops, mlp}) {
             for (const Input input : {Input::isolated, Input::chained}) {
                 for (const auto& [op, statistics] : judged(layer, GetParam(), range, input)) {
-                    const AccuracyRow row = accuracy_row(declared.step_of(op), input, declared.of(op));
+                    const AccuracyRow row =
+                        accuracy_row(declared.step_of(op), input, [&](Op of) { return declared.of(of); });
                     const Band band = band_of(row);
                     const std::string what = std::string(datasets::name(op)) + " " + std::string(name(input));
                     ASSERT_TRUE(statistics.z) << what;
@@ -381,7 +382,8 @@ TEST_P(MisdeclaredDesign, IsSeenByZ) {
     const Declared declared = declared_by_design(fault.declared);
     const auto statistics =
         judged(layer, fault.design, declared, datasets::attention_ops, Input::isolated).at(fault.op);
-    const AccuracyRow row = accuracy_row(declared.step_of(fault.op), Input::isolated, declared.of(fault.op));
+    const AccuracyRow row =
+        accuracy_row(declared.step_of(fault.op), Input::isolated, [&](Op op) { return declared.of(op); });
     const auto found =
         quantities(accuracy_findings(accuracy_of(row, layer.one.shape, statistics), statistics.z));
     EXPECT_TRUE(std::ranges::find(found, fault.seen) != found.end());

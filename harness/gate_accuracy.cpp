@@ -115,8 +115,11 @@ std::vector<Figure> figures_of(AccuracyRow row, const datasets::LayerShape& shap
 
 }  // namespace
 
-AccuracyRow accuracy_row(datasets::OpRange step, Input input, const datasets::Arithmetic& arithmetic) {
-    return {step.last, input, step.first != step.last || arithmetic.tile_sum == datasets::TileSum::rounded};
+AccuracyRow accuracy_row(datasets::OpRange step, Input input,
+                         const std::function<datasets::Arithmetic(Op)>& declared) {
+    const auto rerounds = [&](Op op) { return declared(op).tile_sum == datasets::TileSum::rounded; };
+    const bool inherits = step.last == Op::output && input == Input::chained && rerounds(Op::context);
+    return {step.last, input, step.first != step.last || rerounds(step.last) || inherits};
 }
 
 std::vector<Headroom> accuracy_of(AccuracyRow row, const datasets::LayerShape& shape,

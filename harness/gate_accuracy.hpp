@@ -1,6 +1,7 @@
 // Level 2 of the gate: errors against the golden in units of what the declared arithmetic predicts.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -14,10 +15,14 @@ namespace harness {
 struct AccuracyRow {
     datasets::Op op{};
     Input input{};
-    bool coherent = false;  // it ends a fused step, or its running sum is rounded on the way
+    // It ends a fused step, or a running sum is rounded on the way: its own, or, chained, that of the context
+    // which an output reads.
+    bool coherent = false;
 };
 
-AccuracyRow accuracy_row(datasets::OpRange step, Input input, const datasets::Arithmetic& arithmetic);
+// `declared`: the arithmetic of an op.
+AccuracyRow accuracy_row(datasets::OpRange step, Input input,
+                         const std::function<datasets::Arithmetic(datasets::Op)>& declared);
 
 // Every level 2 figure that has a limit for this row; empty where level 2 says nothing: below 64 rows,
 // without an error model, and where less than 2^-16 is predicted, so that fp32 sums decide, whose errors

@@ -30,7 +30,9 @@ OpRow judged_row(const Trial& trial, Input input, OpRange step, const Judge& jud
     }
     const auto missing = judge.missing_operand(op);
     const datasets::Arithmetic arithmetic = trial.candidate.arithmetic(op);
-    row.headroom = accuracy_of(accuracy_row(step, input, arithmetic), trial.shape, *row.statistics);
+    row.headroom =
+        accuracy_of(accuracy_row(step, input, [&](Op of) { return trial.candidate.arithmetic(of); }),
+                    trial.shape, *row.statistics);
     // Without operands nobody can tell how a store rounded: the default arithmetic declares none.
     row.judgement = judge_op(*row.statistics, missing ? datasets::Arithmetic{} : arithmetic, device,
                              accuracy_findings(row.headroom, row.statistics->z));

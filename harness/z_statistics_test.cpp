@@ -5,10 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <map>
 #include <random>
 
 #include "harness/gate_accuracy.hpp"
+#include "npu_impl/design.hpp"
 
 namespace harness {
 namespace {
@@ -139,7 +142,8 @@ TEST(GateAccuracy, JudgesRowsAndTilesOfAReroundedContext) {
     datasets::Arithmetic arithmetic;
     arithmetic.tile_sum = datasets::TileSum::rounded;
     for (const Input input : {Input::isolated, Input::chained}) {
-        const AccuracyRow row = accuracy_row({Op::context, Op::context}, input, arithmetic);
+        const AccuracyRow row =
+            accuracy_row({Op::context, Op::context}, input, [&](Op) { return arithmetic; });
         EXPECT_TRUE(row.coherent);
         ZStatistics z = honest();
         z.worst_row = z.worst_tile = 7;
@@ -150,14 +154,26 @@ TEST(GateAccuracy, JudgesRowsAndTilesOfAReroundedContext) {
     }
 }
 
-// Healthy ones come too near to what a fault does: their figure stays in the report.
+// Healthy ones come too near to what a fault does: their figure stays in the report. In the design that
+// re-rounds, it is the context that the output reads.
 TEST(GateAccuracy, ReportsRowsOfAReroundedOutputOnly) {
-    datasets::Arithmetic arithmetic;
+    std::map<Op, datasets::Arithmetic> declared;
     ZStatistics z = honest();
     z.worst_row = 13.5;
-    const auto row_of = [&] { return accuracy_row({Op::output, Op::output}, Input::chained, arithmetic); };
+    const auto row_of = [&](Input input = Input::chained) {
+        return accuracy_row({Op::output, Op::output}, input, [&](Op op) { return declared[op]; });
+    };
     EXPECT_THAT(failing(row_of(), z), testing::ElementsAre(Quantity::output_row));
-    arithmetic.tile_sum = datasets::TileSum::rounded;
+    declared[Op::output].tile_sum = datasets::TileSum::rounded;
+    EXPECT_THAT(failing(row_of(), z), testing::IsEmpty());
+    declared.clear();
+    declared[Op::context].tile_sum = datasets::TileSum::rounded;
+    EXPECT_FALSE(row_of(Input::isolated).coherent) << "it reads the golden's context";
+    const npu_impl::Design rerounded = npu_impl::compose("gemm_array_rerounded");
+    for (const auto& arithmetic_of : std::vector<std::function<datasets::Arithmetic(Op)>>{
+             [&](Op op) { return declared[op]; }, [&](Op op) { return rerounded.arithmetic_of(op); }}) {
+        EXPECT_TRUE(accuracy_row({Op::output, Op::output}, Input::chained, arithmetic_of).coherent);
+    }
     EXPECT_THAT(failing(row_of(), z), testing::IsEmpty());
     const std::vector<Headroom> reported = accuracy_of(row_of(), {1500, 8}, with(z));
     EXPECT_THAT(reported, testing::Contains(testing::Field(&Headroom::quantity, Quantity::rerounded_row)));
