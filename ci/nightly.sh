@@ -2,11 +2,13 @@
 # What runs every night: every design on the default recordings of T = 1500 and 3001 and on those that are
 # given, the whole self-check, the micro-benchmarks, the history. Leaves files, and an exit code.
 #   ci/nightly.sh [--out FOLDER] [--build FOLDER] [--history FILE] [--recording FILE]... [--device NAME]
-#                 [--artefacts FOLDER] [--accepted-misses FILE] [--annotations] [--reduced]
+#                 [--artefacts FOLDER] [--accepted-misses FILE] [--since YYYY-MM-DD] [--annotations]
+#                 [--reduced]
 # --out: where the files go (default: build/nightly/<time>). --build: a build tree that is there already.
 # --history: a database that `harness history add` keeps. --device, --artefacts: as the harness's.
 # With --artefacts, the designs whose launches are all compiled there; the summary names the others.
 # --accepted-misses: designs that honestly miss 99.9%, and how far (default: ci/accepted_misses.json).
+# --since: the day on which what is slower than before it was accepted, as `harness regress` takes it.
 # --annotations: besides, a line for each failed step as GitHub shows it. --reduced: small data, for tests.
 # A step that fails does not stop the others. Exit codes are the harness's: 0 passed, 1 accuracy, 2 usage,
 # 3 could not run, 4 slower, 5 unstable; the first of 2 3 5 1 4 that occurs.
@@ -26,6 +28,7 @@ begun=$(date -u +%Y-%m-%dT%H-%M-%SZ)
 out=build/nightly/$begun
 build=
 history=
+since=()
 recordings=()
 device=()
 artefacts=
@@ -34,7 +37,7 @@ annotations=no
 reduced=no
 while [ $# -gt 0 ]; do
     case $1 in
-        --out | --build | --history | --recording | --device | --artefacts | --accepted-misses)
+        --out | --build | --history | --recording | --device | --artefacts | --accepted-misses | --since)
             [ $# -ge 2 ] || usage "$1 needs a value"
             case $1 in
                 --out) out=$(absolute "$2") ;;
@@ -42,6 +45,10 @@ while [ $# -gt 0 ]; do
                 --history) history=$(absolute "$2") ;;
                 --recording) recordings+=("$(absolute "$2")") ;;
                 --accepted-misses) accepted_misses=$(absolute "$2") ;;
+                --since)
+                    [[ $2 =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}$ ]] || usage "$1 needs a day, YYYY-MM-DD, not $2"
+                    since=("$1" "$2")
+                    ;;
                 --device) device+=("$1" "$2") ;;
                 --artefacts) artefacts=$(absolute "$2") && device+=("$1" "$artefacts") ;;
             esac
@@ -160,8 +167,8 @@ changes() {
         done
         code=0
         rm -f "$out/change.md"
-        "$harness" regress "${of_kind[@]}" --history "$history" --markdown "$out/change.md" \
-            2>"$out/change.err" || code=$?
+        "$harness" regress "${of_kind[@]}" --history "$history" "${since[@]}" \
+            --markdown "$out/change.md" 2>"$out/change.err" || code=$?
         cat "$out/change.err" >&2
         if [ "$code" -eq 3 ] && grep -q ': no baseline' "$out/change.err"; then
             echo "Nothing is compared: no earlier night of this environment." >"$out/change.md"

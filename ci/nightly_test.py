@@ -70,12 +70,14 @@ class Nightly(unittest.TestCase):
     def test_a_second_night_says_what_changed(self):
         if not (BUILD / "bin/bench").exists():
             self.skipTest("built without benchmarks")
-        night = ("--reduced", "--build", BUILD, "--history", "nights.sqlite")
+        night = ("--reduced", "--build", BUILD, "--history", "nights.sqlite", "--since", "2000-01-01")
         self.nightly(*night, expect=0)
         self.assertNotIn("changes", [name for name, _, _ in self.rows()])
         self.nightly(*night, expect=0)
         self.assertIn(("changes", "passed"), [(name, verdict) for name, verdict, _ in self.rows()])
-        self.assertIn("NO REGRESSION", (self.out / "changes.md").read_text().upper())
+        changes = (self.out / "changes.md").read_text()
+        self.assertIn("NO REGRESSION", changes.upper())
+        self.assertIn("1 green nights since 2000-01-01", changes)
 
     def test_what_fails_stops_nothing_and_the_worst_code_wins(self):
         build = self.pretender()
@@ -119,7 +121,7 @@ class Nightly(unittest.TestCase):
         self.assertEqual([file.name for file in self.out.iterdir()], ["lock"])
 
     def test_what_it_does_not_know_is_refused_in_one_line(self):
-        for words in (("--colour",), ("--history",), ("word",)):
+        for words in (("--colour",), ("--history",), ("--since", "May"), ("word",)):
             done = self.nightly(*words, expect=2)
             self.assertEqual((done.stdout, done.stderr.count("\n")), ("", 1), words)
 

@@ -242,6 +242,25 @@ class HistoryCli(unittest.TestCase):
         done = self.harness("regress", slow[0], "--history", self.history, "--commit", "gone", expect=3)
         self.one_line(done, "no run is of that commit")
 
+    def test_what_creeps_up_shows_over_a_season_until_it_is_accepted(self):
+        nights = [self.run_file(f"night{i}.json", 1 + i, 1.01 ** i * JITTER[i % len(JITTER)])
+                  for i in range(20)]
+        self.harness("history", "add", *nights, "--history", self.history, "--quiet", expect=0)
+        tonight = self.run_file("tonight.json", 21, 1.01 ** 20, commit="head")
+        of_season = ("regress", tonight, "--history", self.history, "--nights", 5)
+        done = self.harness(*of_season, "--markdown", self.path / "out.md", expect=4)
+        self.assertTrue(done.stdout.startswith("SLOWER: 1 figures crept up over many nights"), done.stdout)
+        self.assertIn("creep: the last 5 of 20 green nights beside the first 5, 2026-03-01 to 2026-03-05\n",
+                      done.stdout)
+        self.assertRegex(done.stdout, r"crept up over many nights \(1\)\n  query layer 0 .* 1\.175x\n")
+        markdown = (self.path / "out.md").read_text()
+        self.assertLess(markdown.index("| CPU ms | measured |"), markdown.index("<details>"))
+        done = self.harness(*of_season, "--since", "2026-03-12", expect=0)
+        self.assertIn("creep: not looked for: 9 green nights since 2026-03-12, 10 are needed", done.stdout)
+        done = self.harness(*of_season, "--season", 10, "--since", "2026-03-11", expect=0)
+        self.assertIn("creep: the last 5 of 10 green nights", done.stdout)
+        self.assertNotIn("creep", self.harness(*of_season, "--season", 0, expect=0).stdout)
+
     def test_plans_verdicts_and_accuracy(self):
         base = self.run_file("base.json")
 
@@ -325,6 +344,9 @@ class HistoryCli(unittest.TestCase):
                             (("history", "prune", "--keep", "1", "--older-than", "1"), "either"),
                             (("regress",), "name a RUN.json"), (("regress", run, "--rounds", "3"), "--ab"),
                             (("regress", run, "--baseline", run, "--nights", "3"), "exclude each other"),
+                            (("regress", run, "--commit", "a", "--season", "30"), "leave out --commit"),
+                            (("regress", run, "--since", "2026-02-30"), "2026-02-30 is in no calendar"),
+                            (("regress", run, "--since", "yesterday"), "write YYYY-MM-DD"),
                             (("regress", run, run, "--baseline", run), "are the same run"),
                             (("regress", "--ab", "a", "b", "--", "--json", "x"), "--json"),
                             (("regress", "--ab", "a", "b", "--nights", "3"), "--ab brings its own"),

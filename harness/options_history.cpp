@@ -3,12 +3,36 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
+#include <chrono>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "harness/options_parts.hpp"
 
 namespace harness {
+namespace {
+
+// A day of the calendar, as CLI11 checks it: empty where it is one, else what is wrong.
+std::string day_error(const std::string& text) {
+    constexpr std::string_view form = "dddd-dd-dd";
+    const auto fits = [](char c, char wanted) {
+        return wanted == 'd' ? std::isdigit(static_cast<unsigned char>(c)) != 0 : c == wanted;
+    };
+    if (!std::ranges::equal(text, form, fits)) {
+        return text + " is no day: write YYYY-MM-DD";
+    }
+    using std::chrono::day, std::chrono::month, std::chrono::year;
+    const auto number = [&](std::size_t at, std::size_t digits) {
+        return std::stoi(text.substr(at, digits));
+    };
+    const std::chrono::year_month_day date{year{number(0, 4)}, month(unsigned(number(5, 2))),
+                                           day(unsigned(number(8, 2)))};
+    return date.ok() ? std::string() : text + " is in no calendar";
+}
+
+}  // namespace
 
 struct HistoryCommands::State {
     explicit State(CommonOptions& shared) : common(shared) {}
@@ -83,6 +107,9 @@ struct HistoryCommands::State {
             "Measured times are slower only beyond max(5%, 2 x what runs of one build differ by), "
             "significant\n"
             "over all rows, and in three or more runs: name several runs of the same build, or use --ab.\n"
+            "What creeps up night by night shows beside the first nights of a season (--season), and is "
+            "slower\n"
+            "until the season begins behind it: --since DAY accepts it.\n"
             "Exit codes: 0 no regression, 1 a verdict is lost, 2 usage, 3 could not compare, 4 slower.");
         regress_app
             ->add_option("run", regress.runs, "run.json files of one build; with --ab: what it is run with")
@@ -102,6 +129,17 @@ struct HistoryCommands::State {
             ->check(CLI::Range(1, 100'000))
             ->type_name("K")
             ->capture_default_str();
+        regress_app
+            ->add_option("--season", regress.season,
+                         "Nights over which slow creep is looked for: the last K against the first K; 0: not")
+            ->check(CLI::Range(0, 100'000))
+            ->type_name("N")
+            ->capture_default_str();
+        regress_app
+            ->add_option("--since", regress.since,
+                         "The season begins no earlier: the day (UTC) on which a slower build was accepted")
+            ->check(day_error)
+            ->type_name("YYYY-MM-DD");
         regress_app->add_option("--commit", regress.commit, "Hold against this commit's runs in the history")
             ->type_name("COMMIT");
         regress_app->add_option("--ab", builds, "Two builds of the harness, run in turn: A B B A ...")
@@ -143,12 +181,14 @@ struct HistoryCommands::State {
             options.builds = {builds.first, builds.second};
         }
         const bool from_history = regress_app->count("--history") + regress_app->count("--nights") +
-                                      regress_app->count("--commit") >
+                                      regress_app->count("--commit") + regress_app->count("--season") +
+                                      regress_app->count("--since") >
                                   0;
         if (!options.builds.empty()) {
             if (from_history || !options.baseline.empty()) {
                 throw UsageError(
-                    "--ab brings its own baseline: leave out --baseline, --history, --nights, --commit");
+                    "--ab brings its own baseline: leave out --baseline, --history, --nights, --season, "
+                    "--since, --commit");
             }
             const auto is_output = [](const std::string& word) {
                 return word.starts_with("--json") || word.starts_with("--junit");
@@ -163,7 +203,11 @@ struct HistoryCommands::State {
             throw UsageError("regress: name a RUN.json, or two builds with --ab");
         }
         if (from_history && !options.baseline.empty()) {
-            throw UsageError("--baseline and --history, --nights or --commit exclude each other");
+            throw UsageError(
+                "--baseline and --history, --nights, --season, --since or --commit exclude each other");
+        }
+        if (!options.commit.empty() && regress_app->count("--season") + regress_app->count("--since") > 0) {
+            throw UsageError("--season and --since belong to nights: leave out --commit");
         }
         if (regress_app->count("--rounds") > 0) {
             throw UsageError("--rounds belongs to --ab");

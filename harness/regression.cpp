@@ -13,10 +13,6 @@
 namespace harness {
 namespace {
 
-constexpr double plan_tolerance = 0.05;
-
-using Identity = std::tuple<std::string, std::string, std::string, std::string, std::string, FigureKind>;
-
 // One figure on both sides, run by run.
 struct Sides {
     std::vector<const Figure*> runs;
@@ -39,9 +35,7 @@ public:
             if (figure_quantity(figure.quantity).nature == FigureNature::derived) {
                 continue;
             }
-            const auto [at, is_new] = index_.try_emplace(
-                Identity{figure.row, figure.part, figure.clip, figure.input, figure.quantity, figure.kind},
-                sides_.size());
+            const auto [at, is_new] = index_.try_emplace(identity_of(figure), sides_.size());
             if (is_new) {
                 sides_.emplace_back();
             }
@@ -65,7 +59,7 @@ public:
 private:
     std::string_view scope_;                              // of the runs
     std::set<std::pair<std::string, std::string>> rows_;  // and inputs that they have anywhere
-    std::map<Identity, std::size_t> index_;
+    std::map<FigureIdentity, std::size_t> index_;
     std::vector<Sides> sides_;
 };
 
@@ -147,11 +141,7 @@ void compare_exactly(ComparedFigure& out, const Sides& sides, const FigureQuanti
 SamplesOfRuns samples_of(const std::vector<const Figure*>& figures) {
     SamplesOfRuns out;
     for (const Figure* figure : figures) {
-        std::vector<double>& samples = out.emplace_back(figure->samples);
-        if (samples.empty()) {
-            samples.push_back(figure->value);
-        }
-        std::erase_if(samples, [](double sample) { return !(std::isfinite(sample) && sample > 0); });
+        out.push_back(times_of(*figure));
     }
     return out;
 }
@@ -226,6 +216,8 @@ std::string_view name(RegressionVerdict verdict) {
             return "lost";
         case RegressionVerdict::slower:
             return "slower";
+        case RegressionVerdict::crept:
+            return "crept up";
         case RegressionVerdict::worse:
             return "worse";
         case RegressionVerdict::ambiguous:
@@ -251,7 +243,10 @@ std::size_t Regression::count(RegressionVerdict verdict) const {
 int Regression::exit_code() const {
     constexpr int failed = 1;
     constexpr int regressed = 4;
-    return count(RegressionVerdict::lost) > 0 ? failed : count(RegressionVerdict::slower) > 0 ? regressed : 0;
+    if (count(RegressionVerdict::lost) > 0) {
+        return failed;
+    }
+    return count(RegressionVerdict::slower) + count(RegressionVerdict::crept) > 0 ? regressed : 0;
 }
 
 Regression compare_with_baseline(std::span<const RunFigures> runs, std::span<const RunFigures> baseline,
@@ -296,13 +291,9 @@ Regression compare_with_baseline(std::span<const RunFigures> runs, std::span<con
 }
 
 Regression reproduced_by(const Regression& first, Regression second) {
-    const auto identity = [](const ComparedFigure& one) {
-        return std::tie(one.figure.row, one.figure.part, one.figure.clip, one.figure.input,
-                        one.figure.quantity, one.figure.kind);
-    };
     const auto is_in = [&](const Regression& other, const ComparedFigure& figure) {
         return std::ranges::any_of(other.figures, [&](const ComparedFigure& one) {
-            return one.verdict == figure.verdict && identity(one) == identity(figure);
+            return one.verdict == figure.verdict && identity_of(one.figure) == identity_of(figure.figure);
         });
     };
     for (ComparedFigure& figure : second.figures) {
@@ -313,8 +304,9 @@ Regression reproduced_by(const Regression& first, Regression second) {
     }
     for (const ComparedFigure& figure : first.figures) {
         if (figure.verdict == RegressionVerdict::lost && !is_in(second, figure)) {
-            std::erase_if(second.figures,
-                          [&](const ComparedFigure& one) { return identity(one) == identity(figure); });
+            std::erase_if(second.figures, [&](const ComparedFigure& one) {
+                return identity_of(one.figure) == identity_of(figure.figure);
+            });
             second.figures.push_back(figure);
             second.figures.back().reason = "not in the rounds after";
         }

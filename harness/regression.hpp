@@ -3,6 +3,7 @@
 // Each kind is compared by its own rule, and never by another's:
 //   measured  times by judge_times (time_change.hpp), all rows together
 //   modelled  times exactly; slower by more than 5% is a regression of the plan, any other change is shown
+//   both      over many nights besides, for what creeps up (slow_creep.hpp)
 //   counted   exactly; a change is shown
 //   computed  exactly, since the same bits give the same figure: any loss is shown
 //   verdicts  one that was passed (or covered) and is not any more is lost, and fails; so does one that is
@@ -22,9 +23,11 @@
 
 namespace harness {
 
+// The worst first.
 enum class RegressionVerdict : std::uint8_t {
     lost,       // a verdict
     slower,     // measured, or modelled by more than 5%
+    crept,      // the same, but only beside the first nights of a season
     worse,      // an accuracy figure, however little
     ambiguous,  // measured: too few samples or runs, or too much noise; computed: runs of one build differ
     faster,
@@ -53,14 +56,18 @@ struct Regression {
     std::string commit;                   // of the runs
     std::string baseline_commit;          // of the latest run of the baseline
     std::string differences;              // of builds: in what they bring with them, as key_difference
+    std::string creep;                    // what was held against what for it, in words; empty: nothing
     std::vector<ComparedFigure> figures;  // by verdict, in the order of the enumerators, then as they came
     std::size_t measured_rows = 0;        // that took part in the correction
     TimeRule rule;
 
     [[nodiscard]] std::size_t count(RegressionVerdict verdict) const;
-    // 1 where a verdict is lost, 4 where something is slower, else 0.
+    // 1 where a verdict is lost, 4 where something is slower or has crept up, else 0.
     [[nodiscard]] int exit_code() const;
 };
+
+// By how much a modelled time may rise, relative; of measured ones see TimeRule.
+inline constexpr double plan_tolerance = 0.05;
 
 // Whether the baseline comes from another night, or from another build that was run in turn on the same
 // machine: only builds may differ in what a build brings with it (compiler, BLAS, declared design).

@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "harness/rank_test.hpp"
+#include "harness/simulated_runs.hpp"
 
 namespace harness {
 namespace {
@@ -107,18 +108,6 @@ TEST(Holm, AdjustsStepByStepAndKeepsTheOrder) {
 
 // ---- measured times: how often the rule is wrong, by simulation -----------------------------------------
 
-// Log-normal, in relative standard deviations: of a run as a whole, of a row in it, of a sample; a share of
-// samples that take up to twice as long, a share of runs that are slower by 10 to 30% as a whole, and a drift
-// within a run. 1.7% between medians of runs with 3 samples: a laptop on mains, its power mode pinned.
-struct Noise {
-    double run = 0.01;
-    double row = 0.007;
-    double sample = 0.015;
-    double odd_samples = 0.05;
-    double odd_runs = 0.03;
-    double drift = 0.02;
-};
-
 struct Night {
     int baseline_runs = 10;
     int candidate_runs = 10;
@@ -132,7 +121,7 @@ constexpr std::size_t planted_row = 20;
 
 class Simulation {
 public:
-    Simulation(const Noise& noise, std::uint64_t seed) : noise_(noise), random_(seed) {}
+    Simulation(const Noise& noise, std::uint64_t seed) : runs_(noise, seed) {}
 
     std::vector<TimeChange> judged(const Night& night) {
         std::vector<TimeRow> rows(static_cast<std::size_t>(night.rows));
@@ -151,32 +140,16 @@ private:
         double all;
     };
 
-    double spread(double sigma) { return std::exp(sigma * normal_(random_)); }
-
     void add_run(std::vector<TimeRow>& rows, SamplesOfRuns TimeRow::*side, const Night& night, Plant plant) {
-        double run = spread(noise_.run) * plant.all;
-        if (uniform_(random_) < noise_.odd_runs) {
-            run *= 1.1 + 0.2 * uniform_(random_);
-        }
-        const double drift = noise_.drift * (uniform_(random_) - 0.5);
+        SamplesOfRuns run = runs_.next(rows.size(), night.samples, [&](std::size_t row) {
+            return plant.all * (row == planted_row ? plant.one : 1) * double(1 + row);
+        });
         for (std::size_t row = 0; row < rows.size(); ++row) {
-            const double level =
-                run * spread(noise_.row) * (row == planted_row ? plant.one : 1) * double(1 + row);
-            std::vector<double>& samples = (rows[row].*side).emplace_back();
-            for (int i = 0; i < night.samples; ++i) {
-                double sample = level * spread(noise_.sample) * (1 + drift * i / night.samples);
-                if (uniform_(random_) < noise_.odd_samples) {
-                    sample *= 1 + uniform_(random_);
-                }
-                samples.push_back(sample);
-            }
+            (rows[row].*side).push_back(std::move(run[row]));
         }
     }
 
-    Noise noise_;
-    std::mt19937_64 random_;
-    std::normal_distribution<> normal_;
-    std::uniform_real_distribution<> uniform_;
+    SimulatedRuns runs_;
 };
 
 bool is_alarm(const TimeChange& change) {

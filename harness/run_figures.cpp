@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <stdexcept>
 
 namespace harness {
@@ -88,6 +89,23 @@ const FigureQuantity& figure_quantity(std::string_view name) {
         throw std::invalid_argument(fmt::format("no figure is called '{}'", name));
     }
     return *found;
+}
+
+FigureIdentity identity_of(const Figure& figure) {
+    return {figure.row, figure.part, figure.clip, figure.input, figure.quantity, figure.kind};
+}
+
+std::vector<double> times_of(const Figure& figure) {
+    std::vector<double> out = figure.samples;
+    if (out.empty()) {
+        out.push_back(figure.value);
+    }
+    std::erase_if(out, [](double time) { return !(std::isfinite(time) && time > 0); });
+    return out;
+}
+
+std::string_view day_of(const RunFigures& run) {
+    return std::string_view(run.created_utc).substr(0, std::string_view("YYYY-MM-DD").size());
 }
 
 std::span<const KeyField> key_fields() {

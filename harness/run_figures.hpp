@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "harness/gate.hpp"
@@ -58,6 +59,14 @@ struct Figure {
     std::vector<double> samples;     // in the unit of the value; empty where it is not of samples
     std::optional<Verdict> verdict;  // of what it belongs to, where that is judged
 };
+
+// What a figure shares with the same figure of another run: all but value, samples and verdict.
+using FigureIdentity =
+    std::tuple<std::string, std::string, std::string, std::string, std::string, FigureKind>;
+FigureIdentity identity_of(const Figure& figure);
+
+// Its samples, or its value where it has none; only what is positive and finite, as times are.
+std::vector<double> times_of(const Figure& figure);
 
 // What must be equal for a comparison to say anything. A field that run.json does not hold is empty.
 struct EnvironmentKey {
@@ -117,5 +126,8 @@ struct RunFigures {
     EnvironmentKey key;
     std::vector<Figure> figures;
 };
+
+// The night that the run is of: its date (UTC), YYYY-MM-DD.
+std::string_view day_of(const RunFigures& run);
 
 }  // namespace harness

@@ -217,10 +217,6 @@ bool is_compared(const HistoryRun& run, const BaselineFilter& filter) {
     return std::ranges::find(filter.without, run.run.sha256) != filter.without.end();
 }
 
-std::string day_of(const HistoryRun& run) {
-    return run.run.created_utc.substr(0, 10);
-}
-
 // Whether a build, as `git describe --long` names its commit ("v1.2-0-g<hash>", "<hash>-dirty"), is of the
 // commit that somebody asks for.
 bool is_of_commit(std::string_view build, std::string_view asked) {
@@ -314,7 +310,7 @@ std::vector<HistoryRun> History::green_nights(const BaselineFilter& filter, int 
         if (is_compared(run, filter)) {
             continue;  // in the history already: uses up no night
         }
-        if ((out.empty() || day_of(run) != day_of(out.back())) && ++seen > nights) {
+        if ((out.empty() || day_of(run.run) != day_of(out.back().run)) && ++seen > nights) {
             break;
         }
         out.push_back(std::move(run));

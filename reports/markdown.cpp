@@ -227,8 +227,7 @@ std::string section_tables(const Regression& regression, Wanted wanted) {
 }
 
 bool is_regression(const ComparedFigure& one) {
-    return one.verdict == RegressionVerdict::lost || one.verdict == RegressionVerdict::slower ||
-           one.verdict == RegressionVerdict::worse || may_have_changed(one);
+    return one.verdict <= RegressionVerdict::worse || may_have_changed(one);
 }
 
 std::string folded(std::string_view title, const std::string& text) {

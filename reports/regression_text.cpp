@@ -20,6 +20,7 @@ using harness::RegressionVerdict;
 constexpr std::array sections{
     RegressionSection{RegressionVerdict::lost, "verdicts lost"},
     RegressionSection{RegressionVerdict::slower, "slower"},
+    RegressionSection{RegressionVerdict::crept, "crept up over many nights"},
     RegressionSection{RegressionVerdict::worse, "less accurate"},
     RegressionSection{RegressionVerdict::ambiguous, "may have changed"},
     RegressionSection{RegressionVerdict::faster, "faster"},
@@ -79,11 +80,16 @@ std::string regression_verdict(const Regression& regression) {
     const auto vague = std::ranges::count_if(regression.figures, [](const ComparedFigure& figure) {
         return figure.verdict == RegressionVerdict::ambiguous && !may_have_changed(figure);
     });
+    const std::size_t crept = regression.count(RegressionVerdict::crept);
     std::string out = lost > 0     ? fmt::format("ACCURACY LOST: {} verdicts lost", lost)
                       : slower > 0 ? fmt::format("SLOWER: {} figures", slower)
+                      : crept > 0  ? fmt::format("SLOWER: {} figures crept up over many nights", crept)
                                    : "NO REGRESSION: no verdict lost, nothing slower";
     if (lost > 0 && slower > 0) {
         out += fmt::format(", {} figures slower", slower);
+    }
+    if (lost + slower > 0 && crept > 0) {
+        out += fmt::format(", {} crept up over many nights", crept);
     }
     if (worse > 0) {
         out += fmt::format("; {} less accurate", worse);
@@ -109,6 +115,9 @@ std::vector<std::string> regression_subject(const Regression& regression) {
                     "rows at {:g}% (Holm), reproduced",
                     100 * regression.rule.least_effect, regression.rule.spread_factor,
                     regression.measured_rows, 100 * regression.rule.alpha));
+    if (!regression.creep.empty()) {
+        out.push_back("creep: " + regression.creep);
+    }
     return out;
 }
 

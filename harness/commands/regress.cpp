@@ -3,6 +3,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <span>
+#include <utility>
 
 #include "datasets/recording.hpp"
 #include "harness/atomic_file.hpp"
@@ -14,6 +16,7 @@
 #include "harness/run_figures_json.hpp"
 #include "harness/run_record_read.hpp"
 #include "harness/run_record_whole.hpp"
+#include "harness/slow_creep.hpp"
 #include "harness/user_folder.hpp"
 #include "reports/history.hpp"
 #include "reports/markdown.hpp"
@@ -49,6 +52,45 @@ std::string why_none(const reports::History& history, const RegressOptions& opti
                               : "the latest run is of another environment: " + difference;
 }
 
+std::vector<RunFigures> with_figures(const reports::History& history,
+                                     std::span<const reports::HistoryRun> runs) {
+    std::vector<RunFigures> out;
+    for (const reports::HistoryRun& one : runs) {
+        out.push_back(history.with_figures(one));
+    }
+    return out;
+}
+
+// The first and the last K green nights of the season before the compared runs, which are of its last.
+void look_for_creep(Regression& regression, const RegressOptions& options, const reports::History& history,
+                    const reports::BaselineFilter& filter, const std::vector<RunFigures>& runs) {
+    if (options.season == 0) {
+        return;
+    }
+    std::vector<reports::HistoryRun> season = history.green_nights(filter, options.season);
+    std::erase_if(season, [&](const reports::HistoryRun& one) { return day_of(one.run) < options.since; });
+    std::vector<std::size_t> nights;  // where in `season` each begins
+    for (std::size_t i = 0; i < season.size(); ++i) {
+        if (i == 0 || day_of(season[i].run) != day_of(season[i - 1].run)) {
+            nights.push_back(i);
+        }
+    }
+    const auto enough = static_cast<std::size_t>(options.nights);
+    if (nights.size() < 2 * enough) {
+        regression.creep = fmt::format("not looked for: {} green nights{}, {} are needed", nights.size(),
+                                       options.since.empty() ? "" : " since " + options.since, 2 * enough);
+        return;
+    }
+    const auto all = std::span(std::as_const(season));
+    const auto first = all.first(nights[enough]);
+    std::vector<RunFigures> recent = with_figures(history, all.subspan(nights[nights.size() - enough]));
+    recent.insert(recent.end(), runs.begin(), runs.end());
+    add_creep(regression,
+              {with_figures(history, first), std::move(recent),
+               fmt::format("the last {0} of {1} green nights beside the first {0}, {2} to {3}", enough,
+                           nights.size(), day_of(first.front().run), day_of(first.back().run))});
+}
+
 Regression against_history(const RegressOptions& options, const std::vector<RunFigures>& runs) {
     const std::string file = options.history.empty() ? default_history_file().string() : options.history;
     refuse_shared_files({file}, {options.markdown});
@@ -63,12 +105,12 @@ Regression against_history(const RegressOptions& options, const std::vector<RunF
         throw std::runtime_error(
             fmt::format("{}: no baseline ({}): {}", file, words, why_none(history, options, runs.back())));
     }
-    std::vector<RunFigures> baseline;
-    for (const reports::HistoryRun& one : chosen) {
-        baseline.push_back(history.with_figures(one));
+    Regression out = compare_with_baseline(runs, with_figures(history, chosen),
+                                           fmt::format("{} in {}, {} runs", words, file, chosen.size()));
+    if (options.commit.empty()) {
+        look_for_creep(out, options, history, filter, runs);
     }
-    return compare_with_baseline(runs, baseline,
-                                 fmt::format("{} in {}, {} runs", words, file, baseline.size()));
+    return out;
 }
 
 Regression of_builds(const RegressOptions& options) {

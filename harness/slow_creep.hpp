@@ -1,0 +1,24 @@
+// Times that creep up: by so little from night to night that no night shows it beside those before it, which
+// creep along. The last nights of a season are held against its first.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "harness/regression.hpp"
+
+namespace harness {
+
+// Runs of one environment, each side in order of time. A night is a day (UTC).
+struct Season {
+    std::vector<RunFigures> first;   // of its first nights
+    std::vector<RunFigures> recent;  // of its last, those that are compared included
+    std::string words;               // what it is
+};
+
+// Times of the regression that are slower in the season's last nights than in its first become `crept`: those
+// measured by judge_times, with a night as one run, for runs of one night are alike; those modelled where the
+// last is more than 5% above the first. What is slower, faster or lost beside the baseline stays that.
+void add_creep(Regression& regression, const Season& season);
+
+}  // namespace harness
