@@ -46,7 +46,7 @@ while [ $# -gt 0 ]; do
                 --recording) recordings+=("$(absolute "$2")") ;;
                 --accepted-misses) accepted_misses=$(absolute "$2") ;;
                 --since)
-                    [[ $2 =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}$ ]] || usage "$1 needs a day, YYYY-MM-DD, not $2"
+                    [ "$(date -d "$2" +%F 2>/dev/null)" = "$2" ] || usage "$1 needs a day, YYYY-MM-DD, not $2"
                     since=("$1" "$2")
                     ;;
                 --device) device+=("$1" "$2") ;;

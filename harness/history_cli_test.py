@@ -250,15 +250,18 @@ class HistoryCli(unittest.TestCase):
         of_season = ("regress", tonight, "--history", self.history, "--nights", 5)
         done = self.harness(*of_season, "--markdown", self.path / "out.md", expect=4)
         self.assertTrue(done.stdout.startswith("SLOWER: 1 figures crept up over many nights"), done.stdout)
-        self.assertIn("creep: the last 5 of 20 green nights beside the first 5, 2026-03-01 to 2026-03-05\n",
-                      done.stdout)
-        self.assertRegex(done.stdout, r"crept up over many nights \(1\)\n  query layer 0 .* 1\.175x\n")
+        self.assertIn("creep: the last nights up to 2026-03-21 beside the first 5 of 20 green ones, "
+                      "2026-03-01 to 2026-03-05; 8 of 8 measured rows could be judged\n", done.stdout)
+        self.assertRegex(done.stdout, r"crept up over many nights \(1\)\n  query layer 0 .* 1\.18\dx\n")
         markdown = (self.path / "out.md").read_text()
         self.assertLess(markdown.index("| CPU ms | measured |"), markdown.index("<details>"))
         done = self.harness(*of_season, "--since", "2026-03-12", expect=0)
         self.assertIn("creep: not looked for: 9 green nights since 2026-03-12, 10 are needed", done.stdout)
-        done = self.harness(*of_season, "--season", 10, "--since", "2026-03-11", expect=0)
-        self.assertIn("creep: the last 5 of 10 green nights", done.stdout)
+        done = self.harness(*of_season, "--since", "2026-03-11", expect=4)
+        self.assertIn("beside the first 5 of 10 green ones", done.stdout)
+        mended = self.run_file("mended.json", 21, commit="head")
+        done = self.harness("regress", mended, *of_season[2:], expect=0)
+        self.assertIn("beside the first 5 of 20 green ones", done.stdout)
         self.assertNotIn("creep", self.harness(*of_season, "--season", 0, expect=0).stdout)
 
     def test_plans_verdicts_and_accuracy(self):
@@ -345,6 +348,8 @@ class HistoryCli(unittest.TestCase):
                             (("regress",), "name a RUN.json"), (("regress", run, "--rounds", "3"), "--ab"),
                             (("regress", run, "--baseline", run, "--nights", "3"), "exclude each other"),
                             (("regress", run, "--commit", "a", "--season", "30"), "leave out --commit"),
+                            (("regress", run, "--season", "20"), "--season 20: it takes 28 at least"),
+                            (("regress", run, "--season", "30", "--since", "2026-02-28"), "excludes"),
                             (("regress", run, "--since", "2026-02-30"), "2026-02-30 is in no calendar"),
                             (("regress", run, "--since", "yesterday"), "write YYYY-MM-DD"),
                             (("regress", run, run, "--baseline", run), "are the same run"),

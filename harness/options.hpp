@@ -298,8 +298,8 @@ struct RegressOptions {
     std::vector<std::string> baseline;  // run.json files; empty: the history
     std::string history;                // empty: the default history
     int nights = 14;
-    int season = 90;                  // green nights over which creep is looked for; 0: not
-    std::string since;                // a day (UTC) before which no season begins; empty: any
+    std::optional<int> season;        // green nights over which creep is looked for; 0: not; none: enough
+    std::string since;                // the day (UTC) on which the season begins instead; empty: none
     std::string commit;               // of the baseline in the history; empty: green nights
     std::vector<std::string> builds;  // two programs to be run interleaved, or none
     int rounds = 5;

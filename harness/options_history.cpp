@@ -107,9 +107,10 @@ struct HistoryCommands::State {
             "Measured times are slower only beyond max(5%, 2 x what runs of one build differ by), "
             "significant\n"
             "over all rows, and in three or more runs: name several runs of the same build, or use --ab.\n"
-            "What creeps up night by night shows beside the first nights of a season (--season), and is "
+            "What creeps up night by night shows beside the first nights of a season (--season). It stays "
             "slower\n"
-            "until the season begins behind it: --since DAY accepts it.\n"
+            "while the season reaches back to before it; --since DAY accepts it, and all else that is slower "
+            "then.\n"
             "Exit codes: 0 no regression, 1 a verdict is lost, 2 usage, 3 could not compare, 4 slower.");
         regress_app
             ->add_option("run", regress.runs, "run.json files of one build; with --ab: what it is run with")
@@ -129,17 +130,20 @@ struct HistoryCommands::State {
             ->check(CLI::Range(1, 100'000))
             ->type_name("K")
             ->capture_default_str();
-        regress_app
-            ->add_option("--season", regress.season,
-                         "Nights over which slow creep is looked for: the last K against the first K; 0: not")
-            ->check(CLI::Range(0, 100'000))
-            ->type_name("N")
-            ->capture_default_str();
+        CLI::Option* season =
+            regress_app
+                ->add_option("--season", regress.season,
+                             "Green nights over which slow creep is looked for, the last K beside the first "
+                             "K; 0: not (default: 90, or 2 K)")
+                ->check(CLI::Range(0, 100'000))
+                ->type_name("N");
         regress_app
             ->add_option("--since", regress.since,
-                         "The season begins no earlier: the day (UTC) on which a slower build was accepted")
+                         "The season begins on this day (UTC) instead: the one on which a slower build was "
+                         "accepted")
             ->check(day_error)
-            ->type_name("YYYY-MM-DD");
+            ->type_name("YYYY-MM-DD")
+            ->excludes(season);
         regress_app->add_option("--commit", regress.commit, "Hold against this commit's runs in the history")
             ->type_name("COMMIT");
         regress_app->add_option("--ab", builds, "Two builds of the harness, run in turn: A B B A ...")
@@ -208,6 +212,10 @@ struct HistoryCommands::State {
         }
         if (!options.commit.empty() && regress_app->count("--season") + regress_app->count("--since") > 0) {
             throw UsageError("--season and --since belong to nights: leave out --commit");
+        }
+        if (options.season.value_or(0) > 0 && *options.season < 2 * options.nights) {
+            throw UsageError(fmt::format("--season {}: it takes {} at least, twice --nights", *options.season,
+                                         2 * options.nights));
         }
         if (regress_app->count("--rounds") > 0) {
             throw UsageError("--rounds belongs to --ab");

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <limits>
 #include <span>
 #include <utility>
 
@@ -61,13 +62,15 @@ std::vector<RunFigures> with_figures(const reports::History& history,
     return out;
 }
 
-// The first and the last K green nights of the season before the compared runs, which are of its last.
+// Holds the last K green nights, which are the baseline, and the compared runs against the season's first K.
 void look_for_creep(Regression& regression, const RegressOptions& options, const reports::History& history,
-                    const reports::BaselineFilter& filter, const std::vector<RunFigures>& runs) {
-    if (options.season == 0) {
+                    const reports::BaselineFilter& filter, std::vector<RunFigures> recent) {
+    const int most = options.since.empty() ? options.season.value_or(std::max(90, 2 * options.nights))
+                                           : std::numeric_limits<int>::max();
+    if (most == 0) {
         return;
     }
-    std::vector<reports::HistoryRun> season = history.green_nights(filter, options.season);
+    std::vector<reports::HistoryRun> season = history.green_nights(filter, most);
     std::erase_if(season, [&](const reports::HistoryRun& one) { return day_of(one.run) < options.since; });
     std::vector<std::size_t> nights;  // where in `season` each begins
     for (std::size_t i = 0; i < season.size(); ++i) {
@@ -76,19 +79,20 @@ void look_for_creep(Regression& regression, const RegressOptions& options, const
         }
     }
     const auto enough = static_cast<std::size_t>(options.nights);
-    if (nights.size() < 2 * enough) {
-        regression.creep = fmt::format("not looked for: {} green nights{}, {} are needed", nights.size(),
-                                       options.since.empty() ? "" : " since " + options.since, 2 * enough);
+    if (enough < 2 || nights.size() < 2 * enough) {
+        regression.creep =
+            enough < 2 ? "not looked for: it takes --nights 2 at least"
+                       : fmt::format("not looked for: {} green nights{}, {} are needed", nights.size(),
+                                     options.since.empty() ? "" : " since " + options.since, 2 * enough);
         return;
     }
     const auto all = std::span(std::as_const(season));
     const auto first = all.first(nights[enough]);
-    std::vector<RunFigures> recent = with_figures(history, all.subspan(nights[nights.size() - enough]));
-    recent.insert(recent.end(), runs.begin(), runs.end());
-    add_creep(regression,
-              {with_figures(history, first), std::move(recent),
-               fmt::format("the last {0} of {1} green nights beside the first {0}, {2} to {3}", enough,
-                           nights.size(), day_of(first.front().run), day_of(first.back().run))});
+    std::ranges::stable_sort(recent, {}, &RunFigures::created_utc);
+    const std::string words = fmt::format(
+        "the last nights up to {} beside the first {} of {} green ones, {} to {}", day_of(recent.back()),
+        enough, nights.size(), day_of(first.front().run), day_of(first.back().run));
+    add_creep(regression, {with_figures(history, first), std::move(recent), words});
 }
 
 Regression against_history(const RegressOptions& options, const std::vector<RunFigures>& runs) {
@@ -105,10 +109,12 @@ Regression against_history(const RegressOptions& options, const std::vector<RunF
         throw std::runtime_error(
             fmt::format("{}: no baseline ({}): {}", file, words, why_none(history, options, runs.back())));
     }
-    Regression out = compare_with_baseline(runs, with_figures(history, chosen),
-                                           fmt::format("{} in {}, {} runs", words, file, chosen.size()));
+    std::vector<RunFigures> baseline = with_figures(history, chosen);
+    Regression out =
+        compare_with_baseline(runs, baseline, fmt::format("{} in {}, {} runs", words, file, baseline.size()));
     if (options.commit.empty()) {
-        look_for_creep(out, options, history, filter, runs);
+        baseline.insert(baseline.end(), runs.begin(), runs.end());
+        look_for_creep(out, options, history, filter, std::move(baseline));
     }
     return out;
 }
