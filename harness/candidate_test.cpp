@@ -372,6 +372,21 @@ TEST(CandidateChain, WithoutAnOpIsDecidedByTheHeadline) {
     EXPECT_EQ(verdict_of(open), Verdict::not_run);
 }
 
+// Whatever is not there: T = 127, so that a block of 64 rows is judged behind one of 63.
+TEST(CandidateChain, WithoutAnyOneOpIsHealthyAllTheSame) {
+    const Dumped& dumped = ragged();
+    const Tensors whole = dumped.compute("unfused", Input::chained);
+    for (const auto& [op, values] : whole) {
+        Tensors tensors = whole;
+        tensors.erase(op);
+        const CaseResult result = dumped.judge(tensors, Input::chained, "unfused");
+        for (const OpRow& row : result.rows) {
+            EXPECT_NE(row.judgement.verdict, Verdict::failed)
+                << "without " << datasets::name(op) << ": " << row.judgement.reason;
+        }
+    }
+}
+
 // Level 2 needs no operands: the declaration says how far a chained result may be from the golden, gaps or
 // not.
 TEST(CandidateChain, WithAGapIsStillJudgedAgainstTheGolden) {

@@ -37,11 +37,11 @@ std::vector<Op> operands_of(datasets::OpRange step) {
 // In the place of bounds that cannot be told: every finite value lies within.
 void unbounded(const datasets::TensorView& values, Bounded& into) {
     const std::size_t elements = index(values.rows * values.columns);
+    into = {};  // what another op left there bounds nothing here
     into.rows = values.rows;
     into.columns = values.columns;
     into.value.assign(elements, 0);
     into.bound.assign(elements, std::numeric_limits<double>::max());
-    into.store.reset();
 }
 
 }  // namespace

