@@ -88,6 +88,7 @@ Shift shift_of(std::span<const float> query, std::span<const float> key, LogitMa
     const double key_side = rounded_up(distance * 8 / query_side);
     shift.query = static_cast<float>(query_side);
     shift.key = static_cast<float>(to == ShiftTo::below ? -key_side : key_side);
+    shift.alternates = to == ShiftTo::above;
     return shift;
 }
 

@@ -39,10 +39,16 @@ struct Shift {
     int channel = 0;
     float query = 0;
     float key = 0;
+    bool alternates = false;  // odd rows move as far the other way
+
+    // What replaces the query of a row.
+    [[nodiscard]] float query_of(std::int64_t row) const {
+        return alternates && row % 2 != 0 ? -query : query;
+    }
 };
 
 // The shift of one head by which every row's largest logit becomes at most -`margin` (below) or at least
-// +`margin` (above). `query` and `key`: [time, 64]. The channel is that whose share moves the logits least.
+// +`margin` (above), where odd rows move down instead: rows that share a tile share no maximum. `query` and `key`: [time, 64]. The channel is that whose share moves the logits least.
 enum class ShiftTo : std::uint8_t { below, above };
 Shift shift_of(std::span<const float> query, std::span<const float> key, LogitMaxima maxima, ShiftTo to,
                double margin);

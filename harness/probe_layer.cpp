@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <stdexcept>
 #include <utility>
 
@@ -71,13 +72,17 @@ float& entry(Linear& linear, std::int64_t width, std::int64_t out, std::int64_t 
     return linear.weight[index(out * width + in)];
 }
 
-// Keys have no bias, so that a constant in them comes of an input channel that is 1 in every row.
+// Keys have no bias, so that a constant in them comes of an input channel that is 1 in every row; what
+// alternates in queries comes of one that is 1 and -1 in turn.
 constexpr std::int64_t constant_channel = 0;
+constexpr std::int64_t alternating_channel = 1;
 
 LayerCase integers_with_a_constant(LayerShape shape) {
     LayerCase layer = integer_layer(shape);
     for (std::int64_t row = 0; row < shape.context; ++row) {
-        layer.input[index(row * shape.width() + constant_channel)] = 1;
+        const auto x = std::span(layer.input).subspan(index(row * shape.width()), index(shape.width()));
+        x[constant_channel] = 1;
+        x[alternating_channel] = row % 2 == 0 ? 1 : -1;
     }
     return layer;
 }
@@ -101,7 +106,12 @@ LayerCase shifted_layer(LayerShape shape, ShiftTo to) {
             entry(weights.query, width, channel, k) = 0;
             entry(weights.key, width, channel, k) = 0;
         }
-        weights.query.bias[index(channel)] = shift.query;
+        if (shift.alternates) {
+            weights.query.bias[index(channel)] = 0;
+            entry(weights.query, width, channel, alternating_channel) = shift.query;
+        } else {
+            weights.query.bias[index(channel)] = shift.query;
+        }
         entry(weights.key, width, channel, constant_channel) = shift.key;
     }
     return layer;

@@ -151,11 +151,12 @@ TEST(ProbeLayer, ZeroKeysAreZeroAndTheirValuesDiffer) {
     EXPECT_GT(std::set<float>(value.begin(), value.end()).size(), 10U);
 }
 
-TEST(ProbeLayer, RaisedKeysHaveRowsAboveAHundredAndNoTwoAlike) {
+TEST(ProbeLayer, RaisedKeysHaveRowsAboveAHundredAndFarBelowInTurnAndNoTwoAlike) {
     std::set<double> maxima;
-    for_rows(Probe::raised_keys, usual, [&](int, std::int64_t, std::span<const double> row) {
-        EXPECT_GE(std::ranges::max(row), 100);
-        maxima.insert(std::ranges::max(row));
+    for_rows(Probe::raised_keys, usual, [&](int, std::int64_t i, std::span<const double> row) {
+        const double largest = std::ranges::max(row);
+        EXPECT_TRUE(i % 2 == 0 ? largest >= 100 : largest <= -90) << i << " " << largest;
+        maxima.insert(largest);
     });
     EXPECT_GT(maxima.size(), 20U);
 }
@@ -245,6 +246,7 @@ INSTANTIATE_TEST_SUITE_P(Probes, KnownFault,
                                          Expected{"zero_tile", "fused", Probe::zero_keys},
                                          Expected{"last_key_dropped", "fused", Probe::zero_keys},
                                          Expected{"softmax_without_max", "fused", Probe::raised_keys},
+                                         Expected{"softmax_maximum_shared", "fused", Probe::raised_keys},
                                          Expected{"scale_of_63_channels", "fused", Probe::deep_keys},
                                          Expected{"scale_missing", "fused", Probe::deep_keys},
                                          Expected{"exp_to_base_two", "fused", Probe::deep_keys},

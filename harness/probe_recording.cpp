@@ -20,7 +20,7 @@ using datasets::LayerCase;
 using datasets::Op;
 
 constexpr std::string_view recipe_name = "probes v";
-constexpr int recipe_version = 2;
+constexpr int recipe_version = 3;
 constexpr std::string_view clip = "probes";
 
 std::string own_recipe() {

@@ -16,7 +16,7 @@ namespace harness {
 enum class Probe : std::uint8_t {
     ones,         // V = 1 with every logit far below 0, where padding that takes part would win
     zero_keys,    // K = 0: context is the mean of V
-    raised_keys,  // every row's largest logit beyond +100
+    raised_keys,  // every other row's largest logit beyond +100, the others' far below
     deep_keys,    // weights from 1 down to e^-65, each with a channel of its own
     one_hot,      // probabilities one-hot by construction, values that carry their own index
     integers,     // small integers: every sum of products is exact

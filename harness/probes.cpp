@@ -33,8 +33,10 @@ constexpr std::array<ProbeInfo, probe_count> table{{
      "padding takes part, a maximum that starts at 0, or sum and weights disagree"},
     {"zero_keys", Quantity::probe_zero_keys, "every value counts as much",
      "keys left out or counted twice, or values of another head or column"},
-    {"raised_keys", Quantity::probe_raised_keys, "logits beyond 100 stay finite and right",
-     "no maximum subtracted, an exponent out of range, or large logits off: scale, operands, rounding"},
+    {"raised_keys", Quantity::probe_raised_keys,
+     "logits beyond 100 and, in the rows between, below -100 stay finite and right",
+     "no maximum subtracted or one that rows share, an exponent out of range, or large logits off: scale, "
+     "operands, rounding"},
     {"deep_keys", Quantity::probe_deep_keys, "weights down to e^-65 are right",
      "logits of another scale, exp of another base, or small weights lost"},
     {"one_hot", Quantity::probe_one_hot, "each row finds its row of V", "rows or columns out of place"},
@@ -60,12 +62,12 @@ EditedSource shifted(const ProbeBase& base, ShiftTo to, bool ones) {
         base.upstream.rows(Op::key, {head, 0, base.shape.context}, key);
         shifts.push_back(shift_of(query, key, base.maxima[std::size_t(head)], to, margin));
     }
-    return {&base.upstream, [shifts, ones](Op op, int head, std::int64_t, std::span<float> values) {
+    return {&base.upstream, [shifts, ones](Op op, int head, std::int64_t row, std::span<float> values) {
                 if (op == Op::value && ones) {
                     std::ranges::fill(values, 1.0F);
                 } else if (op == Op::query || op == Op::key) {
                     const Shift& shift = shifts[std::size_t(head)];
-                    values[std::size_t(shift.channel)] = op == Op::query ? shift.query : shift.key;
+                    values[std::size_t(shift.channel)] = op == Op::query ? shift.query_of(row) : shift.key;
                 }
             }};
 }

@@ -159,6 +159,10 @@ std::vector<Fault> softmax_faults() {
             return in_range(scene.ground.traits) && scene.place.last == Op::context;
         });
     out.back().own = Quantity::probe_raised_keys;
+    add("softmax_maximum_shared", "a row also takes the maxima of the rows above it in its tile",
+        SoftmaxFlaw::shared_max, "a fused context, which is probed with raised keys",
+        [](const Setting& scene) { return scene.place.last == Op::context; });
+    out.back().own = Quantity::probe_raised_keys;
     add("softmax_without_rescale", "sums keep the scale of an earlier, smaller maximum",
         SoftmaxFlaw::no_rescale, "a row whose maximum grows behind its first tile",
         [](const Setting& scene) { return scene.ground.traits.latest_growth > 2; });

@@ -50,14 +50,19 @@ float exponential(float difference, SoftmaxFlaw flaw) {
     return nearest(flaw == SoftmaxFlaw::base_two ? std::exp2(difference) : std::exp(difference));
 }
 
-// Takes the real scores of one row into its running state and turns them into exponentials. Returns the
-// factor by which sums so far are to be scaled.
-float update_row(float* scores, int keys, float& row_max, float& row_sum, SoftmaxFlaw flaw) {
+// Takes the real scores of one row of a tile into its running state and turns them into exponentials. Returns
+// the factor by which sums so far are to be scaled.
+float update_row(float* scores, int keys, const kernels::SoftmaxState& state, int row, SoftmaxFlaw flaw) {
     if (keys == 0) {
         return 1;
     }
+    float& row_max = state.row_max[row];
+    float& row_sum = state.row_sum[row];
     const float before = row_max;
     row_max = std::max(before, *std::max_element(scores, scores + keys));
+    if (flaw == SoftmaxFlaw::shared_max && row > 0) {
+        row_max = std::max(row_max, state.row_max[row - 1]);
+    }
     if (flaw == SoftmaxFlaw::no_max) {
         row_max = 0;
     }
@@ -89,8 +94,7 @@ void update_attention(const std::uint16_t* query, const std::uint16_t* key, cons
             }
             scores[static_cast<std::size_t>(other)] = scale * sum;
         }
-        const float factor =
-            update_row(scores.data(), keys, state.softmax.row_max[row], state.softmax.row_sum[row], flaw);
+        const float factor = update_row(scores.data(), keys, state.softmax, row, flaw);
         float* context = state.context + row * side;
         for (int channel = 0; channel < side; ++channel) {
             context[channel] *= factor;
@@ -150,7 +154,7 @@ void replace_softmax(kernels::KernelTable& table, SoftmaxFlaw flaw) {
         std::array<float, side> row_scores{};
         for (int row = 0; row < side; ++row) {
             std::copy_n(scores + row * side, side, row_scores.begin());
-            update_row(row_scores.data(), keys, state.row_max[row], state.row_sum[row], flaw);
+            update_row(row_scores.data(), keys, state, row, flaw);
         }
     };
     table.softmax_finish = [flaw](const float* scores, int keys, const kernels::SoftmaxState& state,

@@ -11,6 +11,7 @@ namespace harness {
 enum class SoftmaxFlaw : std::uint8_t {
     none,
     no_max,          // exp of the scores as they are
+    shared_max,      // a row also takes the maxima of those above it in its tile
     no_rescale,      // sums so far keep the scale of an earlier, smaller maximum
     lanes_unsummed,  // the last 16 keys of each tile are not added to the sum
     sum_per_tile,    // the sum starts anew with each tile
