@@ -166,7 +166,7 @@ struct Slab {
 
 Slab slab_of(const DumpedDataset& dumped, Rows rows) {
     const auto at = [](std::int64_t value) { return static_cast<hsize_t>(value); };
-    if (info(dumped.op).form == Form::square) {
+    if (is_square(dumped.op)) {
         return {{at(rows.head), at(rows.begin), 0}, {1, at(rows.count), at(dumped.dims[2])}};
     }
     if (rows.head < 0) {

@@ -94,8 +94,13 @@ std::string_view name(Op op);
 std::span<const OpInfo> op_table();
 std::optional<Op> parse_op(std::string_view name);
 
+// T x T per head: never whole in memory.
+inline bool is_square(Op op) {
+    return info(op).form == Form::square;
+}
+
 inline bool has_heads(Op op) {
-    return info(op).form == Form::headed_rows || info(op).form == Form::square;
+    return info(op).form == Form::headed_rows || is_square(op);
 }
 
 // Columns of one row of `op`: per head where the op has heads, else of the whole row. Throws

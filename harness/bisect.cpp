@@ -26,10 +26,6 @@ using datasets::Op;
 using datasets::OpRange;
 using datasets::Rows;
 
-bool is_square(Op op) {
-    return datasets::info(op).form == datasets::Form::square;
-}
-
 std::vector<OpRange> steps_of(const datasets::Path& candidate, OpRange range) {
     std::vector<OpRange> out;
     for (const OpRange step : candidate.steps()) {

@@ -17,10 +17,6 @@ using datasets::Part;
 using datasets::Rows;
 using datasets::Work;
 
-bool is_square(Op op) {
-    return datasets::info(op).form == datasets::Form::square;
-}
-
 // Columns of a row of all heads.
 std::int64_t columns_of(Op op, const datasets::LayerShape& shape) {
     return datasets::has_heads(op) && !is_square(op) ? shape.width() : datasets::row_width(op, shape);

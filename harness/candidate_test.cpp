@@ -33,10 +33,6 @@ using testing::HasSubstr;
 
 using Tensors = std::map<Op, std::vector<float>>;
 
-bool is_square(Op op) {
-    return datasets::info(op).form == datasets::Form::square;
-}
-
 std::vector<std::int64_t> dims_of(Op op, const datasets::LayerShape& shape) {
     if (is_square(op)) {
         return {shape.heads, shape.context, shape.context};

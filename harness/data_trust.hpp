@@ -38,9 +38,8 @@ struct ProbesRun {
     std::span<const ProbeRow> ragged;
 };
 
-// Of all layers that ran. `softmax`: the declared arithmetic of the op that takes the exp. A
-// probe stands in only where each of
-// its rows passed.
+// Of all layers that ran. `softmax`: the declared arithmetic of the op that takes the exp. A probe stands in
+// only where each of its rows passed.
 std::vector<TrustRow> judge_trust(std::span<const LayerStatistics> layers,
                                   const datasets::Arithmetic& softmax, const ProbesRun& probes);
 

@@ -53,7 +53,7 @@ public:
         const std::scoped_lock lock(mutex_);
         Tensor& tensor = tensor_of(stage, op);
         const std::int64_t width = width_of(op);
-        const bool square = datasets::info(op).form == datasets::Form::square;
+        const bool square = datasets::is_square(op);
         for (std::int64_t row = 0; row < rows.count; ++row) {
             const std::int64_t line =
                 square ? rows.head * pieces_.shape.context + rows.begin + row : (rows.begin + row);

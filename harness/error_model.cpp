@@ -19,10 +19,6 @@ using datasets::Rows;
 // What is smaller has no square in fp32: probabilities of e^-33 and below, of which exp's table drops some.
 constexpr float least_sigma = 0x1p-56F;
 
-bool is_square(Op op) {
-    return datasets::info(op).form == datasets::Form::square;
-}
-
 }  // namespace
 
 ErrorModel::ErrorModel(const datasets::LayerCase& layer, const datasets::Source& golden, Declared declared,

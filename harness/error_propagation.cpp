@@ -126,7 +126,7 @@ Erring ErrorPropagation::incoming(Op op, const Arithmetic& consumer, Input input
 }
 
 void ErrorPropagation::prepare(Op op, Input input) {
-    if (datasets::info(op).form == datasets::Form::square) {
+    if (datasets::is_square(op)) {
         attention_operands(input);
     } else if (op == Op::context) {
         attention_operands(input);
@@ -178,7 +178,7 @@ void ErrorPropagation::fill_upstream(Op op, Input input) {
             if (in >= first || !emitted(in, input)) {
                 continue;
             }
-            if (datasets::info(in).form == datasets::Form::square) {
+            if (datasets::is_square(in)) {
                 fill_upstream(in, input);
             } else {
                 whole_of(in, input);

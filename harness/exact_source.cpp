@@ -15,10 +15,6 @@ namespace {
 using datasets::Op;
 using datasets::Rows;
 
-bool is_square(Op op) {
-    return datasets::info(op).form == datasets::Form::square;
-}
-
 }  // namespace
 
 Op entry_of(datasets::OpRange range) {

@@ -16,10 +16,6 @@ namespace {
 using datasets::Op;
 using datasets::Rows;
 
-bool is_square(Op op) {
-    return datasets::info(op).form == datasets::Form::square;
-}
-
 std::string name_of(datasets::OpRange range) {
     return fmt::format("{}..{}", datasets::name(range.first), datasets::name(range.last));
 }

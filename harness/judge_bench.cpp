@@ -73,7 +73,7 @@ std::vector<std::span<const Block>> waves_of(std::span<const Block> blocks) {
 void pull_squares(const reference::GoldenSource& source, std::span<const Block> wave, std::int64_t context) {
     tbb::parallel_for(std::size_t{0}, wave.size(), [&](std::size_t i) {
         for (const Op input : datasets::info(wave[i].op).inputs) {
-            if (datasets::info(input).form == datasets::Form::square) {
+            if (datasets::is_square(input)) {
                 std::vector<float> rows(static_cast<std::size_t>(wave[i].rows.count * context));
                 source.rows(input, wave[i].rows, rows);
             }

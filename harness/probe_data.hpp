@@ -48,7 +48,8 @@ struct Shift {
 };
 
 // The shift of one head by which every row's largest logit becomes at most -`margin` (below) or at least
-// +`margin` (above), where odd rows move down instead: rows that share a tile share no maximum. `query` and `key`: [time, 64]. The channel is that whose share moves the logits least.
+// +`margin` (above), where odd rows move down instead: rows that share a tile share no maximum. `query` and
+// `key`: [time, 64]. The channel is that whose share moves the logits least.
 enum class ShiftTo : std::uint8_t { below, above };
 Shift shift_of(std::span<const float> query, std::span<const float> key, LogitMaxima maxima, ShiftTo to,
                double margin);

@@ -59,9 +59,9 @@ datasets::RecordingInfo describe(const RecordRequest& request) {
     info.recipe = fmt::format("{} v{}", datasets::name(model.profile), datasets::recipe_version);
     info.seed = model.seed;
     info.layers = model.layers;
-    const double seconds =
+    const double audio_seconds =
         request.audio_seconds > 0 ? request.audio_seconds : audio_seconds_of(model.shape.context);
-    info.clips.push_back({clip_id(model), seconds, model.shape.context});
+    info.clips.push_back({clip_id(model), audio_seconds, model.shape.context});
     return info;
 }
 

@@ -140,9 +140,9 @@ struct FieldReader {
 };
 
 // One list of fields per kind of job.
-template <typename Fields>
-void walk(Fields fields, auto& job) {
-    const auto each = [&](auto&... field) { (fields(field), ...); };
+template <typename Visitor>
+void walk(Visitor visit, auto& job) {
+    const auto each = [&](auto&... field) { (visit(field), ...); };
     if constexpr (requires { job.layout; }) {
         each(job.left, job.right, job.layout, job.k_tiles, job.bias, job.scale, job.store, job.rerounded,
              job.out);

@@ -72,7 +72,7 @@ struct StepPlan {
 
 // Scores and probabilities: one wave of row blocks, one below the other.
 inline bool lives_in_waves(datasets::Op op) {
-    return datasets::info(op).form == datasets::Form::square;
+    return datasets::is_square(op);
 }
 
 struct LayerPlan {

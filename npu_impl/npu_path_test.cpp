@@ -625,7 +625,7 @@ std::map<Op, std::vector<Launch>> launches_by_step(const std::vector<Launch>& su
 void expect_located(const datasets::PreparedLayer& prepared, const std::map<Op, std::vector<Launch>>& by_step,
                     const Design& of, LayerShape shape, int only_head) {
     for (const auto& [op, launches] : by_step) {
-        const bool square = datasets::info(op).form == datasets::Form::square;
+        const bool square = datasets::is_square(op);
         const std::int64_t wide = op == Op::output ? shape.heads : (square ? shape.blocks() : 1);
         const bool partial = tile_output(of.arithmetic_of(op)).partial;
         std::set<std::pair<int, std::int64_t>> located;

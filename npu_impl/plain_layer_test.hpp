@@ -38,7 +38,7 @@ inline std::size_t at(std::int64_t index) {
 
 // Index of an op's element; `column` counts within the head of an op with heads.
 inline std::size_t element(Op op, const LayerShape& shape, int head, std::int64_t row, std::int64_t column) {
-    if (datasets::info(op).form == datasets::Form::square) {
+    if (datasets::is_square(op)) {
         return at((head * shape.context + row) * shape.context + column);
     }
     if (datasets::has_heads(op)) {
@@ -48,7 +48,7 @@ inline std::size_t element(Op op, const LayerShape& shape, int head, std::int64_
 }
 
 inline std::size_t element_count(Op op, const LayerShape& shape) {
-    const bool square = datasets::info(op).form == datasets::Form::square;
+    const bool square = datasets::is_square(op);
     const std::int64_t width = datasets::has_heads(op) ? shape.width() : datasets::row_width(op, shape);
     return at(shape.context * (square ? shape.heads * shape.context : width));
 }

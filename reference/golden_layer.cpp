@@ -35,7 +35,7 @@ void GoldenLayer::check(Work work) const {
 // range. What follows goes block by block.
 void GoldenLayer::lay_out(Run& run) const {
     const auto place = [&](Op op) {
-        if (run.tensors.contains(op) || datasets::info(op).form == datasets::Form::square) {
+        if (run.tensors.contains(op) || datasets::is_square(op)) {
             return;
         }
         const std::int64_t columns =

@@ -17,10 +17,6 @@ using datasets::Op;
 using datasets::OpRange;
 using datasets::Rows;
 
-bool is_square(Op op) {
-    return datasets::info(op).form == datasets::Form::square;
-}
-
 bool is_kept(Op op) {
     return !is_square(op) && op != Op::gelu;
 }

@@ -163,7 +163,7 @@ public:
 
     void accept(datasets::Op op, datasets::Rows rows, const datasets::TensorView& values) override {
         const std::scoped_lock lock(*mutex_);
-        const bool square = datasets::info(op).form == datasets::Form::square;
+        const bool square = datasets::is_square(op);
         const std::int64_t columns = datasets::row_width(op, shape_);
         const std::int64_t stride = datasets::has_heads(op) && !square ? shape_.width() : columns;
         const std::int64_t first_row = square ? rows.head * shape_.context : 0;
@@ -206,7 +206,7 @@ public:
 
     // The rows of `op` out of what has been kept, as a `Source` would give them (a single head, or none).
     [[nodiscard]] std::vector<float> rows(datasets::Op op, datasets::Rows rows) const {
-        const bool square = datasets::info(op).form == datasets::Form::square;
+        const bool square = datasets::is_square(op);
         const std::int64_t columns = datasets::row_width(op, shape_);
         const std::int64_t stride = datasets::has_heads(op) && !square ? shape_.width() : columns;
         const std::int64_t begin = (square ? rows.head * shape_.context : 0) + rows.begin;

@@ -16,7 +16,7 @@ using harness::EncoderRow;
 using harness::PlacementTime;
 using harness::RunRecord;
 
-std::string heading(const RunRecord& r) {
+std::string encoder_heading(const RunRecord& r) {
     const harness::Environment& e = r.environment;
     std::string out = fmt::format("Encoder    {}, {}\n", r.recording.model_id, r.provenance_note);
     out += fmt::format("CPU        golden fp32, {} tasks, {}; times measured\n", e.threads, e.cpu);
@@ -141,7 +141,7 @@ std::string baseline_table(const RunRecord& record) {
 }  // namespace
 
 std::string encoder_report(const RunRecord& record, bool color) {
-    std::string out = heading(record);
+    std::string out = encoder_heading(record);
     for (const EncoderRow& row : record.encoders) {
         out += fmt::format("{}: {:.2f} s of audio in a window of {:.2f} s, T = {}, {} layers\n\n", row.clip,
                            row.audio_seconds, row.window_seconds, row.context, row.layers);
