@@ -35,8 +35,19 @@ struct Contents {
     std::map<std::string, Layers> clips;
 };
 
-std::string required_line(hid_t root, const std::string& name) {
+// What reports print as a line of theirs.
+std::string read_line(hid_t root, const std::string& name) {
+    constexpr std::size_t longest = 300;
     auto text = read_text(root, name);
+    if (text.size() > longest) {
+        throw Refusal(
+            fmt::format("attribute {} has {} bytes, a line has at most {}", name, text.size(), longest));
+    }
+    return text;
+}
+
+std::string required_line(hid_t root, const std::string& name) {
+    auto text = read_line(root, name);
     if (text.empty()) {
         throw Refusal(fmt::format("attribute {} is empty", name));
     }
@@ -44,7 +55,7 @@ std::string required_line(hid_t root, const std::string& name) {
 }
 
 std::string optional_line(hid_t root, const std::string& name) {
-    return has_attribute(root, name) ? read_text(root, name) : std::string();
+    return has_attribute(root, name) ? read_line(root, name) : std::string();
 }
 
 void verify_schema(hid_t root) {
@@ -216,7 +227,7 @@ void try_values(hid_t file, const std::map<Op, DumpedDataset>& ops, const LayerS
             continue;
         }
         const DumpedReader reader(file, dumped);
-        const bool square = info(op).form == Form::square;
+        const bool square = is_square(op);
         for (std::int64_t begin = 0; begin < shape.context; begin += block_rows) {
             const std::int64_t count = std::min(block_rows, shape.context - begin);
             slab.resize(static_cast<std::size_t>(count * dumped.dims.back()));

@@ -161,6 +161,8 @@ TEST_F(Candidates, OfAnotherSchemaOrRecordingAreRefused) {
     EXPECT_THAT(refusal(remove("recording_sha256")), HasSubstr("attribute recording_sha256 is missing"));
     EXPECT_THAT(refusal(remove("runner")), HasSubstr("attribute runner is missing"));
     EXPECT_THAT(refusal(replace("runner", "two\nlines")), HasSubstr("runner holds a control character"));
+    EXPECT_THAT(refusal(replace("runner", std::string(301, 'x'))),
+                HasSubstr("has 301 bytes, a line has at most"));
     EXPECT_THAT(refusal(remove("input")), HasSubstr("attribute input is missing"));
     EXPECT_EQ(refusal(replace("input", "both")), "/: attribute input is \"both\", not isolated or chained");
     EXPECT_THAT(refusal([](ExampleCandidate& example) { write_integer(example.id(), "launches", -1); }),

@@ -234,10 +234,15 @@ void suspect_operand_rounding(Hypotheses& hypotheses, const ErrorTile& tile, con
         Factors weights = declared;
         weights.right = rounded(habit, raw.right);
         suspect(habit, "weights are", weights);
-        weights.bias = rounded(habit, raw.bias);
-        suspect(habit, "weights and bias are", weights);
+        if (!raw.bias.empty()) {
+            Factors bias = declared;
+            bias.bias = rounded(habit, raw.bias);
+            suspect(habit, "the bias is", bias);
+            weights.bias = bias.bias;
+            suspect(habit, "weights and bias are", weights);
+        }
         weights.left = rows.left;
-        suspect(habit, "rows, weights and bias are", weights);
+        suspect(habit, raw.bias.empty() ? "rows and weights are" : "rows, weights and bias are", weights);
     }
 }
 

@@ -42,6 +42,7 @@ struct Misdeed {
     std::int64_t skip_begin = 0, skip_end = 0;    // products left out
     std::int64_t twice_begin = 0, twice_end = 0;  // products taken twice
     double bias_factor = 1;
+    bool raw_bias = false;                  // not rounded
     double scale_factor = 1;                // of scores, and of the logits of fused attention
     std::int64_t round_sums_every = 0;      // to bf16
     std::optional<Rounding> weights, rows;  // of the operands as they came
@@ -217,8 +218,8 @@ private:
                     const float a = x[index(r * length + k)];
                     return double{m.rows ? datasets::round_to_bf16(a, *m.rows) : a} * double{w};
                 };
-                out.push_back(
-                    store(summed(m, m.bias_factor * double{declared.bias[index(n)]}, length, term)));
+                const float bias = (m.raw_bias ? raw : declared).bias[index(n)];
+                out.push_back(store(summed(m, m.bias_factor * double{bias}, length, term)));
             }
         }
         return out;
@@ -355,6 +356,10 @@ std::vector<Plant> plants_of_products() {
     out.push_back(misdeed("output_bias_missing", Pattern::bias_missing, "unfused", Op::output, m, "missing"));
     m.bias_factor = 2;
     out.push_back(misdeed("bias_doubled", Pattern::bias_doubled, "unfused", Op::query, m, "came twice"));
+    m = {};
+    m.raw_bias = true;
+    out.push_back(misdeed("bias_not_rounded", Pattern::operand_rounding, "unfused", Op::output, m,
+                          "the bias is not rounded"));
     m = {};
     m.skip_begin = 448;
     m.skip_end = 512;

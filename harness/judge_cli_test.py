@@ -151,6 +151,13 @@ class Judge(unittest.TestCase):
         done = run_harness("explain", run, "0/context", expect=3)
         self.assertIn("reads probabilities, which is not in the file: dump it too", done.stderr)
 
+    def test_what_the_headline_alone_decides_is_said(self):
+        for op in ("scores", "probabilities"):
+            with self.subTest(without=op):
+                done = self.judge("--layer", 0, expect=0, candidate=self.changed(
+                    f"no_{op}.h5", lambda file, gone=op: file.pop(f"clips/{CLIP}/layer_0/{gone}")))
+                self.assertIn("1 by the headline and level 2 alone, exit code 0", done.stdout)
+
     def test_what_reads_a_bad_element_is_explained_by_it(self):
         for op, bad, reader in (("context", numpy.inf, "output"), ("value", numpy.nan, "context"),
                                 ("key", numpy.nan, "scores"), ("scores", numpy.inf, "probabilities")):

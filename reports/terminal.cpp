@@ -51,7 +51,7 @@ std::string candidate_heading(const RunRecord& r, const harness::CandidateFile& 
     return out;
 }
 
-std::string heading(const RunRecord& r) {
+std::string run_heading(const RunRecord& r) {
     const harness::Environment& e = r.environment;
     std::string out = fmt::format("Recording  {}\n", r.recording_file);
     out += fmt::format("           {}, T = {}, sha256 {:.16}\n", r.recording.model_id, r.recording.context,
@@ -325,7 +325,7 @@ std::string lost_lines(const RunRecord& record) {
 }  // namespace
 
 std::string terminal_report(const RunRecord& record, bool color) {
-    std::string out = heading(record) + op_table(record, color) + accuracy_table(record) +
+    std::string out = run_heading(record) + op_table(record, color) + accuracy_table(record) +
                       layer_table(record, color) + probe_table(record, color) + trust_table(record, color) +
                       clip_table(record) + launch_table(record) + time_model_table(record) +
                       failures(record, color) + lost_lines(record);
@@ -338,13 +338,19 @@ std::string terminal_report(const RunRecord& record, bool color) {
     const auto lost = rows_of([](Verdict verdict) { return verdict == Verdict::not_run; });
     const auto judged =
         rows_of([](Verdict verdict) { return verdict != Verdict::covered && verdict != Verdict::not_run; });
+    // Of a file that lacks what they read. Ops inside a fused step have no headroom.
+    const auto by_headline = std::ranges::count_if(record.rows, [](const harness::OpRow& row) {
+        return row.judgement.verdict == Verdict::covered && !row.headroom.empty();
+    });
     const std::string part = part_of_run(record);
-    out += fmt::format("{}{}: {}{}, exit code {}; gated limits provisional (synthetic): {}\n",
-                       painted(record.verdict, 0, color), part.empty() ? part : fmt::format(" ({})", part),
-                       record.rows.empty() && !record.ragged_probes.empty()
-                           ? fmt::format("{} probes judged", record.ragged_probes.size())
-                           : fmt::format("{} rows judged", judged),
-                       lost > 0 ? fmt::format(", {} not run", lost) : "", record.exit_code, provisional);
+    out +=
+        fmt::format("{}{}: {}{}{}, exit code {}; gated limits provisional (synthetic): {}\n",
+                    painted(record.verdict, 0, color), part.empty() ? part : fmt::format(" ({})", part),
+                    record.rows.empty() && !record.ragged_probes.empty()
+                        ? fmt::format("{} probes judged", record.ragged_probes.size())
+                        : fmt::format("{} rows judged", judged),
+                    by_headline > 0 ? fmt::format(", {} by the headline and level 2 alone", by_headline) : "",
+                    lost > 0 ? fmt::format(", {} not run", lost) : "", record.exit_code, provisional);
     return out;
 }
 

@@ -30,7 +30,8 @@ std::string words_of(const Arithmetic& a) {
                            rounded(a.tile_store, a.tile_rounding));
     }
     if (a.key_tile > 0) {
-        out += fmt::format(", exp within {:.2f}%", 100 * a.exp_error);
+        out += fmt::format(", running maximum and sum over {} keys, exp of {} arguments within {:.2f}%",
+                           a.key_tile, rounded(a.exp_argument, a.exp_argument_rounding), 100 * a.exp_error);
     }
     if (a.function_error > 0) {
         out += fmt::format(", GELU within {:.3f}% of max(|result|, {:.4f})", 100 * a.function_error,
