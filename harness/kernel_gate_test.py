@@ -175,6 +175,10 @@ class KernelGate(unittest.TestCase):
         self.planted("scale_tile", "#include <immintrin.h>\n" + scale_with(
             "_mm_setcsr(_mm_getcsr() | 0x8040); " + SCALE), "changes the CPU's floating-point mode")
 
+    def test_a_mode_that_is_not_set_is_named(self):
+        text = self.changed("matmul.cc", "    aie::set_rounding(rounding);\n", "")
+        self.planted("matmul_tile_bf16_floor", text, "rounding mode before the call: it does not set")
+
     def test_processes_are_named_and_ended(self):
         for body in ("fork();", "if (fork() == 0) { setsid(); for (;;) pause(); }"):
             self.planted("scale_tile", "#include <unistd.h>\n" + scale_with(body + SCALE),
@@ -203,7 +207,7 @@ class KernelGate(unittest.TestCase):
         self.planted("gelu_even", text, "wrong: ")
         done = self.gate("--kernel", self.kernel(text.replace("0.017f", "0.0f")), "--as", "gelu_even",
                          expect=0)
-        self.assertRegex(done.stdout, r"project's own kernel: no, [0-9]+ of 8208 elements differ")
+        self.assertRegex(done.stdout, r"own kernel on these cases: no, [0-9]+ of 8208 elements differ")
 
     def test_ties_are_named(self):
         for mode in ("conv_odd", "symmetric_inf"):
@@ -220,7 +224,7 @@ class KernelGate(unittest.TestCase):
             done = self.gate("--kernel", self.kernel(text), "--as", "scale_tile", "--define", definition,
                              "--define", "OTHER", expect=0)
             self.assertRegex(done.stdout, r"stack frame of 16[0-9]{3} bytes; a core has 3328\n")
-            self.assertIn("same bits as the project's own kernel: yes\n", done.stdout)
+            self.assertIn("same bits as the project's own kernel on these cases: yes\n", done.stdout)
         done = self.planted("scale_tile", scale_with("__builtin_trap();"), "crashed with SIG")
         self.assertIn('it was called as: extern "C" void scale_tile(float* c, float scale)', done.stdout)
         self.assertNotIn("stack frame", done.stdout)
@@ -229,7 +233,7 @@ class KernelGate(unittest.TestCase):
         late = "static int calls = 0; if (++calls > 40) LATE " + SCALE
         done = self.planted("scale_tile", scale_with(late.replace("LATE", "scale = -scale;")),
                             "check 'layer': scores (")
-        self.assertNotIn("own kernel: no", done.stdout)
+        self.assertNotIn("own kernel on these cases: no", done.stdout)
         self.planted("scale_tile", scale_with(late.replace("LATE", "throw 1;")), "check 'layer: ",
                      "ended by an exception")
 

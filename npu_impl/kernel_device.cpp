@@ -102,16 +102,18 @@ RawKernel::RawKernel(const std::string& module, const std::string& symbol) {
     if (library == nullptr) {
         throw KernelError(std::string("cannot be loaded: ") + dlerror());
     }
-    function_ = dlsym(library, symbol.c_str());
-    reset_ = reinterpret_cast<void (*)()>(dlsym(library, "aie_reset_core"));
-    rounding_ = reinterpret_cast<unsigned (*)()>(dlsym(library, "aie_core_rounding"));
-    if (function_ == nullptr || reset_ == nullptr || rounding_ == nullptr) {
-        const std::string missing = function_ == nullptr ? symbol
-                                    : reset_ == nullptr  ? "aie_reset_core"
-                                                         : "aie_core_rounding";
-        throw KernelError("there is no function " + missing +
-                          " in it (a kernel is declared extern \"C\"; --symbol names it)");
-    }
+    const auto find = [&](const std::string& name) {
+        void* function = dlsym(library, name.c_str());
+        if (function == nullptr) {
+            throw KernelError("there is no function " + name +
+                              " in it (a kernel is declared extern \"C\"; --symbol names it)");
+        }
+        return function;
+    };
+    function_ = find(symbol);
+    reset_ = reinterpret_cast<void (*)()>(find("aie_reset_core"));
+    rounding_ = reinterpret_cast<unsigned (*)()>(find("aie_core_rounding"));
+    set_rounding_ = reinterpret_cast<void (*)(unsigned)>(find("aie_set_core_rounding"));
 }
 
 struct KernelDevice::State {

@@ -44,11 +44,13 @@ public:
 
     // The core's aie::rounding_mode, by number.
     [[nodiscard]] unsigned rounding() const { return rounding_(); }
+    void set_rounding(unsigned mode) const { set_rounding_(mode); }
 
 private:
     void* function_;
     void (*reset_)();
     unsigned (*rounding_)();
+    void (*set_rounding_)(unsigned);
 };
 
 // An emulated device of exact arithmetic in which `role` is played by `symbol` of `module`.

@@ -124,7 +124,8 @@ CheckStage run_stage(double limit_seconds, ProgressBar& bar,
 }
 
 TileKernel on_tiles(const npu_impl::RawKernel& kernel) {
-    return {kernel.function(), [&] { kernel.reset(); }, [&] { return kernel.rounding(); }};
+    return {kernel.function(), [&] { kernel.reset(); }, [&] { return kernel.rounding(); },
+            [&](unsigned mode) { kernel.set_rounding(mode); }};
 }
 
 // A line that compares its results with those of our own kernel.
@@ -141,7 +142,7 @@ std::string likeness(const std::vector<TileCase>& cases, const std::string& role
         sum.differing += part.differing;
         sum.elements += part.elements;
     }
-    return fmt::format("same bits as the project's own kernel: {}\n",
+    return fmt::format("same bits as the project's own kernel on these cases: {}\n",
                        sum.differing == 0 ? "yes"
                                           : fmt::format("no, {} of {} elements differ (within the bound)",
                                                         sum.differing, sum.elements));
@@ -172,16 +173,31 @@ void check_tiles(const GateOptions& options, const std::string& symbol, const st
     }
 }
 
+// Of the checks from `begin` on, how many passed that differ in what follows a colon only.
+std::size_t passed_alike(const std::vector<Check>& checks, std::size_t begin) {
+    const auto kind = [](const Check& check) { return check.name.substr(0, check.name.find(": ")); };
+    std::size_t end = begin;
+    while (end < checks.size() && checks[end].findings.empty() && kind(checks[end]) == kind(checks[begin])) {
+        ++end;
+    }
+    return end - begin;
+}
+
 std::string lines_of(const CheckStage& stage, const Console& console) {
     std::string out;
-    for (const Check& check : stage.checks) {
+    for (std::size_t i = 0; i < stage.checks.size(); ++i) {
+        const Check& check = stage.checks[i];
         if (check.name == loading && check.findings.empty()) {
             continue;
         }
-        out += fmt::format("  {:<46} {}\n", check.name, console.verdict(check.findings.empty(), 0));
+        const std::size_t alike = passed_alike(stage.checks, i);
+        const std::string name =
+            alike > 1 ? fmt::format("{}, and {} more like it", check.name, alike - 1) : check.name;
+        out += fmt::format("  {:<46} {}\n", name, console.verdict(check.findings.empty(), 0));
         for (const std::string& finding : check.findings) {
             out += fmt::format("      {}\n", finding);
         }
+        i += alike > 1 ? alike - 1 : 0;
     }
     return out;
 }

@@ -80,8 +80,9 @@ TEST_P(OurKernel, KeepsItsContract) {
     const npu_impl::RawKernel kernel(npu_impl::own_module(), std::string(GetParam()));
     std::vector<TileFaults> cases;
     for (const TileCase& one : tile_cases(GetParam())) {
-        cases.push_back(
-            check_tile(one, {kernel.function(), [&] { kernel.reset(); }, [&] { return kernel.rounding(); }}));
+        cases.push_back(check_tile(one, {kernel.function(), [&] { kernel.reset(); },
+                                         [&] { return kernel.rounding(); },
+                                         [&](unsigned mode) { kernel.set_rounding(mode); }}));
     }
     EXPECT_EQ(lines_of(cases), "");
 }
@@ -199,6 +200,22 @@ TEST(TileChecks, NameModesThatAreLeftBehind) {
                 testing::ElementsAre("it leaves rounding mode conv_even behind; contract: floor"));
 }
 
+// A kernel that rounds by whatever mode it finds.
+unsigned found_mode = 0;
+void store_as_found(const float* c, float factor, bf16* out) {
+    found_mode == 0 ? store<Rounding::floor>(c, factor, out) : store<Rounding::nearest_even>(c, factor, out);
+    found_mode = 0;
+}
+
+TEST(TileChecks, NameKernelsThatDoNotSetTheirMode) {
+    const TileKernel kernel{reinterpret_cast<void*>(&store_as_found),
+                            [] { found_mode = 0; },
+                            {},
+                            [](unsigned mode) { found_mode = mode; }};
+    EXPECT_THAT(check_tile(tile_cases("store_tile_floor").front(), kernel).lines,
+                testing::ElementsAre(HasSubstr("depend on the rounding mode before the call")));
+}
+
 TEST(TileChecks, NameProcessesThatAreStartedAndEndThem) {
     const auto forks = [](float* c, float factor) {
         fork();
@@ -288,6 +305,12 @@ TEST(TileChecks, NameWhatIsNotWrittenOrNotGiven) {
         c[0] = calls++;
     };
     EXPECT_THAT(complaints("scale_tile", +count), HasSubstr("same call twice"));
+    const auto third = [](float* c, float factor) {
+        static int calls = 0;
+        scale(c, ++calls % 3 == 0 ? 2 * factor : factor);
+    };
+    EXPECT_THAT(check_all("scale_tile", +third).front().lines,
+                testing::ElementsAre(HasSubstr("other bits after more calls: it keeps state")));
     const auto thrower = [](float*, float) { throw 1; };
     EXPECT_THAT(complaints("scale_tile", +thrower), HasSubstr("throws an exception"));
 }

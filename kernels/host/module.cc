@@ -8,6 +8,10 @@ void aie_reset_core() {
     aie::detail::reset_core();
 }
 
+void aie_set_core_rounding(unsigned mode) {
+    aie::set_rounding(static_cast<aie::rounding_mode>(mode));
+}
+
 unsigned aie_core_rounding() {
     return static_cast<unsigned>(aie::get_rounding());
 }
