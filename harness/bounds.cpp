@@ -48,7 +48,11 @@ double to_bf16_bits(double value, datasets::Rounding rounding) {
 StoreRange store_range(double value, double bound, datasets::Rounding rounding) {
     // Not quite all of the rounding is taken off, so that the difference keeps its own.
     const double before = bound - datasets::bf16_unit(rounding) * (1 - 0x1p-40) * std::abs(value);
-    return {to_bf16_bits(value - before, rounding), to_bf16_bits(value + before, rounding)};
+    return stores_between(value - before, value + before, rounding);
+}
+
+StoreRange stores_between(double low, double high, datasets::Rounding rounding) {
+    return {to_bf16_bits(low, rounding), to_bf16_bits(high, rounding)};
 }
 
 void Bounds::product(Op op, Rows rows, const Arithmetic& arithmetic, Bounded& into) const {

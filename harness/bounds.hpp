@@ -79,6 +79,9 @@ struct StoreRange {
 
 StoreRange store_range(double value, double bound, datasets::Rounding rounding);
 
+// The same of a value from `low` to `high`.
+StoreRange stores_between(double low, double high, datasets::Rounding rounding);
+
 // Relative error of a sum of `roundings` fp32 additions.
 double gamma(double roundings);
 

@@ -1,8 +1,9 @@
 // attention_update and attention_finish.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
-#include <memory>
+#include <iterator>
 
 #include "harness/kernel_gate/exponential.hpp"
 #include "harness/kernel_gate/tile_case.hpp"
@@ -12,17 +13,18 @@ namespace {
 
 using datasets::Rounding;
 
-constexpr double logit_scale = 0.125;
 constexpr double score_error = 8 * 5 * 0x1p-23;  // of 64 products, see product_cases.cpp
 constexpr double finish_error = 0x1p-14;         // of 1 / row_sum and its product, by bf16 splits
 
 struct Inputs {
     std::vector<double> query, key, value;  // [row, channel], [key, channel], [key, channel]
     int keys = tile;
+    double scale = 0.125;
     std::vector<double> row_max = std::vector<double>(tile, -infinity);
     std::vector<double> row_sum = std::vector<double>(tile, 0.0);
     std::vector<double> context = std::vector<double>(elements, 0.0);
-    bool whole_numbers = false;  // every exponential is 1 and every sum exact
+    bool exact_scores = false;   // of small integers
+    bool whole_numbers = false;  // besides, every exponential is 1 and every sum exact
 };
 
 struct Scores {
@@ -41,8 +43,8 @@ Scores scores_of(const Inputs& in) {
                 sum += product;
                 magnitude += std::abs(product);
             }
-            out.value[at(row, key)] = logit_scale * sum;
-            out.error[at(row, key)] = logit_scale * score_error * magnitude;
+            out.value[at(row, key)] = in.scale * sum;
+            out.error[at(row, key)] = in.exact_scores ? 0 : in.scale * score_error * magnitude;
         }
     }
     return out;
@@ -61,8 +63,8 @@ void expect_row(const Inputs& in, const Scores& scores, int row, double found_ma
         top = std::max(top, scores.value[at(row, key)]);
         top_error = std::max(top_error, scores.error[at(row, key)]);
     }
-    out[0].value.push_back(top);
-    out[0].bound.push_back(poisoned ? infinity : top_error);
+    out[0].add(top, poisoned ? infinity : top_error);
+    out[0].zeros_are_positive = true;
     const double height = std::abs(found_max - top) <= top_error ? found_max : top;
     const bool first = in.row_sum[index] == 0;
     const Exponential factor = first ? Exponential{} : exponential(before, height, 0);
@@ -77,8 +79,7 @@ void expect_row(const Inputs& in, const Scores& scores, int row, double found_ma
         error += e.back().error;
     }
     const double rounding = in.whole_numbers || in.keys == 0 ? 0.0 : running_sum_error;
-    out[1].value.push_back(poisoned ? not_a_number : sum);
-    out[1].bound.push_back(error + rounding * sum);
+    out[1].add(poisoned ? not_a_number : sum, error + rounding * sum);
     for (int channel = 0; channel < tile; ++channel) {
         const double old = in.context[at(row, channel)];
         double context = old * factor.value;
@@ -91,8 +92,7 @@ void expect_row(const Inputs& in, const Scores& scores, int row, double found_ma
             magnitude += std::abs(weight.value * value);
             spread += weight.error * std::abs(value);
         }
-        out[2].value.push_back(poisoned ? not_a_number : context);
-        out[2].bound.push_back(spread + rounding * magnitude);
+        out[2].add(poisoned ? not_a_number : context, spread + rounding * magnitude);
     }
 }
 
@@ -113,10 +113,9 @@ TileCase update_case(std::string name, const Inputs& in) {
                     {"row_max", Type::f32, Use::inout, 1, tile, {}, in.row_max, {}},
                     {"row_sum", Type::f32, Use::inout, 1, tile, {}, in.row_sum, {}},
                     {"context", Type::f32, Use::inout, tile, tile, {4, 4}, in.context, {}}};
-    one.call = [keys = in.keys](void* function, void* const* p) {
+    one.call = [keys = in.keys, scale = static_cast<float>(in.scale)](void* function, void* const* p) {
         using Function = void(const void*, const void*, const void*, int, float, void*, void*, void*);
-        reinterpret_cast<Function*>(function)(p[0], p[1], p[2], keys, static_cast<float>(logit_scale), p[3],
-                                              p[4], p[5]);
+        reinterpret_cast<Function*>(function)(p[0], p[1], p[2], keys, scale, p[3], p[4], p[5]);
     };
     one.expect = [in, scores = scores_of(in)](const Results& results) {
         std::vector<Expectation> out(3);
@@ -146,35 +145,94 @@ Inputs running(Inputs in, Random& random, double height) {
     return in;
 }
 
+// Fewer keys than a tile has, by turns each of them the largest of some row; the other rows take what comes,
+// negative maxima too.
+Inputs ragged_inputs(int keys) {
+    Random random(static_cast<std::uint64_t>(2000 + keys));
+    Inputs in = running(random_inputs(random, keys, 1), random, 0);
+    for (int row = 0; row < tile; ++row) {
+        for (int channel = 0; row / 16 % 2 == keys % 2 && channel < tile; ++channel) {
+            in.query[at(row, channel)] = in.key[at(row % std::max(keys, 1), channel)];
+        }
+    }
+    const Scores scores = scores_of(in);
+    for (int row = 0; row < tile; ++row) {
+        const auto index = static_cast<std::size_t>(row);
+        const double* const of_row = &scores.value[at(row, 0)];
+        const double top = keys == 0 ? 0 : *std::max_element(of_row, of_row + keys);
+        in.row_max[index] = maximum_before(row, top);
+        in.row_sum[index] /= 16;
+        if (state_before(row) == Before::fresh) {
+            in.row_sum[index] = 0;
+            fill_row(in.context, row, 0);
+        }
+    }
+    return in;
+}
+
+std::vector<TileCase> special_updates(Random& random) {
+    Inputs of_query = random_inputs(random, tile, 1);
+    of_query.query[at(5, 9)] = not_a_number;
+    of_query.query[at(30, 63)] = -not_a_number;
+    of_query.query[at(47, 0)] = infinity;
+    Inputs of_key = random_inputs(random, tile, 1);
+    of_key.key[at(7, 11)] = -not_a_number;
+    Inputs of_value = random_inputs(random, tile, 1);
+    of_value.value[at(7, 11)] = not_a_number;
+    of_value.value[at(63, 40)] = -not_a_number;
+    Inputs large = random_inputs(random, tile, 1);
+    for (double& value : large.value) {
+        value = std::ldexp(value, 100);
+    }
+    Inputs small = random_inputs(random, tile, 0x1p40);
+    for (std::size_t i = 0; i < elements; ++i) {
+        small.key[i] = std::ldexp(small.key[i], -40);
+        small.value[i] = std::ldexp(small.value[i], -40);
+    }
+    return {update_case("NaN and infinity in rows of query", of_query), update_case("NaN in a key", of_key),
+            update_case("NaN in values", of_value), update_case("large values", large),
+            update_case("small keys and values", small)};
+}
+
 std::vector<TileCase> attention_update_cases() {
     Random random(21);
     std::vector<TileCase> cases;
     Inputs whole = random_inputs(random, tile, 1);
     whole.query.assign(elements, 0.0);
     whole.value = random.integers(elements, -8, 8);
-    whole.whole_numbers = true;
+    whole.exact_scores = whole.whole_numbers = true;
     cases.push_back(update_case("equal scores, integers", whole));
     whole.keys = 17;
     cases.push_back(update_case("equal scores, integers, ragged keys: 17 of 64", whole));
     cases.push_back(update_case("random data", random_inputs(random, tile, 1)));
     cases.push_back(update_case("sharp rows", random_inputs(random, tile, 8)));
-    for (const int keys : {63, 33, 2, 1}) {
-        cases.push_back(
-            update_case(fmt::format("ragged keys: {} of 64", keys), random_inputs(random, keys, 1)));
+    for (int keys = tile - 1; keys >= 0; --keys) {
+        cases.push_back(update_case(fmt::format("ragged keys: {} of 64", keys), ragged_inputs(keys)));
     }
     cases.push_back(update_case("second tile", running(random_inputs(random, tile, 2), random, 4)));
-    cases.push_back(
-        update_case("second tile, ragged keys: 17 of 64", running(random_inputs(random, 17, 2), random, 2)));
-    cases.push_back(update_case("no keys", running(random_inputs(random, 0, 1), random, 0)));
+    for (const double scale : {1.0, 0.25, 0x1p-5}) {
+        Inputs in = running(random_inputs(random, tile, 0.25 / scale), random, 4);
+        in.scale = scale;
+        cases.push_back(update_case(fmt::format("scale {}", scale), in));
+    }
+    // The context is the exponentials themselves, which no mean hides.
+    Inputs bare = random_inputs(random, tile, 4);
+    bare.value.assign(elements, 0);
+    for (int key = 0; key < tile; ++key) {
+        bare.value[at(key, key)] = 1;
+    }
+    cases.push_back(update_case("values of one key each", bare));
+    bare.query = random.integers(elements, -4, 4);
+    bare.key = random.integers(elements, -4, 4);
+    bare.exact_scores = true;
+    cases.push_back(update_case("values of one key each, exact scores", bare));
     for (const int distance : far_distances) {
         cases.push_back(update_case(fmt::format("far greater maximum, by {}", distance),
                                     running(random_inputs(random, tile, 1), random, -distance)));
         cases.push_back(update_case(fmt::format("far smaller scores, by {}", distance),
                                     running(random_inputs(random, tile, 1), random, distance)));
     }
-    Inputs poisoned = random_inputs(random, tile, 1);
-    poisoned.query[at(5, 9)] = not_a_number;
-    cases.push_back(update_case("NaN in a row of query", poisoned));
+    std::ranges::move(special_updates(random), std::back_inserter(cases));
     return cases;
 }
 
@@ -192,13 +250,10 @@ TileCase finish_case(std::string name, const std::vector<double>& context, const
     for (int i = 0; i < elements; ++i) {
         const double sum = row_sum[static_cast<std::size_t>(i / tile)];
         const double value = sum == 0 ? 0 : context[static_cast<std::size_t>(i)] / sum;
-        const double error = finish_error * std::abs(value);
-        out.value.push_back(value);
-        out.bound.push_back(error + store_error(std::abs(value) + error, rounding));
+        out.add(value, finish_error * std::abs(value));
     }
-    one.expect = [out](const Results&) { return std::vector{out}; };
     one.rounding = rounding;
-    return one;
+    return expecting(std::move(one), std::move(out));
 }
 
 std::vector<TileCase> attention_finish_cases(Rounding rounding) {
@@ -209,12 +264,13 @@ std::vector<TileCase> attention_finish_cases(Rounding rounding) {
         row_sum.push_back(exact_in(Type::f32, 1 + 1500 * random.uniform()));
     }
     std::vector<double> none = context;
-    std::fill_n(none.begin() + 7 * tile, tile, 0.0);
+    fill_row(none, 7, 0);
+    none[at(3, 50)] = -not_a_number;
     std::vector<double> without = row_sum;
     without[7] = 0;
     without[20] = not_a_number;
     return {finish_case("random data", context, row_sum, rounding),
-            finish_case("a row without keys, a row of NaN", none, without, rounding)};
+            finish_case("a row without keys, NaN", none, without, rounding)};
 }
 
 }  // namespace

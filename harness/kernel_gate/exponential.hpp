@@ -1,8 +1,9 @@
 // How far apart the exponentials of a softmax kernel and of fp64 may lie.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
+
+#include "harness/kernel_gate/tile_case.hpp"
 
 namespace harness::kernel_gate {
 
@@ -23,17 +24,21 @@ struct Exponential {
     double error = 0;
 };
 
-// exp(s - m), s known to `score_error`: the difference is rounded to fp32 and to bf16 (2^-8), then looked up.
+// exp(s - m), s known to `score_error`: the difference is taken in fp32, rounded to the nearest bf16, which
+// may hold it exactly, then looked up.
 inline Exponential exponential(double s, double m, double score_error) {
     if (s == m) {
         return {1, std::expm1(score_error) + (score_error > 0 ? exp_table_error : 0)};
     }
-    if (std::isinf(m) || std::isinf(s)) {
+    if (!std::isfinite(m) || !std::isfinite(s)) {
         return {std::exp(s - m), 0};
     }
+    const double before = score_error + 0x1p-22 * (std::abs(s) + std::abs(m));
+    const bool held = score_error == 0 && exact_in(Type::bf16, s - m) == s - m;
+    const double half_a_unit = held ? 0 : std::ldexp(1.0, std::ilogb(std::abs(s - m) + before) - 8);
     const double value = std::exp(s - m);
-    const double shift = score_error + 0x1p-8 * std::abs(s - m) + 0x1p-22 * (std::abs(s) + std::abs(m));
-    return {value, value * ((1 + exp_table_error) * std::exp(shift) - 1) + exp_underflow};
+    const double largest = (1 + exp_table_error) * std::exp(s - m + before + half_a_unit);
+    return {value, largest - value + exp_underflow};
 }
 
 }  // namespace harness::kernel_gate

@@ -1,6 +1,7 @@
 // start_tile, zero_tile and the products: c += a b.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -47,13 +48,7 @@ Expectation multiplied(const Product& product, const std::vector<double>& a, con
                 sum += left * right;
                 magnitude += std::abs(left * right);
             }
-            const double error = exact ? 0.0 : product_error * magnitude;
-            const bool stored = exact && product.rounding && std::isfinite(sum);
-            out.value.push_back(stored ? double(datasets::round_to_bf16(float(sum), *product.rounding))
-                                       : sum);
-            out.bound.push_back(error + (product.rounding && !exact
-                                             ? store_error(std::abs(sum) + error, *product.rounding)
-                                             : 0.0));
+            out.add(sum, exact ? 0.0 : product_error * magnitude);
         }
     }
     return out;
@@ -72,10 +67,8 @@ TileCase product_case(const Product& product, std::string name, std::vector<doub
         {"b", Type::bf16, Use::in, tile, tile, product.n_by_k ? Blocks{4, 8} : Blocks{8, 4}, b, {}},
         {"c", product.stored, Use::inout, tile, tile, {4, 4}, c, {}}};
     one.call = call_product;
-    Expectation expected = multiplied(product, a, b, c, exact);
-    one.expect = [expected = std::move(expected)](const Results&) { return std::vector{expected}; };
     one.rounding = product.rounding;
-    return one;
+    return expecting(std::move(one), multiplied(product, a, b, c, exact));
 }
 
 // Only the products of eight k are not zero: what is wrong here names the k that a kernel loses.
@@ -102,6 +95,37 @@ TileCase ties(const Product& product) {
     return product_case(product, "ties", a, random.integers(elements, 1, 2), c, true);
 }
 
+struct Scales {
+    const char* name;
+    int of_a, of_b;  // exponents of two
+};
+
+std::vector<double> scaled(Random& random, int exponent, Type type) {
+    return random.normals(elements, std::ldexp(1.0, exponent), type);
+}
+
+// What is not finite spreads as c + a b says, 0 times it included.
+void add_not_finite(const Product& product, Random& random, std::vector<TileCase>& cases) {
+    const auto ones = [&] { return std::vector<double>(elements, 1.0); };
+    const auto plant = [](std::vector<double> into) {
+        into[at(5, 9)] = not_a_number;
+        into[at(40, 63)] = -infinity;
+        into[at(22, 30)] = -not_a_number;
+        return into;
+    };
+    cases.push_back(product_case(product, "NaN and infinity in a", plant(random.integers(elements, 1, 2)),
+                                 ones(), ones(), true));
+    cases.push_back(product_case(product, "NaN and infinity in b", random.integers(elements, 1, 2),
+                                 plant(ones()), ones(), true));
+    cases.push_back(product_case(product, "NaN and infinity in c", random.integers(elements, 1, 2), ones(),
+                                 plant(ones()), true));
+    std::vector<double> sparse = random.integers(elements, 1, 2);
+    for (int row = 8; row < 16; ++row) {
+        fill_row(sparse, row, 0);
+    }
+    cases.push_back(product_case(product, "NaN in b, zeros in a", sparse, plant(ones()), ones(), true));
+}
+
 std::vector<TileCase> cases_of(const Product& product) {
     std::vector<TileCase> cases;
     Random random(1);
@@ -125,19 +149,19 @@ std::vector<TileCase> cases_of(const Product& product) {
     }
     cases.push_back(product_case(product, "wide range", wide, random.normals(elements, 1, Type::bf16),
                                  random.normals(elements, 1, product.stored), false));
-    std::vector<double> a = random.integers(elements, 1, 2);
-    a[5 * tile + 9] = std::numeric_limits<double>::quiet_NaN();
-    a[40 * tile + 63] = -std::numeric_limits<double>::infinity();
-    cases.push_back(product_case(product, "NaN and infinity in a", a, random.integers(elements, 1, 1),
-                                 random.integers(elements, 1, 1), true));
+    for (const auto& [name, of_a, of_b] :
+         {Scales{"small a", -40, 0}, Scales{"small b", 0, -40}, Scales{"large", 52, 52}}) {
+        cases.push_back(product_case(product, name, scaled(random, of_a, Type::bf16),
+                                     scaled(random, of_b, Type::bf16),
+                                     scaled(random, of_a + of_b, product.stored), false));
+    }
+    add_not_finite(product, random, cases);
     return cases;
 }
 
-std::vector<TileCase> start_cases() {
-    Random random(2);
+TileCase start_case(std::string name, const std::vector<double>& bias) {
     TileCase one;
-    one.name = "bias";
-    const std::vector<double> bias = random.normals(tile, 4, Type::bf16);
+    one.name = std::move(name);
     one.operands = {{"bias", Type::bf16, Use::in, 1, tile, {}, bias, {}},
                     {"c", Type::f32, Use::out, tile, tile, {4, 4}, {}, {}}};
     one.call = [](void* function, void* const* p) {
@@ -145,11 +169,16 @@ std::vector<TileCase> start_cases() {
     };
     Expectation expected;
     for (int i = 0; i < elements; ++i) {
-        expected.value.push_back(bias[static_cast<std::size_t>(i % tile)]);
-        expected.bound.push_back(0);
+        expected.add(bias[static_cast<std::size_t>(i % tile)], 0);
     }
-    one.expect = [expected](const Results&) { return std::vector{expected}; };
-    return {one};
+    return expecting(std::move(one), std::move(expected));
+}
+
+std::vector<TileCase> start_cases() {
+    Random random(2);
+    std::vector<double> special = random.normals(tile, 1, Type::bf16);
+    std::ranges::copy(special_values(Type::bf16), special.begin() + 3);
+    return {start_case("bias", random.normals(tile, 4, Type::bf16)), start_case("special values", special)};
 }
 
 std::vector<TileCase> zero_cases() {

@@ -1,6 +1,7 @@
 // scale_tile and store_tile: exact but for one rounding.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -23,6 +24,12 @@ std::vector<double> ties() {
     return values;
 }
 
+std::vector<double> with_special(Random& random) {
+    std::vector<double> values = random.normals(elements, 10, Type::f32);
+    std::ranges::copy(special_values(Type::f32), values.data() + at(9, 7));
+    return values;
+}
+
 TileCase scale_case(std::string name, const std::vector<double>& c, float scale) {
     TileCase one;
     one.name = std::move(name);
@@ -32,16 +39,13 @@ TileCase scale_case(std::string name, const std::vector<double>& c, float scale)
     };
     Expectation expected;
     for (const double value : c) {
-        expected.value.push_back(value * static_cast<double>(scale));
-        expected.bound.push_back(0);
+        const double product = static_cast<double>(static_cast<float>(value * static_cast<double>(scale)));
+        expected.add(std::abs(product) < 0x1p-126 ? 0 : product, 0);
     }
-    one.expect = [expected](const Results&) { return std::vector{expected}; };
-    return one;
+    return expecting(std::move(one), std::move(expected));
 }
 
-// `stored`: the very results are expected; otherwise the exact value, from which a store may differ.
-TileCase store_case(std::string name, const std::vector<double>& c, float scale, Rounding rounding,
-                    bool stored) {
+TileCase store_case(std::string name, const std::vector<double>& c, float scale, Rounding rounding) {
     TileCase one;
     one.name = std::move(name);
     one.operands = {{"c", Type::f32, Use::in, tile, tile, {4, 4}, c, {}},
@@ -51,40 +55,40 @@ TileCase store_case(std::string name, const std::vector<double>& c, float scale,
     };
     Expectation expected;
     for (const double value : c) {
-        const double exact = value * static_cast<double>(scale);
-        expected.value.push_back(
-            stored ? static_cast<double>(datasets::round_to_bf16(static_cast<float>(exact), rounding))
-                   : exact);
-        expected.bound.push_back(stored ? 0 : store_error(exact, rounding));
+        expected.add(value * static_cast<double>(scale), 0);
     }
-    one.expect = [expected](const Results&) { return std::vector{expected}; };
-    if (!stored) {
-        one.rounding = rounding;
-    }
-    return one;
+    one.rounding = rounding;
+    return expecting(std::move(one), std::move(expected));
 }
 
 }  // namespace
 
 std::vector<TileCase> store_cases(std::string_view role) {
     const auto [stem, rounding] = split_role(role);
+    const bool stores = stem == "store_tile" && rounding;
+    if (!stores && role != "scale_tile") {
+        return {};
+    }
+    const auto make = [&, how = rounding](const std::string& name, const std::vector<double>& c,
+                                          float scale) {
+        return stores ? store_case(name, c, scale, *how) : scale_case(name, c, scale);
+    };
     Random random(3);
     std::vector<TileCase> cases;
     for (const float scale : {1.0F, 0.125F, 4.0F}) {
-        const std::vector<double> data = random.normals(elements, 10, Type::f32);
-        if (role == "scale_tile") {
-            cases.push_back(scale_case(fmt::format("random data, scale {}", scale), data, scale));
-        } else if (stem == "store_tile" && rounding) {
-            cases.push_back(
-                store_case(fmt::format("random data, scale {}", scale), data, scale, *rounding, false));
-            cases.push_back(
-                store_case(fmt::format("the same bits, scale {}", scale), data, scale, *rounding, true));
-        }
+        cases.push_back(make(fmt::format("random data, scale {}", scale),
+                             random.normals(elements, 10, Type::f32), scale));
     }
-    if (role == "scale_tile") {
-        cases.push_back(scale_case("NaN and infinity", ties(), 0.125F));
-    } else if (!cases.empty()) {
-        cases.push_back(store_case("ties, NaN and infinity", ties(), 1, *rounding, true));
+    cases.push_back(make("ties, NaN and infinity", ties(), stores ? 1 : 0.125F));
+    for (const float scale : {1.0F, 0.125F}) {
+        cases.push_back(make(fmt::format("special values, scale {}", scale), with_special(random), scale));
+    }
+    if (!stores) {
+        cases.push_back(make("special values, scale -1", with_special(random), -1));
+        for (const int exponent : {-100, -60, -30, 30, 100}) {
+            cases.push_back(make(fmt::format("special values, scale 2^{}", exponent), with_special(random),
+                                 std::ldexp(1.0F, exponent)));
+        }
     }
     return cases;
 }

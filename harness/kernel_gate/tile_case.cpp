@@ -1,5 +1,6 @@
 #include "harness/kernel_gate/tile_case.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace harness::kernel_gate {
@@ -13,6 +14,10 @@ std::vector<TileCase> tile_cases(std::string_view role) {
     return {};
 }
 
+void fill_row(std::vector<double>& values, int row, double value) {
+    std::fill_n(values.data() + at(row, 0), tile, value);
+}
+
 int place(const Operand& operand, int row, int column) {
     const auto [rows, columns] = operand.blocks;
     if (rows == 0) {
@@ -20,6 +25,17 @@ int place(const Operand& operand, int row, int column) {
     }
     const int block = (row / rows) * (operand.columns / columns) + column / columns;
     return block * rows * columns + (row % rows) * columns + column % columns;
+}
+
+Before state_before(int row) {
+    const int group = row / 4 % 4;
+    return Before(group == 3 ? row % 3 : group);
+}
+
+double maximum_before(int row, double top) {
+    const Before before = state_before(row);
+    return before == Before::fresh ? -infinity
+                                   : exact_in(Type::f32, top + (before == Before::stands ? 0.5 : -1.5));
 }
 
 // splitmix64 (Steele, Lea and Flood, Fast splittable pseudorandom number generators).
@@ -69,12 +85,19 @@ double exact_in(Type type, double value) {
         type == Type::f32 ? narrow : datasets::round_to_bf16(narrow, datasets::Rounding::nearest_even));
 }
 
-double store_error(double value, datasets::Rounding rounding) {
-    if (value == 0 || !std::isfinite(value)) {
-        return 0;
+std::vector<double> special_values(Type type) {
+    std::vector<double> values{0.0, -0.0, infinity, -infinity, not_a_number, -not_a_number};
+    for (const double magnitude : {0x1p-100, 0x1.56p-60, 0x1.02p-20, 0x1p-15, 255.0, 257.0, 6.6e4, 3.1e7,
+                                   0x1.4p60, 0x1p100, 0x1.FEp127}) {
+        values.push_back(exact_in(type, magnitude));
+        values.push_back(exact_in(type, -magnitude));
     }
-    const double ulp = std::ldexp(1.0, std::max(std::ilogb(value), -126) - 7);
-    return rounding == datasets::Rounding::nearest_even ? ulp / 2 : ulp;
+    return values;
+}
+
+TileCase expecting(TileCase one, Expectation expected) {
+    one.expect = [expected = std::move(expected)](const Results&) { return std::vector{expected}; };
+    return one;
 }
 
 RoundedRole split_role(std::string_view role) {

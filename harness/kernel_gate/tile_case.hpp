@@ -24,6 +24,9 @@ inline std::size_t at(int row, int column) {
     return static_cast<std::size_t>(row * tile + column);
 }
 
+// Of a tile.
+void fill_row(std::vector<double>& values, int row, double value);
+
 enum class Type : std::uint8_t { bf16, f32 };
 enum class Use : std::uint8_t { in, out, inout };
 
@@ -47,10 +50,17 @@ struct Operand {
     [[nodiscard]] int count() const { return rows * columns; }
 };
 
-// Of one written operand: `value`, from which results differ by at most `bound`. A NaN expects a NaN.
+// Of one written operand: `value`, from which what is stored differs by at most `error` before it is rounded
+// to bf16, where it is. A NaN expects a NaN, an infinite error nothing.
 struct Expectation {
     std::vector<double> value;
-    std::vector<double> bound;
+    std::vector<double> error;
+    bool zeros_are_positive = false;  // -0 is wrong
+
+    void add(double of_value, double of_error) {
+        value.push_back(of_value);
+        error.push_back(of_error);
+    }
 };
 
 // [operand][element], of every operand, after the call.
@@ -62,7 +72,7 @@ struct TileCase {
     std::function<void(void* function, void* const* pointers)> call;
     // One per operand that is not Use::in, in order.
     std::function<std::vector<Expectation>(const Results&)> expect;
-    // Of the bf16 operands that are written; none: results are expected to the bit, or are fp32.
+    // Of the bf16 operand that is written; none: all results are fp32.
     std::optional<datasets::Rounding> rounding;
 };
 
@@ -78,6 +88,13 @@ std::vector<TileCase> attention_cases(std::string_view role);
 
 // `name` as the index in memory of element (row, column).
 int place(const Operand& operand, int row, int column);
+
+// The state of a row before keys whose largest score is `top`, by groups of four rows, which kernels take
+// together: a fresh one, one whose maximum stands, one whose maximum grows, and all of these in one group.
+// The distances are small, so that what was there and what is added both weigh.
+enum class Before : std::uint8_t { fresh, stands, grows };
+Before state_before(int row);
+double maximum_before(int row, double top);
 
 // Deterministic data. Values are exact in bf16 where asked for.
 class Random {
@@ -97,8 +114,12 @@ private:
 
 double exact_in(Type type, double value);
 
-// The largest error of storing `value` as bf16.
-double store_error(double value, datasets::Rounding rounding);
+// What the sign, the exponent or a NaN of a number may go wrong with; finite ones from 2^-100 to the largest
+// of bf16.
+std::vector<double> special_values(Type type);
+
+// A case that expects the same whatever the results.
+TileCase expecting(TileCase one, Expectation expected);
 
 // `role` split at its rounding: "store_tile_even" is {"store_tile", nearest_even}.
 struct RoundedRole {

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <set>
 
+#include "harness/kernel_gate/tile_checks_test.hpp"
 #include "npu_impl/kernel_device.hpp"
 
 namespace harness::kernel_gate {
@@ -21,31 +22,6 @@ using datasets::bf16;
 using datasets::Rounding;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-template <typename Function>
-std::vector<TileFaults> check_all(std::string_view role, Function* function) {
-    std::vector<TileFaults> faults;
-    for (const TileCase& one : tile_cases(role)) {
-        faults.push_back(check_tile(one, {reinterpret_cast<void*>(function), [] {}}));
-    }
-    return faults;
-}
-
-// All lines of all cases.
-std::string lines_of(const std::vector<TileFaults>& cases) {
-    std::string text;
-    for (const TileFaults& faults : cases) {
-        for (const std::string& line : faults.lines) {
-            text += line + "\n";
-        }
-    }
-    return text;
-}
-
-template <typename Function>
-std::string complaints(std::string_view role, Function* function) {
-    return lines_of(check_all(role, function));
-}
 
 TEST(TileCases, ExistForEveryRoleWithValuesThatTheirTypesHold) {
     for (const std::string_view role : npu_impl::kernel_roles()) {
@@ -80,21 +56,15 @@ TEST_P(OurKernel, KeepsItsContract) {
     const npu_impl::RawKernel kernel(npu_impl::own_module(), std::string(GetParam()));
     std::vector<TileFaults> cases;
     for (const TileCase& one : tile_cases(GetParam())) {
-        cases.push_back(check_tile(one, {kernel.function(), [&] { kernel.reset(); },
-                                         [&] { return kernel.rounding(); },
-                                         [&](unsigned mode) { kernel.set_rounding(mode); }}));
+        cases.push_back(
+            check_tile(one, {kernel.function(), [&] { kernel.reset(); }, [&] { return kernel.rounding(); },
+                             [&](unsigned mode) { kernel.set_rounding(mode); }}));
     }
     EXPECT_EQ(lines_of(cases), "");
 }
 
 INSTANTIATE_TEST_SUITE_P(Roles, OurKernel, testing::ValuesIn(npu_impl::kernel_roles()),
                          [](const auto& one) { return std::string(one.param); });
-
-// The blocks of kernels/aie2/kernels.h.
-int blocked(int i, int j, int rows, int columns) {
-    return ((i / rows) * (tile / columns) + j / columns) * rows * columns + (i % rows) * columns +
-           j % columns;
-}
 
 // c += a b in doubles: as good as any order of fp32 sums.
 template <int k_begin, int k_end>
@@ -147,6 +117,7 @@ TEST(TileChecks, TellTheRoundings) {
 void scale(float* c, float factor) {
     for (int i = 0; i < elements; ++i) {
         c[i] *= factor;
+        c[i] = std::abs(c[i]) < 0x1p-126F ? 0 : c[i];
     }
 }
 
@@ -214,6 +185,16 @@ TEST(TileChecks, NameKernelsThatDoNotSetTheirMode) {
                             [](unsigned mode) { found_mode = mode; }};
     EXPECT_THAT(check_tile(tile_cases("store_tile_floor").front(), kernel).lines,
                 testing::ElementsAre(HasSubstr("depend on the rounding mode before the call")));
+}
+
+// What no rounding explains comes before a rounding.
+TEST(TileChecks, NameAPlainlyWrongElementFirst) {
+    const auto wrong = [](const float* c, float factor, bf16* out) {
+        store<Rounding::floor>(c, factor, out);
+        out[9] = datasets::to_bf16(7 * factor * c[9], Rounding::floor);
+    };
+    EXPECT_THAT(check_all("store_tile_even", +wrong).front().lines,
+                testing::ElementsAre(HasSubstr("wrong: "), HasSubstr("floor, where nearest_even")));
 }
 
 TEST(TileChecks, NameProcessesThatAreStartedAndEndThem) {
@@ -332,7 +313,7 @@ void update(const float* scores, int keys, float* row_max, float* row_sum) {
         const double before = static_cast<double>(row_sum[row]);
         const double factor = std::exp(static_cast<double>(row_max[row]) - static_cast<double>(top));
         row_sum[row] = static_cast<float>((before == 0 ? 0 : before * factor) + sum);
-        row_max[row] = top;
+        row_max[row] = top + 0.0F;
     }
 }
 

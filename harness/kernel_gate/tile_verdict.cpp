@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
+
+#include "harness/bounds.hpp"
 
 namespace harness::kernel_gate {
 namespace {
@@ -26,46 +29,101 @@ float element(Type type, const std::byte* at) {
     return datasets::to_float(value);
 }
 
-// An infinite bound expects nothing.
-bool within(double got, double value, double bound) {
-    if (std::isinf(bound)) {
-        return true;
-    }
-    if (std::isnan(value) || std::isnan(got)) {
-        return std::isnan(value) && std::isnan(got);
-    }
-    return got == value || std::abs(got - value) <= bound;
+// A unit in the last place of bf16, and what a core flushes to zero.
+double bf16_unit_of(double value) {
+    return std::max(std::ldexp(1.0, std::ilogb(std::max(0x1p-126, value)) - 7), 0x1p-126);
 }
+
+// What the contract allows of the elements of one operand.
+class Law {
+public:
+    Law(const TileCase& one, const Operand& operand, const Expectation& expected)
+        : expected_(expected),
+          store_(operand.type == Type::bf16 ? one.rounding : std::optional<Rounding>()) {}
+
+    [[nodiscard]] bool allows(double got, std::size_t i) const {
+        const double value = expected_.value[i];
+        const double error = expected_.error[i];
+        if (std::isinf(error)) {
+            return true;
+        }
+        if (std::isnan(value) || std::isnan(got)) {
+            return std::isnan(value) && std::isnan(got);
+        }
+        if (std::isinf(value) || std::isinf(got)) {
+            return got == value;
+        }
+        const bool signed_zero = got == 0 && std::signbit(got) && expected_.zeros_are_positive;
+        return !signed_zero && near(got, i) &&
+               (!store_ || stores_between(value - error, value + error, *store_).allows(got));
+    }
+
+    // Allowed by this or another rounding of the store.
+    [[nodiscard]] bool near(double got, std::size_t i) const {
+        return std::abs(got - expected_.value[i]) <= reach(i);
+    }
+
+    [[nodiscard]] double reach(std::size_t i) const {
+        const double error = expected_.error[i];
+        return error + (store_ ? bf16_unit_of(std::abs(expected_.value[i]) + error) : 0);
+    }
+
+    [[nodiscard]] double excess(double got, std::size_t i) const {
+        const double distance = std::abs(got - expected_.value[i]);
+        return std::isfinite(distance) ? distance / (reach(i) + 1e-300) : HUGE_VAL;
+    }
+
+    // E.g. "1.5 +- 0.01", and of a store "1.5 to 1.51 (floor)".
+    [[nodiscard]] std::string text(std::size_t i) const {
+        const double value = expected_.value[i];
+        const double error = expected_.error[i];
+        if (!store_ || !std::isfinite(value)) {
+            return fmt::format("{:.9g} +- {:.2g}", value, error);
+        }
+        const StoreRange range = stores_between(value - error, value + error, *store_);
+        return range.low == range.high
+                   ? fmt::format("{:.9g} ({})", range.low, datasets::name(*store_))
+                   : fmt::format("{:.9g} to {:.9g} ({})", range.low, range.high, datasets::name(*store_));
+    }
+
+private:
+    const Expectation& expected_;
+    std::optional<Rounding> store_;
+};
 
 std::string range(std::string_view what, int first, int last) {
     return first == last ? fmt::format("{} {}", what, first) : fmt::format("{}s {}-{}", what, first, last);
 }
 
-// The element that is farthest out, measured by its bound.
-std::size_t worst_of(const std::vector<double>& got, const Expectation& expected) {
-    std::size_t worst = 0;
-    double largest = -1;
-    for (std::size_t i = 0; i < got.size(); ++i) {
-        if (within(got[i], expected.value[i], expected.bound[i])) {
-            continue;
-        }
-        const double error = std::abs(got[i] - expected.value[i]);
-        const double excess = std::isfinite(error) ? error / (expected.bound[i] + 1e-300) : HUGE_VAL;
-        if (excess > largest) {
-            largest = excess;
-            worst = i;
+// The elements that are not allowed.
+struct Wrong {
+    Elements elements;
+    std::size_t worst = 0;  // measured by what is allowed
+    bool plain = false;     // no rounding of the store would allow all of them
+
+    Wrong(const Operand& operand, const std::vector<double>& got, const Law& law) : elements(operand) {
+        double largest = -1;
+        for (std::size_t i = 0; i < got.size(); ++i) {
+            const bool wrong = !law.allows(got[i], i);
+            elements.add(i, wrong);
+            plain = plain || (wrong && !law.near(got[i], i));
+            const double excess = wrong ? law.excess(got[i], i) : -1;
+            if (excess > largest) {
+                largest = excess;
+                worst = i;
+            }
         }
     }
-    return worst;
-}
+};
 
 // What all wrong elements have in common.
-std::string pattern_of(const Operand& operand, const std::vector<double>& got, const Expectation& expected) {
+std::string pattern_of(const Operand& operand, const std::vector<double>& got, const Expectation& expected,
+                       const Law& law, bool plain) {
     bool untouched = operand.use == Use::inout;
     bool all_nan = true;
     bool not_propagated = true;
     for (std::size_t i = 0; i < got.size(); ++i) {
-        if (!within(got[i], expected.value[i], expected.bound[i])) {
+        if (!law.allows(got[i], i)) {
             untouched = untouched && got[i] == operand.values[i];
             all_nan = all_nan && std::isnan(got[i]);
             not_propagated = not_propagated && std::isnan(expected.value[i]);
@@ -77,23 +135,19 @@ std::string pattern_of(const Operand& operand, const std::vector<double>& got, c
     if (not_propagated) {
         return "; a NaN of the input does not reach them";
     }
-    return all_nan ? "; they are NaN, as an uninitialised vector is here" : "";
+    if (all_nan) {
+        return "; they are NaN, as an uninitialised vector is here";
+    }
+    return plain ? "" : "; another rounding would give them";
 }
 
 std::string wrong_elements(const Operand& operand, const std::vector<double>& got,
-                           const Expectation& expected) {
-    Elements wrong(operand);
-    for (std::size_t i = 0; i < got.size(); ++i) {
-        wrong.add(i, !within(got[i], expected.value[i], expected.bound[i]));
-    }
-    if (wrong.count() == 0) {
-        return {};
-    }
-    const std::size_t at = worst_of(got, expected);
+                           const Expectation& expected, const Law& law, const Wrong& wrong) {
+    const std::size_t at = wrong.worst;
     const auto columns = static_cast<std::size_t>(operand.columns);
-    return fmt::format("wrong: {}; worst {}[{}, {}]: got {:.9g}, contract {:.9g} +- {:.2g}{}", wrong.text(),
-                       operand.name, at / columns, at % columns, got[at], expected.value[at],
-                       expected.bound[at], pattern_of(operand, got, expected));
+    return fmt::format("wrong: {}; worst {}[{}, {}]: got {:.9g}, contract {}{}", wrong.elements.text(),
+                       operand.name, at / columns, at % columns, got[at], law.text(at),
+                       pattern_of(operand, got, expected, law, wrong.plain));
 }
 
 struct Signs {
@@ -103,13 +157,12 @@ struct Signs {
 };
 
 // Of the stores whose rounding can be told from the error of what they store.
-Signs signs_of(const std::vector<double>& got, const Expectation& expected, Rounding rounding) {
+Signs signs_of(const std::vector<double>& got, const Expectation& expected) {
     Signs signs;
     for (std::size_t i = 0; i < got.size(); ++i) {
         const double value = expected.value[i];
-        const double uncertain = expected.bound[i] - store_error(value, rounding);
         const double error = got[i] - value;
-        if (std::isfinite(error) && error != 0 && std::abs(error) > uncertain) {
+        if (std::isfinite(error) && error != 0 && std::abs(error) > expected.error[i]) {
             ++signs.rounded;
             signs.lowered += error < 0 ? 1 : 0;
             signs.shrunk += std::abs(got[i]) < std::abs(value) ? 1 : 0;
@@ -120,7 +173,7 @@ Signs signs_of(const std::vector<double>& got, const Expectation& expected, Roun
 
 std::string rounding_fault(const Operand& operand, const std::vector<double>& got,
                            const Expectation& expected, Rounding declared) {
-    const Signs signs = signs_of(got, expected, declared);
+    const Signs signs = signs_of(got, expected);
     if (operand.type != Type::bf16 || signs.rounded < fewest_stores) {
         return {};
     }
@@ -222,15 +275,16 @@ std::vector<std::string> judge_results(const TileCase& one, const Results& resul
             continue;
         }
         const Expectation& expectation = expected[index++];
-        const std::string wrong = wrong_elements(operand, results[i], expectation);
-        if (one.rounding) {
-            if (std::string fault = rounding_fault(operand, results[i], expectation, *one.rounding);
-                !fault.empty()) {
-                found.push_back(std::move(fault));
-            }
+        const Law law(one, operand, expectation);
+        const Wrong wrong(operand, results[i], law);
+        const std::string rounding =
+            one.rounding ? rounding_fault(operand, results[i], expectation, *one.rounding) : std::string();
+        if (wrong.elements.count() > 0) {
+            found.push_back(wrong_elements(operand, results[i], expectation, law, wrong));
         }
-        if (!wrong.empty()) {
-            found.push_back(wrong);
+        // Which rounding it is explains what is wrong, unless no rounding does.
+        if (!rounding.empty()) {
+            found.insert(wrong.plain ? found.end() : found.begin(), rounding);
         }
     }
     return found;
