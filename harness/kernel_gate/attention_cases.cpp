@@ -145,8 +145,8 @@ Inputs running(Inputs in, Random& random, double height) {
     return in;
 }
 
-// Fewer keys than a tile has, by turns each of them the largest of some row; the other rows take what comes,
-// negative maxima too.
+// Fewer keys than a tile has, by turns each of them the largest of some row; the other rows take what
+// comes, negative maxima too.
 Inputs ragged_inputs(int keys) {
     Random random(static_cast<std::uint64_t>(2000 + keys));
     Inputs in = running(random_inputs(random, keys, 1), random, 0);
@@ -194,6 +194,47 @@ std::vector<TileCase> special_updates(Random& random) {
             update_case("small keys and values", small)};
 }
 
+// exp_difference is one function: by what sum and context are scaled when a maximum grows from -d to 0 is
+// the weight of a score of -d under a maximum of 0. So the context of an even row, its only weight, says to
+// fp32's error what the odd row behind it must be, whatever the table's error.
+TileCase factor_case(Random& random) {
+    constexpr double scaled_error = 0x1p-21;  // of three VMACs and one addition
+    Inputs in;
+    in.keys = 1;
+    in.scale = 1;
+    in.exact_scores = true;
+    in.query.assign(elements, 0);
+    in.key.assign(elements, 1);
+    in.value.assign(elements, 1);
+    in = running(in, random, 0);
+    for (int row = 0; row < tile; row += 2) {
+        const double distance = exact_in(Type::bf16, std::exp2(8 * random.uniform() - 7));
+        const auto index = static_cast<std::size_t>(row);
+        in.query[at(row, 0)] = -distance;
+        in.row_max[index] = 0;
+        fill_row(in.context, row, 0);
+        in.row_max[index + 1] = -distance;
+    }
+    TileCase one = update_case("the factor of sum and context is an exponential", in);
+    one.expect = [in, plain = one.expect](const Results& results) {
+        std::vector<Expectation> out = plain(results);
+        for (int row = 0; row < tile; row += 2) {
+            const double e = results[5][at(row, 0)];
+            const auto scaled = [e](Expectation& into, std::size_t i, double before) {
+                into.value[i] = before * e + 1;
+                into.error[i] = scaled_error * (std::abs(before * e) + 1);
+            };
+            const auto odd = static_cast<std::size_t>(row + 1);
+            scaled(out[1], odd, in.row_sum[odd]);
+            for (int channel = 0; channel < tile; ++channel) {
+                scaled(out[2], at(row + 1, channel), in.context[at(row + 1, channel)]);
+            }
+        }
+        return out;
+    };
+    return one;
+}
+
 std::vector<TileCase> attention_update_cases() {
     Random random(21);
     std::vector<TileCase> cases;
@@ -233,6 +274,7 @@ std::vector<TileCase> attention_update_cases() {
                                     running(random_inputs(random, tile, 1), random, distance)));
     }
     std::ranges::move(special_updates(random), std::back_inserter(cases));
+    cases.push_back(factor_case(random));
     return cases;
 }
 

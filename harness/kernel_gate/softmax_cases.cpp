@@ -225,6 +225,23 @@ State state_of(const std::vector<double>& scores, int keys, Random& random) {
     return state;
 }
 
+// What is not a number, or hardly one, among scores that are: each tells of its own element only.
+TileCase special_finish(Random& random, Rounding rounding) {
+    std::vector<double> scores = random.normals(elements, 2, Type::f32);
+    State state = state_of(scores, tile, random);
+    scores[at(5, 9)] = not_a_number;
+    scores[at(7, 20)] = -not_a_number;
+    scores[at(9, 40)] = -infinity;
+    scores[at(11, 63)] = exact_in(Type::f32, -3e38);
+    fill_row(scores, 13, -0.0);
+    state.row_max[13] = 0;
+    fill_row(scores, 15, exact_in(Type::f32, -0x1p100));
+    scores[at(15, 3)] = state.row_max[15] = exact_in(Type::f32, 0x1p100);
+    fill_row(scores, 17, exact_in(Type::f32, -1e-39));
+    state.row_max[17] = exact_in(Type::f32, 1e-39);
+    return finish_case("special values", scores, tile, state, rounding);
+}
+
 std::vector<TileCase> softmax_finish_cases(Rounding rounding) {
     Random random(12);
     std::vector<TileCase> cases;
@@ -257,6 +274,7 @@ std::vector<TileCase> softmax_finish_cases(Rounding rounding) {
     state.row_max[21] = -infinity;
     state.row_sum[21] = 0;
     cases.push_back(finish_case("a row without keys", scores, tile, state, rounding));
+    cases.push_back(special_finish(random, rounding));
     return cases;
 }
 

@@ -94,6 +94,7 @@ enum class Attention : std::uint8_t {
     first_scale,
     lost_at_28,
     floored_argument,
+    short_factor,
     drops_nan,
     idle_where_it_stands
 };
@@ -131,7 +132,9 @@ void attend(const bf16* query, const bf16* key, const bf16* value, int keys, flo
             continue;
         }
         const double factor = row_sum[row] == 0 ? 0 : weight<fault>(double{row_max[row]} - top);
-        double sum = factor * double{row_sum[row]};
+        const bool cut = fault == Attention::short_factor && factor != 1;
+        double sum = factor * double{cut ? datasets::round_to_bf16(row_sum[row], Rounding::toward_zero)
+                                         : row_sum[row]};
         std::array<double, tile> mean{};
         for (int c = 0; c < tile; ++c) {
             mean.at(std::size_t(c)) = factor * double{context[blocked(row, c, 4, 4)]};
@@ -160,6 +163,8 @@ INSTANTIATE_TEST_SUITE_P(
         plant("values lost at 28", "attention_update", attend<Attention::lost_at_28>, "ragged keys: 28"),
         plant("the argument by floor", "attention_update", attend<Attention::floored_argument>,
               "values of one key each"),
+        plant("a bf16 sum times the factor", "attention_update", attend<Attention::short_factor>,
+              "the factor of"),
         plant("negative NaN dropped", "attention_update", attend<Attention::drops_nan>, "NaN in a key"),
         plant("no update where maxima stand", "attention_update", attend<Attention::idle_where_it_stands>,
               "ragged keys: 28")),

@@ -149,7 +149,7 @@ INSTANTIATE_TEST_SUITE_P(
                     plant("zeros skipped", "matmul_tile", multiply<Product::skips_zeros>, "NaN in b, zeros")),
     name_of);
 
-enum class Finish : std::uint8_t { right, lost_at_32, divides_by_zero, first_late };
+enum class Finish : std::uint8_t { right, lost_at_32, divides_by_zero, drops_nan, first_late };
 
 template <Rounding rounding, Finish fault>
 void finish(const float* scores, int keys, const float* row_max, const float* row_sum, bf16* p) {
@@ -157,7 +157,9 @@ void finish(const float* scores, int keys, const float* row_max, const float* ro
         const int row = i / tile;
         const bool lost = fault == Finish::lost_at_32 && keys == 32 && i % tile == 31;
         const bool empty = row_sum[row] == 0 && fault != Finish::divides_by_zero;
-        const double e = std::exp(double{scores[i]} - double{row_max[row]});
+        const double difference = double{scores[i]} - double{row_max[row]};
+        const bool dropped = fault == Finish::drops_nan && std::isnan(difference) && std::signbit(difference);
+        const double e = dropped ? 0 : std::exp(difference);
         p[i] = i % tile >= keys || empty || lost
                    ? bf16{}
                    : late(e / double{row_sum[row]}, rounding, fault == Finish::first_late && i < 4);
@@ -182,6 +184,8 @@ INSTANTIATE_TEST_SUITE_P(
                           "ragged keys: 32"),
                     plant("a row without keys", "softmax_finish_even", finish<even, Finish::divides_by_zero>,
                           "a row without keys"),
+                    plant("negative NaN dropped", "softmax_finish_even", finish<even, Finish::drops_nan>,
+                          "special values"),
                     plant("4 stores to nearest", "softmax_finish_floor", finish<down, Finish::first_late>,
                           "equal scores"),
                     plant("no fault", "attention_finish_floor", finish_attention<down, Finish::right>, ""),
