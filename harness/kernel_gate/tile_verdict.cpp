@@ -133,7 +133,7 @@ std::string pattern_of(const Operand& operand, const std::vector<double>& got, c
         return "; they are as they were before the call: not updated";
     }
     if (not_propagated) {
-        return "; a NaN of the input does not reach them";
+        return "; the NaN or infinity of an input does not make them NaN";
     }
     if (all_nan) {
         return "; they are NaN, as an uninitialised vector is here";
