@@ -45,16 +45,6 @@ void add_nights(std::vector<NightsOfRow>& rows, SamplesOfRuns NightsOfRow::*side
     }
 }
 
-std::vector<double> medians_of(const SamplesOfRuns& nights) {
-    std::vector<double> out;
-    for (const std::vector<double>& night : nights) {
-        if (!night.empty()) {
-            out.push_back(median(night));
-        }
-    }
-    return out;
-}
-
 // Divides every time by how slow its night was as a whole: the median over all rows of what the row took that
 // night, relative to all its nights. A machine that is warm for weeks is no creep of a row, and what a night
 // does to all rows is no noise of one.

@@ -21,16 +21,6 @@ constexpr double two_sided = 1.96;
 constexpr double one_sided = 1.645;
 constexpr double apart_at_most = 3;
 
-std::vector<double> medians_of(const SamplesOfRuns& runs) {
-    std::vector<double> out;
-    for (const std::vector<double>& samples : runs) {
-        if (!samples.empty()) {
-            out.push_back(median(samples));
-        }
-    }
-    return out;
-}
-
 std::vector<double> all_of(const SamplesOfRuns& runs) {
     std::vector<double> out;
     for (const std::vector<double>& samples : runs) {
@@ -105,6 +95,16 @@ void decide(TimeChange& change, const Measured& measured, std::size_t rows, cons
 }
 
 }  // namespace
+
+std::vector<double> medians_of(const SamplesOfRuns& runs) {
+    std::vector<double> out;
+    for (const std::vector<double>& samples : runs) {
+        if (!samples.empty()) {
+            out.push_back(median(samples));
+        }
+    }
+    return out;
+}
 
 int samples_needed(std::size_t rows, const TimeRule& rule) {
     std::size_t samples = 2;

@@ -24,6 +24,9 @@ namespace harness {
 // Samples of one row, run by run.
 using SamplesOfRuns = std::vector<std::vector<double>>;
 
+// Of each run that has samples.
+std::vector<double> medians_of(const SamplesOfRuns& runs);
+
 struct TimeRow {
     SamplesOfRuns baseline;
     SamplesOfRuns candidate;

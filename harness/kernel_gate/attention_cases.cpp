@@ -170,7 +170,7 @@ Inputs ragged_inputs(int keys) {
     return in;
 }
 
-std::vector<TileCase> special_updates(Random& random) {
+std::vector<TileCase> special_attention_updates(Random& random) {
     Inputs of_query = random_inputs(random, tile, 1);
     of_query.query[at(5, 9)] = not_a_number;
     of_query.query[at(30, 63)] = -not_a_number;
@@ -197,7 +197,7 @@ std::vector<TileCase> special_updates(Random& random) {
 // exp_difference is one function: by what sum and context are scaled when a maximum grows from -d to 0 is
 // the weight of a score of -d under a maximum of 0. So the context of an even row, its only weight, says to
 // fp32's error what the odd row behind it must be, whatever the table's error.
-TileCase factor_case(Random& random) {
+TileCase context_factor_case(Random& random) {
     constexpr double scaled_error = 0x1p-21;  // of three VMACs and one addition
     Inputs in;
     in.keys = 1;
@@ -273,8 +273,8 @@ std::vector<TileCase> attention_update_cases() {
         cases.push_back(update_case(fmt::format("far smaller scores, by {}", distance),
                                     running(random_inputs(random, tile, 1), random, distance)));
     }
-    std::ranges::move(special_updates(random), std::back_inserter(cases));
-    cases.push_back(factor_case(random));
+    std::ranges::move(special_attention_updates(random), std::back_inserter(cases));
+    cases.push_back(context_factor_case(random));
     return cases;
 }
 

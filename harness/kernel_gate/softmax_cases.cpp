@@ -135,10 +135,10 @@ std::vector<TileCase> special_updates(Random& random) {
 // exp_difference is one function: by what a sum is scaled when its maximum grows from -d to 0 is what a score
 // of -d adds to a sum whose maximum is 0. So the results of even rows say to fp32's error what those of odd
 // rows must be, whatever the table's error.
-TileCase factor_case(Random& random) {
-    constexpr double far_below = -300;     // adds 0
-    constexpr double sum_error = 0x1p-21;  // of three VMACs and one addition
-    constexpr double one_error = 0x1p-23;  // of 1 + e
+TileCase sum_factor_case(Random& random) {
+    constexpr double far_below = -300;        // adds 0
+    constexpr double scaled_error = 0x1p-21;  // of three VMACs and one addition
+    constexpr double one_error = 0x1p-23;     // of 1 + e
     std::vector<double> scores(elements, far_below);
     State state;
     for (std::size_t row = 0; row < tile; row += 2) {
@@ -157,7 +157,7 @@ TileCase factor_case(Random& random) {
             const double before = state.row_sum[row + 1];
             const double sum = before * (results[2][row] - 1) + 1;
             out[1].value[row + 1] = sum;
-            out[1].error[row + 1] = sum_error * sum + one_error * before;
+            out[1].error[row + 1] = scaled_error * sum + one_error * before;
         }
         return out;
     };
@@ -181,7 +181,7 @@ std::vector<TileCase> softmax_update_cases() {
                                     running_state(random, distance)));
     }
     std::ranges::move(special_updates(random), std::back_inserter(cases));
-    cases.push_back(factor_case(random));
+    cases.push_back(sum_factor_case(random));
     return cases;
 }
 
