@@ -10,7 +10,7 @@
 #include <span>
 
 #include "datasets/sha256.hpp"
-#include "harness/build_info.hpp"
+#include "harness/built_from.hpp"
 #include "reference/blas.hpp"
 
 namespace harness {

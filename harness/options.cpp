@@ -9,7 +9,7 @@
 #include <charconv>
 #include <map>
 
-#include "harness/build_info.hpp"
+#include "harness/built_from.hpp"
 #include "harness/options_calibrate.hpp"
 #include "harness/options_encoder.hpp"
 #include "harness/options_explain.hpp"

@@ -4,7 +4,7 @@
 
 #include <sstream>
 
-#include "harness/build_info.hpp"
+#include "harness/built_from.hpp"
 
 namespace harness {
 namespace {

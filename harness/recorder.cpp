@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "datasets/whisper_size.hpp"
-#include "harness/build_info.hpp"
+#include "harness/built_from.hpp"
 #include "harness/environment.hpp"
 #include "harness/interrupt.hpp"
 #include "harness/progress.hpp"
