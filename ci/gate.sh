@@ -110,14 +110,14 @@ out=$(cd "$out" && pwd)
 log_folder=$out
 exec 3>&1 1>&2 # steps speak to standard error, the Markdown is standard output
 
-# build SOURCE: its release, in SOURCE/$tree. Seen from there the files of both sources have the same names,
-# so that ccache compiles once what the two have in common.
+# build SOURCE [OPTION]...: its release, in SOURCE/$tree. Seen from there the files of both sources have the
+# same names, so that ccache compiles once what the two have in common.
 tree=build/gate-release
 build() {
     local launcher="env;CCACHE_BASEDIR=$PWD;CCACHE_NOHASHDIR=1;ccache"
     command -v ccache >/dev/null || launcher=
     cmake -S "$1" -B "$1/$tree" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF \
-        -DHARNESS_BENCHMARKS=OFF "-DCMAKE_CXX_COMPILER_LAUNCHER=$launcher" \
+        -DHARNESS_BENCHMARKS=OFF "${@:2}" "-DCMAKE_CXX_COMPILER_LAUNCHER=$launcher" \
         "-DCMAKE_C_COMPILER_LAUNCHER=$launcher" && cmake --build "$1/$tree" --target harness
 }
 
@@ -128,7 +128,7 @@ build_of_base() {
         git -C "$source_of_base" checkout --quiet --detach "$base"
     else
         git worktree add --quiet --detach "$source_of_base" "$base"
-    fi && build "$source_of_base"
+    fi && build "$source_of_base" -DHARNESS_PAGE=OFF # nobody looks at its page
 }
 
 if [ -z "$build_head" ] || [ -z "$build_base" ]; then
