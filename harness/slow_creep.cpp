@@ -138,7 +138,9 @@ std::size_t judge_measured(const std::vector<ComparedFigure*>& figures, std::vec
         }
         if (verdict == TimeVerdict::slower && is_slow_tonight(rows[i], relative[i])) {
             set_change(*figures[i], RegressionVerdict::crept, relative[i],
-                       "nights of the machine divided out");
+                       fmt::format("{:.3f}x without what its nights did to most rows", relative[i].ratio));
+            figures[i]->baseline = plain[i].baseline;  // as measured
+            figures[i]->candidate = plain[i].candidate;
         } else if (verdict != TimeVerdict::slower && plain[i].verdict == TimeVerdict::slower) {
             set_change(*figures[i], RegressionVerdict::ambiguous, plain[i],
                        "may be slower than when the season began: most rows are, as by a slower machine");

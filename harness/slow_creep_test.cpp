@@ -168,6 +168,17 @@ TEST(SlowCreep, IsFoundWhereNoNightShowsIt) {
     }
 }
 
+TEST(SlowCreep, ShowsTimesAsTheyWereMeasured) {
+    const Regression regression = Nights({}).last([](std::size_t row, int night) {
+        return (night < 60 ? 1 : 2) * (row == creeping_row ? by_a_little(night) : 1);
+    });
+    const ComparedFigure& crept = regression.figures.front();
+    ASSERT_EQ(crept.verdict, RegressionVerdict::crept);
+    EXPECT_GT(crept.candidate / crept.baseline, 2.1) << "on a machine that takes twice as long since";
+    EXPECT_LT(crept.change->ratio, 1.2);
+    EXPECT_EQ(crept.reason.substr(0, 2), "1.");
+}
+
 // The nights before get used to it, one by one.
 TEST(SlowCreep, AStepIsNotForgotten) {
     for (int age = 0; age < 30; ++age) {
