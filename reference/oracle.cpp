@@ -37,7 +37,7 @@ std::vector<double> pull(const Source& upstream, Op op, Rows rows, std::int64_t 
 enum class Wants { value, value_and_magnitude };
 
 // Where the results of one call go.
-struct Result {
+struct Results {
     std::span<double> value;
     std::span<double> magnitude;
 
@@ -96,7 +96,7 @@ void dot_rows(const double* left, const Right* right, std::int64_t rows, std::in
     }
 }
 
-void project(Op op, Rows rows, const LayerCase& layer, const Source& upstream, const Result& result) {
+void project(Op op, Rows rows, const LayerCase& layer, const Source& upstream, const Results& result) {
     const datasets::Linear& linear = weights_of(op, layer.weights);
     const std::int64_t width = op == Op::fc2 ? layer.shape.mlp_width() : layer.shape.width();
     const std::int64_t columns = columns_of(op, rows, layer.shape);
@@ -114,7 +114,7 @@ void project(Op op, Rows rows, const LayerCase& layer, const Source& upstream, c
     }
 }
 
-void score(Rows rows, const LayerCase& layer, const Source& upstream, const Result& result) {
+void score(Rows rows, const LayerCase& layer, const Source& upstream, const Results& result) {
     const std::int64_t keys = layer.shape.context;
     const std::vector<double> query = pull(upstream, Op::query, rows, datasets::head_width);
     const std::vector<double> key = pull(upstream, Op::key, {rows.head, 0, keys}, datasets::head_width);
@@ -127,7 +127,7 @@ void score(Rows rows, const LayerCase& layer, const Source& upstream, const Resu
     }
 }
 
-void soften(Rows rows, const LayerCase& layer, const Source& upstream, const Result& result) {
+void soften(Rows rows, const LayerCase& layer, const Source& upstream, const Results& result) {
     const std::int64_t keys = layer.shape.context;
     const std::vector<double> scores = pull(upstream, Op::scores, rows, keys);
     for (std::int64_t i = 0; i < rows.count; ++i) {
@@ -143,7 +143,7 @@ void soften(Rows rows, const LayerCase& layer, const Source& upstream, const Res
     }
 }
 
-void mix(Rows rows, const LayerCase& layer, const Source& upstream, const Result& result) {
+void mix(Rows rows, const LayerCase& layer, const Source& upstream, const Results& result) {
     const std::int64_t keys = layer.shape.context;
     const std::int64_t columns = columns_of(Op::context, rows, layer.shape);
     const int first = rows.head < 0 ? 0 : rows.head;
@@ -176,20 +176,20 @@ double gelu_of(double x) {
     return 0.5 * x * std::erfc(-x / std::numbers::sqrt2);
 }
 
-void activate(const std::vector<double>& x, const Result& result) {
+void activate(const std::vector<double>& x, const Results& result) {
     for (std::size_t i = 0; i < x.size(); ++i) {
         result.set(static_cast<std::int64_t>(i), gelu_of(x[i]), std::abs(x[i]));
     }
 }
 
-void add(const std::vector<double>& a, const std::vector<double>& b, const Result& result) {
+void add(const std::vector<double>& a, const std::vector<double>& b, const Results& result) {
     for (std::size_t i = 0; i < a.size(); ++i) {
         result.set(static_cast<std::int64_t>(i), a[i] + b[i], std::abs(a[i]) + std::abs(b[i]));
     }
 }
 
 // Of rows as wide as the norm.
-void normalise(const std::vector<double>& x, const datasets::Norm& norm, const Result& result) {
+void normalise(const std::vector<double>& x, const datasets::Norm& norm, const Results& result) {
     const std::size_t width = norm.gain.size();
     for (std::size_t begin = 0; begin < x.size(); begin += width) {
         double mean = 0;
@@ -222,7 +222,7 @@ struct Convolution {
     std::int64_t stride;
 };
 
-void convolve(Rows rows, const Convolution& conv, const Source& upstream, const Result& result) {
+void convolve(Rows rows, const Convolution& conv, const Source& upstream, const Results& result) {
     const auto outputs = static_cast<std::int64_t>(conv.linear.weight.size()) / (3 * conv.channels);
     for (std::int64_t i = 0; i < rows.count; ++i) {
         const std::int64_t centre = (rows.begin + i) * conv.stride;
@@ -257,7 +257,7 @@ void require_size(std::size_t size, std::span<const double> value, std::span<con
     }
 }
 
-void refuse(Op op, const char* piece) {
+void refuse_piece(Op op, const char* piece) {
     throw std::invalid_argument(std::string(datasets::name(op)) + " is not an op of " + piece);
 }
 
@@ -266,13 +266,13 @@ void refuse(Op op, const char* piece) {
 void oracle_rows(Op op, Rows rows, const LayerCase& layer, const Source& upstream, std::span<double> value,
                  std::span<double> magnitude) {
     if (!datasets::layer_ops.contains(op)) {
-        refuse(op, "a layer");
+        refuse_piece(op, "a layer");
     }
     if (!datasets::attention_ops.contains(op) && !is_whole(layer)) {
-        refuse(op, "a layer without norms and MLP");
+        refuse_piece(op, "a layer without norms and MLP");
     }
     require_size(elements_of(op, rows, layer.shape), value, magnitude);
-    const Result result{value, magnitude};
+    const Results result{value, magnitude};
     const auto whole_rows = [&](Op input) {
         return pull(upstream, input, rows, columns_of(input, rows, layer.shape));
     };
@@ -302,10 +302,10 @@ void oracle_rows(Op op, Rows rows, const datasets::StemCase& stem, const Source&
                  std::span<double> value, std::span<double> magnitude) {
     const datasets::StemShape& shape = stem.shape;
     if (!datasets::stem_ops.contains(op)) {
-        refuse(op, "the stem");
+        refuse_piece(op, "the stem");
     }
     require_size(elements_of(op, rows, shape), value, magnitude);
-    const Result result{value, magnitude};
+    const Results result{value, magnitude};
     if (op == Op::conv1) {
         return convolve(rows, {stem.weights.conv1, Op::mel, shape.mels, shape.frames, 1}, upstream, result);
     }
@@ -320,7 +320,7 @@ void oracle_rows(Op op, Rows rows, const datasets::StemCase& stem, const Source&
 void oracle_rows(Op op, Rows rows, const datasets::EndCase& end, const Source& upstream,
                  std::span<double> value, std::span<double> magnitude) {
     if (op != Op::encoder) {
-        refuse(op, "the end of the encoder");
+        refuse_piece(op, "the end of the encoder");
     }
     require_size(elements_of(op, rows, end.shape), value, magnitude);
     normalise(pull(upstream, Op::block, rows, end.shape.width()), end.norm, {value, magnitude});

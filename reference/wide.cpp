@@ -51,24 +51,8 @@ private:
 
 constexpr double norm_epsilon = 1e-5;
 
-[[noreturn]] void refuse(Op op, const std::string& reason) {
+[[noreturn]] void refuse_wide(Op op, const std::string& reason) {
     throw std::invalid_argument("wide rows of " + std::string(datasets::name(op)) + ": " + reason);
-}
-
-// Columns of dense `rows` of an op. Throws std::invalid_argument for rows that the op does not have.
-std::int64_t wide_columns(Op op, Rows rows, const datasets::LayerShape& shape) {
-    if (datasets::attention_ops.contains(op)) {
-        return columns_of(op, rows, shape);
-    }
-    if (rows.head != -1) {
-        refuse(op, "no head " + std::to_string(rows.head));
-    }
-    if (rows.begin < 0 || rows.count < 0 || rows.begin > shape.context ||
-        rows.count > shape.context - rows.begin) {
-        refuse(op, std::to_string(rows.begin) + " and " + std::to_string(rows.count) +
-                       " more are not within " + std::to_string(shape.context));
-    }
-    return datasets::row_width(op, shape);
 }
 
 // n gain + bias of one row, and |n gain| + |bias| where it is wanted. In place is not allowed.
@@ -117,7 +101,7 @@ struct WideReference::State {
 
     void require_piece(Op op) const {
         if ((op == Op::encoder) != (end != nullptr)) {
-            refuse(op, "it belongs to another piece of the encoder");
+            refuse_wide(op, "it belongs to another piece of the encoder");
         }
     }
     [[nodiscard]] const datasets::Linear& linear(Op op) const {
@@ -127,7 +111,7 @@ struct WideReference::State {
         if (found == nullptr ||
             found->weight.size() != size * static_cast<std::size_t>(datasets::info(op).reduction(shape)) ||
             (!found->bias.empty() && found->bias.size() != size)) {
-            refuse(op, "its weights are missing or have another size");
+            refuse_wide(op, "its weights are missing or have another size");
         }
         return *found;
     }
@@ -137,7 +121,7 @@ struct WideReference::State {
                                                                  : layer->weights.mlp_norm;
         const auto width = static_cast<std::size_t>(shape.width());
         if (found.gain.size() != width || found.bias.size() != width) {
-            refuse(op, "its weights are missing or have another size");
+            refuse_wide(op, "its weights are missing or have another size");
         }
         return found;
     }
@@ -189,7 +173,7 @@ struct WideReference::State {
 
 void WideReference::State::project(Op op, Rows rows, const Result& result) {
     const std::int64_t inputs = datasets::info(op).reduction(shape);
-    const std::int64_t columns = wide_columns(op, rows, shape);
+    const std::int64_t columns = columns_of(op, rows, shape);
     const std::int64_t first = std::max(rows.head, 0) * std::int64_t{head_width};
     const std::vector<float>& bias = linear(op).bias;
     const Target into = target_of(result, rows.count, columns, 0, columns);
@@ -276,9 +260,9 @@ WideReference& WideReference::operator=(WideReference&&) noexcept = default;
 void WideReference::rows(Op op, Rows rows, std::span<double> value, std::span<float> magnitude,
                          KTiles tiles) const {
     state_->require_piece(op);
-    const auto size = static_cast<std::size_t>(rows.count * wide_columns(op, rows, state_->shape));
+    const std::size_t size = elements_of(op, rows, state_->shape);
     if (tiles.width > 0 && datasets::info(op).reduction(state_->shape) == 0) {
-        refuse(op, "it has no k tiles");
+        refuse_wide(op, "it has no k tiles");
     }
     if (value.size() != size || (!magnitude.empty() && magnitude.size() != size) ||
         tiles.sum.size() != (tiles.width > 0 ? size : 0)) {

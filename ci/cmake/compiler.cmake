@@ -53,9 +53,12 @@ function(harness_library name)
     target_compile_options(${name} PRIVATE -fno-semantic-interposition)
 endfunction()
 
-# harness_unity(<target>): several of its sources at once, which takes a quarter of the time, for most of it
-# goes into what their headers instantiate. Names in their unnamed namespaces meet then.
+# harness_unity(<target> [ALONE <source>...]): several of its sources at once: a quarter of the time,
+# for most of it goes into what their headers instantiate. Names in their unnamed namespaces meet then. ALONE:
+# by themselves, such as what Highway compiles for each target by including it anew.
 function(harness_unity target)
+    cmake_parse_arguments(arg "" "" "ALONE" ${ARGN})
+    set_source_files_properties(${arg_ALONE} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
     if(HARNESS_UNITY)
         set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 16)
         target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
