@@ -3,6 +3,7 @@
 #include <tbb/parallel_for.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -93,6 +94,30 @@ void add_row(HeadStatistics& out, std::span<const float> keys, double lse, doubl
     out.last_key_share = std::max(out.last_key_share, std::exp(double{keys.back()} - lse));
 }
 
+// The largest of any channel. `values`: [key, 64].
+double slope_of(std::span<const float> keys, double lse, std::span<const float> values) {
+    double mean = 0;
+    for (const float score : keys) {
+        mean += std::exp(double{score} - lse) * double{score};
+    }
+    std::array<double, head_width> change{};
+    std::array<double, head_width> terms{};
+    for (std::size_t k = 0; k < keys.size(); ++k) {
+        const double p = std::exp(double{keys[k]} - lse);
+        const double slope = p * (double{keys[k]} - mean);
+        const float* value = values.data() + k * head_width;
+        for (std::size_t c = 0; c < head_width; ++c) {
+            change[c] += slope * double{value[c]};
+            terms[c] += p * std::abs(double{value[c]});
+        }
+    }
+    double out = 0;
+    for (std::size_t c = 0; c < head_width; ++c) {
+        out = std::max(out, over(std::abs(change[c]), terms[c]));
+    }
+    return out;
+}
+
 // From the statistics of all rows.
 void add_maxima(HeadStatistics& out, const reference::RowStatistics& statistics,
                 const datasets::LayerShape& shape) {
@@ -127,20 +152,19 @@ std::vector<float> sampled_context(const reference::GoldenSource& golden, const 
     return out;
 }
 
-// Norm of the mean |v| of a head.
-double value_scale(const reference::GoldenSource& golden, const datasets::LayerShape& shape, int head) {
-    std::vector<float> value(index(shape.context * head_width));
-    golden.rows(Op::value, {head, 0, shape.context}, value);
+// Norm of the mean |v| of a head. `values`: [key, 64].
+double value_scale(std::span<const float> values) {
     std::vector<float> mean(index(head_width), 0.0F);
-    for (std::size_t i = 0; i < value.size(); ++i) {
-        mean[i % index(head_width)] += std::abs(value[i]) / static_cast<float>(shape.context);
+    const auto keys = static_cast<float>(values.size() / index(head_width));
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        mean[i % index(head_width)] += std::abs(values[i]) / keys;
     }
     return norm(mean);
 }
 
 void add_differences(HeadStatistics& out, const reference::GoldenSource& golden,
-                     const datasets::LayerShape& shape) {
-    const double scale = value_scale(golden, shape, out.head);
+                     const datasets::LayerShape& shape, std::span<const float> values) {
+    const double scale = value_scale(values);
     const std::vector<float> rows = sampled_context(golden, shape, out.head);
     const std::vector<float> next = sampled_context(golden, shape, (out.head + 1) % shape.heads);
     const auto row = [&](std::int64_t i) {
@@ -177,18 +201,23 @@ HeadStatistics head_statistics(int head, const datasets::LayerShape& shape,
     double entropy = 0;
     std::int64_t rows = 0;
     std::vector<float> scores;
+    std::vector<float> values(index(shape.context * head_width));
+    golden.rows(Op::value, {head, 0, shape.context}, values);
     for (const std::int64_t begin : sampled_blocks(shape)) {
         const Rows block{head, begin, rows_at(shape, begin)};
         scores.resize(index(block.count * shape.context));
         golden.rows(Op::scores, block, scores);
         for (std::int64_t row = 0; row < block.count; ++row, ++rows) {
             const double lse{golden.row_statistics().log_sum_exp[index(head * shape.context + begin + row)]};
-            add_row(out, std::span(scores).subspan(index(row * shape.context), index(shape.context)), lse,
-                    entropy);
+            const auto keys = std::span(scores).subspan(index(row * shape.context), index(shape.context));
+            add_row(out, keys, lse, entropy);
+            if (row % 8 == 0) {
+                out.scale_slope = std::max(out.scale_slope, slope_of(keys, lse, values));
+            }
         }
     }
     out.effective_keys = std::exp(entropy / double(rows));
-    add_differences(out, golden, shape);
+    add_differences(out, golden, shape, values);
     return out;
 }
 

@@ -27,6 +27,8 @@ struct HeadStatistics {
     double rescaled_share =
         0;  // mass of earlier key tiles times e^growth - 1 of the maximum, at most 1; sampled
     double scale_share = 0;  // standard deviation of 7 s over the keys, weighted by p; sampled
+    double scale_slope = 0;  // |sum p (s - sum p s) v| / sum p |v|, the largest of any channel: what context
+                             // changes by, relative to its terms, with log scale; one of 8 sampled rows
 
     double widest_row = 0;  // m - smallest s of a row, sampled
     // Differences of rows of context, over the norm of the mean |v|.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "harness/bounds.hpp"
 
@@ -46,6 +47,8 @@ constexpr std::array<ClassInfo, fault_class_count> table{{
      Probe::ones, "too few keys share a row's probability"},
     {"wrong_scale", [](Head h) { return h.scale_share; }, nullptr, weight, Probe::deep_keys,
      "logits of a row are alike"},
+    {"scale_off", [](Head h) { return (8 / std::sqrt(63.0) - 1) * h.scale_slope; }, nullptr, weight,
+     Probe::deep_keys, "keys of other logits have values too alike"},
     {"last_key_dropped", [](Head h) { return h.last_key_share; }, nullptr, weight, Probe::one_hot,
      "the last key has too little of any row"},
     {"bias_missing", nullptr, [](Layer l) { return l.smallest_bias; },
@@ -104,6 +107,7 @@ bool shows(const ProbeRow& row, FaultClass fault, bool ragged) {
             return row.op == datasets::Op::query || row.op == datasets::Op::value ||
                    row.op == datasets::Op::output;
         case FaultClass::wrong_scale:
+        case FaultClass::scale_off:
             return ragged && several_tiles;  // its logits spread, whatever those of the recording do
         case FaultClass::no_maximum:
             return true;

@@ -14,6 +14,7 @@
 //   no_rescale        mass of the tiles before x (e^growth - 1) > b
 //   narrow_sum        exp entropy > 2^9: a term of less than 2^-9 of a bf16 sum is lost
 //   wrong_scale       weighted deviation of 7 s > b: the derivative of log p by log scale
+//   scale_off         (8 / root 63 - 1) |sum p (s - sum p s) v| / sum p |v| > b, of a channel
 //   last_key_dropped  p of the last key > b
 //   bias_missing      |bias| / |result| > 2 u for query, value and output
 //   heads_exchanged, rows_shifted, tiles_exchanged    differences of context over |v| > b

@@ -18,6 +18,7 @@ Json to_json(const LayerStatistics& statistics) {
                          {"last_key_share", measured(head.last_key_share, "ratio")},
                          {"rescaled_share", measured(head.rescaled_share, "ratio")},
                          {"scale_share", measured(head.scale_share, "ratio")},
+                         {"scale_slope", measured(head.scale_slope, "ratio")},
                          {"widest_row", measured(head.widest_row, "value")},
                          {"neighbours", measured(head.neighbours, "ratio")},
                          {"blocks", measured(head.blocks, "ratio")},

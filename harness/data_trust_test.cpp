@@ -61,6 +61,7 @@ TEST(DataStatistics, OfUniformAttention) {
     EXPECT_NEAR(head.last_key_share, 1.0 / 150, 1e-6);
     EXPECT_EQ(head.rescaled_share, 0);
     EXPECT_NEAR(head.scale_share, 0, 1e-6);
+    EXPECT_NEAR(head.scale_slope, 0, 1e-6);
     EXPECT_EQ(head.widest_row, 0);
     EXPECT_NEAR(head.neighbours, 0, 1e-6) << "every row is the mean";
     EXPECT_NEAR(head.blocks, 0, 1e-6);
@@ -84,6 +85,38 @@ TEST(DataStatistics, OfPeakedAttention) {
         << "the first tile's largest would weigh as much as the own key";
     EXPECT_GT(head.neighbours, 0.1);
     EXPECT_GT(head.blocks, 0.1);
+}
+
+// Against the difference of two contexts whose logits are a thousandth apart, in plain loops.
+TEST(DataStatistics, KnowWhatAChangeOfTheScaleDoes) {
+    const auto layer = constructed(70, 1.5F, [](std::int64_t row, std::int64_t channel) {
+        return static_cast<float>((row * 37 + channel * 11) % 23 - 11) / 12;
+    });
+    const reference::GoldenSource golden(layer);
+    std::vector<float> value(70 * 64);
+    golden.rows(Op::value, {0, 0, 70}, value);
+    double largest = 0;
+    for (std::int64_t row = 0; row < 70; row += 8) {
+        std::vector<float> scores(70);
+        golden.rows(Op::scores, {0, row, 1}, scores);
+        const auto context = [&](double scale, std::size_t channel, bool of_terms) {
+            double sum = 0;
+            double result = 0;
+            for (std::size_t k = 0; k < 70; ++k) {
+                const double v{value[k * 64 + channel]};
+                const double weight = std::exp(scale * double{scores[k]});
+                sum += weight;
+                result += weight * (of_terms ? std::abs(v) : v);
+            }
+            return result / sum;
+        };
+        for (std::size_t c = 0; c < 64; ++c) {
+            const double slope = (context(1.0005, c, false) - context(0.9995, c, false)) / 0.001;
+            largest = std::max(largest, std::abs(slope) / context(1, c, true));
+        }
+    }
+    EXPECT_GT(largest, 0.1);
+    EXPECT_NEAR(statistics(layer).heads.at(0).scale_slope, largest, 1e-3 * largest);
 }
 
 TEST(DataStatistics, CountOutlierChannels) {
@@ -133,10 +166,11 @@ std::string explain(const std::vector<TrustRow>& rows) {
 }
 
 // Logits reach from -87 to +91, but no row of layer 0 reaches from end to end.
-TEST(DataTrust, HardDataRevealsAllClassesButTheWidestDifferences) {
+TEST(DataTrust, HardDataRevealsAllButTheWidestDifferencesAndASlightlyWrongScale) {
     for (const std::int64_t context : {1500, 3001}) {
         const auto rows = judge_trust(synthetic(datasets::Profile::hard, context, 1), softmax(), {});
-        EXPECT_THAT(with(rows, Verdict::mistrusted), testing::ElementsAre(FaultClass::exponent_range))
+        EXPECT_THAT(with(rows, Verdict::mistrusted),
+                    testing::ElementsAre(FaultClass::exponent_range, FaultClass::scale_off))
             << explain(rows);
     }
 }

@@ -310,7 +310,7 @@ class Probes(unittest.TestCase):
         done, run = self.judge("--layer", 0, *self.beside(), expect=0)
         self.assertNotIn("mistrusted", done.stdout)
         trust = {row["fault_class"]: row["verdict"] for row in run["data_trust"]}
-        self.assertEqual(len(trust), 12)
+        self.assertEqual(len(trust), 13)
         self.assertEqual(trust["exponent_range"], "covered")
         self.assertEqual(trust["wrong_scale"], "passed")
         self.assertEqual({row["verdict"] for row in run["ragged_probes"]}, {"passed"})

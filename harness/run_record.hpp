@@ -42,7 +42,7 @@
 namespace harness {
 
 inline constexpr int run_schema_major = 1;
-inline constexpr int run_schema_minor = 9;
+inline constexpr int run_schema_minor = 10;
 
 // Both sides of one piece of identical work: the smallest range of ops that both paths resolve.
 struct StepTime {

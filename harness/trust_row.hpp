@@ -18,6 +18,7 @@ enum class FaultClass : std::uint8_t {
     no_rescale,        // the running sum keeps the maximum of its time
     narrow_sum,        // the running sum in bf16
     wrong_scale,       // logits not divided by 8
+    scale_off,         // logits off by 1 in 127, as where they are divided by the root of 63
     last_key_dropped,
     bias_missing,
     heads_exchanged,
@@ -25,7 +26,7 @@ enum class FaultClass : std::uint8_t {
     tiles_exchanged,  // blocks of 64 rows, or their outputs
     stale_output,     // that of the launch before
 };
-inline constexpr int fault_class_count = 12;
+inline constexpr int fault_class_count = 13;
 
 std::string_view name(FaultClass fault);
 
