@@ -18,21 +18,25 @@ using datasets::Op;
 using datasets::Rounding;
 using datasets::Rows;
 
-constexpr std::array<std::string_view, 33> names{"unwritten",
+constexpr std::array<std::string_view, 40> names{"unwritten",
                                                  "nonfinite",
                                                  "nonfinite_operand",
                                                  "not_repeated",
                                                  "zeros",
                                                  "constant",
+                                                 "golden_copy",
                                                  "store_rounding",
                                                  "rows_shifted",
                                                  "columns_shifted",
                                                  "transposed_tile",
+                                                 "blocked_layout",
                                                  "bias_missing",
                                                  "bias_doubled",
+                                                 "norm_formula",
                                                  "scale",
                                                  "padding_unmasked",
                                                  "keys_missing",
+                                                 "rescale_missing",
                                                  "k_slice_missing",
                                                  "k_slice_repeated",
                                                  "narrow_sums",
@@ -44,6 +48,9 @@ constexpr std::array<std::string_view, 33> names{"unwritten",
                                                  "head_swapped",
                                                  "stale_tile",
                                                  "misplaced_tile",
+                                                 "rows_reordered",
+                                                 "columns_reordered",
+                                                 "elements_reordered",
                                                  "gain",
                                                  "row_gain",
                                                  "column_bias",
@@ -89,6 +96,28 @@ void suspect_constants(Hypotheses& hypotheses, const ErrorTile& tile) {
     if (least == most && tile.got.size() > 1 && least != 0) {
         hypotheses.add({Pattern::constant, fmt::format("every element of the tile is {:.6g}", least),
                         std::vector<double>(tile.got.size(), least), 0});
+    }
+}
+
+// All but 1 of 100 elements have the golden's bits, those that are zero left aside.
+void suspect_golden(Hypotheses& hypotheses, const ErrorTile& tile, const JudgedBlock& block) {
+    Prediction prediction{Pattern::golden_copy, "", tile.right, 0};
+    std::int64_t same = 0;
+    std::int64_t count = 0;
+    for (std::int64_t row = 0; row < tile.rows; ++row) {
+        for (std::int64_t column = 0; column < tile.columns; ++column) {
+            const std::size_t i = tile.at(row, column);
+            const float golden =
+                block.golden[index(row * block.expected.columns + tile.first_column + column)];
+            prediction.values[i] = golden;
+            count += golden != 0 ? 1 : 0;
+            same += golden != 0 && tile.got[i] == double{golden} ? 1 : 0;
+        }
+    }
+    if (count > 0 && 100 * same >= 99 * count) {
+        prediction.text = fmt::format(
+            "{} of {} elements have the golden's own fp32 bits: computed on the CPU, or copied", same, count);
+        hypotheses.add(prediction);
     }
 }
 
@@ -198,8 +227,11 @@ double correlation(const ErrorTile& tile) {
 Diagnosis finite_diagnosis(const JudgedBlock& block, const ErrorTile& tile, const Scene& scene) {
     Hypotheses hypotheses(tile);
     suspect_constants(hypotheses, tile);
+    suspect_golden(hypotheses, tile, block);
     suspect_store(hypotheses, tile, block.arithmetic);
     suspect_places(hypotheses, tile, block, scene);
+    suspect_order(hypotheses, tile);
+    suspect_norm(hypotheses, tile, block, scene);
     suspect_products(hypotheses, tile, block, scene);
     suspect_softmax(hypotheses, tile, block, scene);
     suspect_gain(hypotheses, tile, block);

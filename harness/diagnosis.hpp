@@ -30,15 +30,19 @@ enum class Pattern : std::uint8_t {
     not_repeated,       // run again, the block is right
     zeros,
     constant,
+    golden_copy,      // the golden's own bits: computed as the golden is, on no device
     store_rounding,   // the store rounds otherwise than declared
     rows_shifted,     // by one row
     columns_shifted,  // by one column
     transposed_tile,  // of the result
+    blocked_layout,   // the blocks of a vector unit, not undone or undone twice
     bias_missing,
     bias_doubled,
+    norm_formula,             // of a layer norm: gain, mean or variance otherwise
     scale,                    // 1/8 of the logits is missing, or was applied twice
     padding_unmasked,         // keys behind the last one take part
     keys_missing,             // some keys take no part
+    rescale_missing,          // keys are weighted by the maximum of their tile or of its time
     k_slice_missing,          // a part of the products behind each element
     k_slice_repeated,         // the same, twice
     narrow_sums,              // sums kept in bf16
@@ -50,9 +54,12 @@ enum class Pattern : std::uint8_t {
     head_swapped,       // the result of another head
     stale_tile,         // the tile of an earlier launch
     misplaced_tile,     // another tile of the op: exchanged or duplicated
-    gain,               // fitted: one factor
-    row_gain,           // fitted: one factor per row
-    column_bias,        // fitted: one constant per column
+    rows_reordered,     // within the tile
+    columns_reordered,  // within the tile
+    elements_reordered,
+    gain,         // fitted: one factor
+    row_gain,     // fitted: one factor per row
+    column_bias,  // fitted: one constant per column
     // Of a headline alone (headline_diagnosis.hpp).
     inherited,            // an op on the way to the output is wrong
     declared_arithmetic,  // nothing is wrong: the declared roundings cost as much

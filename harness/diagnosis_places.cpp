@@ -115,7 +115,7 @@ void suspect_tiles_of(Hypotheses& hypotheses, const ErrorTile& tile, const Judge
         if (itself) {
             hypotheses.add({Pattern::emitted_otherwise,
                             "what came is the golden's own tile: the op read other rows than were emitted "
-                            "before it",
+                            "before it, or rounded none of them",
                             values, 0});
             continue;
         }

@@ -10,7 +10,7 @@
 #include "datasets/block_linears.hpp"
 #include "harness/diagnosis_tile.hpp"
 #include "harness/index.hpp"
-#include "harness/operands.hpp"
+#include "harness/rounding_habit.hpp"
 
 namespace harness {
 namespace {
@@ -194,27 +194,11 @@ void suspect_operand_tiles(Hypotheses& hypotheses, const ErrorTile& tile, const 
     }
 }
 
-// What rounding of an operand a kernel may have used instead of the declared one.
-struct Habit {
-    std::string_view name;
-    datasets::DType operand;
-    Rounding rounding;
-};
-constexpr std::array<Habit, 4> habits{
-    {{"not rounded", datasets::DType::f32, Rounding::nearest_even},
-     {"rounded nearest_even", datasets::DType::bf16, Rounding::nearest_even},
-     {"rounded toward_zero", datasets::DType::bf16, Rounding::toward_zero},
-     {"rounded floor", datasets::DType::bf16, Rounding::floor}}};
-
 void suspect_operand_rounding(Hypotheses& hypotheses, const ErrorTile& tile, const JudgedBlock& block,
                               const Scene& scene, const Factors& declared) {
     const Factors raw = weight_factors(tile, block, *scene.layer, block.upstream, declared.length);
     const auto rounded = [](const Habit& habit, std::vector<double> values) {
-        if (habit.operand == datasets::DType::bf16) {
-            std::ranges::for_each(values, [&](double& v) {
-                v = datasets::round_to_bf16(static_cast<float>(v), habit.rounding);
-            });
-        }
+        round_as(habit, values);
         return values;
     };
     const auto suspect = [&](const Habit& habit, std::string_view which, const Factors& factors) {
@@ -222,10 +206,7 @@ void suspect_operand_rounding(Hypotheses& hypotheses, const ErrorTile& tile, con
                         stored(block.arithmetic, product(factors)), 0});
     };
     for (const Habit& habit : habits) {
-        const bool as_declared =
-            habit.operand == block.arithmetic.operand &&
-            (habit.operand == datasets::DType::f32 || habit.rounding == block.arithmetic.operand_rounding);
-        if (as_declared) {
+        if (is_declared(habit, block.arithmetic)) {
             continue;
         }
         Factors rows = declared;

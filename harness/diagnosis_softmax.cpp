@@ -1,4 +1,4 @@
-// Hypotheses about a softmax: which keys take part in it, and how its logits are scaled.
+// Hypotheses about a softmax: which keys take part in it, how its logits are scaled, what is not rescaled.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -80,6 +80,44 @@ void suspect_missing_keys(Hypotheses& hypotheses, const Reader& reader, const So
                     reader.result(weights, softmax.keys, sums), 0});
 }
 
+// Which maximum a key tile is weighted by.
+enum class Maximum : std::uint8_t { of_tile, so_far };
+
+// Nothing is rescaled when a later tile of keys has a larger maximum: the sum, what it divides, or both.
+void suspect_rescaling(Hypotheses& hypotheses, const Reader& reader, const SoftmaxRows& softmax,
+                       Maximum kind) {
+    const std::int64_t keys = softmax.keys;
+    std::vector<double> weights(softmax.logits.size());
+    std::vector<double> sums;
+    for (std::int64_t r = 0; r < reader.tile.rows; ++r) {
+        const std::span logits(softmax.logits.data() + r * keys, index(keys));
+        double maximum = -std::numeric_limits<double>::infinity();
+        double sum = 0;
+        for (std::int64_t begin = 0; begin < keys; begin += datasets::block_rows) {
+            const auto tile =
+                logits.subspan(index(begin), index(std::min(datasets::block_rows, keys - begin)));
+            const double of_tile = std::ranges::max(tile);
+            maximum = kind == Maximum::of_tile ? of_tile : std::max(maximum, of_tile);
+            for (std::size_t k = 0; k < tile.size(); ++k) {
+                const double weight = std::exp(tile[k] - maximum);
+                weights[index(r * keys + begin) + k] = weight;
+                sum += weight;
+            }
+        }
+        sums.push_back(sum);
+    }
+    const auto add = [&](std::string_view what, const std::vector<double>& numerators,
+                         const std::vector<double>& denominators) {
+        hypotheses.add({Pattern::rescale_missing,
+                        fmt::format("{} not rescaled: every 64 keys are weighted by {}", what,
+                                    kind == Maximum::of_tile ? "their own maximum" : "the maximum so far"),
+                        reader.result(numerators, keys, denominators), 0});
+    };
+    add("sum and result are", weights, sums);
+    add("the sum is", softmax.weights, sums);
+    add("the result is", weights, softmax.sums);
+}
+
 }  // namespace
 
 SoftmaxRows softmax_rows(const JudgedBlock& block, const Scene& scene, double logit_factor) {
@@ -154,6 +192,9 @@ void suspect_softmax(Hypotheses& hypotheses, const ErrorTile& tile, const Judged
     suspect_missing_keys(hypotheses, reader, softmax, softmax.keys - 1, softmax.keys);
     for (std::int64_t begin = 0; softmax.keys > side && begin < softmax.keys; begin += side) {
         suspect_missing_keys(hypotheses, reader, softmax, begin, std::min(begin + side, softmax.keys));
+    }
+    for (const Maximum kind : {Maximum::of_tile, Maximum::so_far}) {
+        suspect_rescaling(hypotheses, reader, softmax, kind);
     }
     for (const double factor : {8.0, 0.125}) {
         const SoftmaxRows other = softmax_rows(block, scene, factor);

@@ -34,8 +34,17 @@ datasets::LayerCase hard_layer() {
     datasets::SyntheticModel model;
     model.shape.context = context;
     const auto residual = datasets::synthetic_embedding(model);
-    return reference::make_case(datasets::synthetic_block(model, 0), model.shape, residual, "clip", 0);
+    datasets::BlockWeights block = datasets::synthetic_block(model, 0);
+    for (datasets::Norm* norm : {&block.attention_norm, &block.mlp_norm}) {
+        std::ranges::for_each(norm->gain, [](float& gain) { gain *= 1.007F; });  // almost a step of bf16
+    }
+    auto layer = reference::make_case(block, model.shape, residual, "clip", 0);
+    layer.stream = residual;
+    return layer;
 }
+
+// By which maximum a kernel weights 64 keys, and what it does not rescale afterwards.
+enum class Stale : std::uint8_t { nothing, all_by_own_maximum, sum_by_maximum_so_far, result_by_own_maximum };
 
 // What a kernel in plain loops does otherwise than it should.
 struct Misdeed {
@@ -51,6 +60,11 @@ struct Misdeed {
     int head_step = 0;                              // the right factor is that of this many heads further
     std::int64_t padded_keys = 0;                   // that take part
     std::int64_t first_key = 0, key_end = context;  // keys that take part
+    Stale stale = Stale::nothing;
+    // Of a norm:
+    std::optional<Rounding> norm;       // of gain and bias
+    double mean_factor = 1, fewer = 0;  // of the mean that is taken off; elements of the variance
+    bool with_gain = true;
 };
 
 struct World {
@@ -113,6 +127,9 @@ public:
     [[nodiscard]] std::vector<float> made(Rows rows, const Misdeed& misdeed) const {
         if (op_ == Op::probabilities || fused_) {
             return softmax(rows, misdeed);
+        }
+        if (op_ == Op::attention_norm || op_ == Op::mlp_norm) {
+            return normalised(rows, misdeed);
         }
         return op_ == Op::scores || op_ == Op::context ? headed(rows, misdeed) : projected(rows, misdeed);
     }
@@ -225,6 +242,38 @@ private:
         return out;
     }
 
+    [[nodiscard]] std::vector<float> normalised(Rows rows, const Misdeed& m) const {
+        const bool attention = op_ == Op::attention_norm;
+        const auto& raw = world_.layer.weights;
+        datasets::Norm norm = attention ? rounded_.weights.attention_norm : rounded_.weights.mlp_norm;
+        if (m.norm) {
+            norm = attention ? raw.attention_norm : raw.mlp_norm;
+            for (std::vector<float>* values : {&norm.gain, &norm.bias}) {
+                std::ranges::for_each(*values, [&](float& v) { v = datasets::round_to_bf16(v, *m.norm); });
+            }
+        }
+        const std::int64_t width = shape().width();
+        const auto x = pulled(operands_, attention ? Op::embedding : Op::attention_residual, rows, width);
+        std::vector<float> out;
+        for (std::int64_t r = 0; r < rows.count; ++r) {
+            double mean = 0;
+            double squares = 0;
+            for (std::int64_t c = 0; c < width; ++c) {
+                mean += m.mean_factor * double{x[index(r * width + c)]} / double(width);
+            }
+            for (std::int64_t c = 0; c < width; ++c) {
+                squares += std::pow(double{x[index(r * width + c)]} - mean, 2);
+            }
+            const double deviation = std::sqrt(squares / (double(width) - m.fewer) + 1e-5);
+            for (std::int64_t c = 0; c < width; ++c) {
+                const double gain = m.with_gain ? double{norm.gain[index(c)]} : 1;
+                out.push_back(store((double{x[index(r * width + c)]} - mean) / deviation * gain +
+                                    m.bias_factor * double{norm.bias[index(c)]}));
+            }
+        }
+        return out;
+    }
+
     [[nodiscard]] std::vector<float> headed(Rows rows, const Misdeed& m) const {
         const bool scores = op_ == Op::scores;
         const int other = (rows.head + m.head_step) % shape().heads;
@@ -270,12 +319,26 @@ private:
                 logit = m.scale_factor * (fused_ ? logit : double{scores[index(r * context + k)]});
                 largest = std::max(largest, logit);
             }
+            // What key k is weighted by, before and after what the misdeed leaves out.
+            const auto weight = [&](std::int64_t k, bool stale) {
+                double maximum = largest;
+                if (stale) {
+                    const auto end = std::min<std::int64_t>(k / 64 * 64 + 64, context);
+                    const auto begin = m.stale == Stale::sum_by_maximum_so_far ? 0 : k / 64 * 64;
+                    maximum = *std::max_element(logits.begin() + begin, logits.begin() + end);
+                }
+                return std::exp(logits[index(k)] - maximum);
+            };
+            const bool stale_sum =
+                m.stale == Stale::all_by_own_maximum || m.stale == Stale::sum_by_maximum_so_far;
+            const bool stale_result =
+                m.stale == Stale::all_by_own_maximum || m.stale == Stale::result_by_own_maximum;
             double sum = static_cast<double>(m.padded_keys) * std::exp(-largest);
             for (std::int64_t k = m.first_key; k < m.key_end; ++k) {
-                sum += std::exp(logits[index(k)] - largest);
+                sum += weight(k, stale_sum);
             }
             const auto share = [&](std::int64_t k) {
-                return k >= m.first_key && k < m.key_end ? std::exp(logits[index(k)] - largest) / sum : 0;
+                return k >= m.first_key && k < m.key_end ? weight(k, stale_result) / sum : 0;
             };
             for (std::int64_t c = 0; c < (fused_ ? 64 : context); ++c) {
                 double result = fused_ ? 0 : share(c);
@@ -426,6 +489,109 @@ std::vector<Plant> plants_of_softmax() {
     return out;
 }
 
+std::vector<Plant> plants_of_stale_maxima() {
+    std::vector<Plant> out;
+    for (const auto& [design, op] : {std::pair{"unfused", Op::probabilities}, {"fused", Op::context}}) {
+        for (const auto& [name, stale, evidence] :
+             {std::tuple{"all", Stale::all_by_own_maximum,
+                         "sum and result are not rescaled: every 64 keys are weighted by their own maximum"},
+              {"sum", Stale::sum_by_maximum_so_far, "every 64 keys are weighted by the maximum so far"},
+              {"result", Stale::result_by_own_maximum, "the result is not rescaled"}}) {
+            Misdeed m;
+            m.stale = stale;
+            out.push_back(misdeed(fmt::format("not_rescaled_{}_{}", name, design), Pattern::rescale_missing,
+                                  design, op, m, evidence));
+        }
+    }
+    return out;
+}
+
+std::vector<Plant> plants_of_norms() {
+    std::vector<Plant> out;
+    for (const Op op : {Op::attention_norm, Op::mlp_norm}) {
+        const auto add = [&](std::string_view name, Pattern pattern, const Misdeed& m, std::string evidence) {
+            out.push_back(misdeed(fmt::format("{}_{}", datasets::name(op), name), pattern, "unfused", op, m,
+                                  std::move(evidence)));
+        };
+        Misdeed m;
+        m.norm = Rounding::floor;
+        add("gain_floored", Pattern::operand_rounding, m, "gain and bias are rounded floor");
+        m = {};
+        m.bias_factor = 0;
+        add("bias_missing", Pattern::bias_missing, m, "the norm's bias is missing");
+        m.bias_factor = 2;
+        add("bias_doubled", Pattern::bias_doubled, m, "the norm's bias came twice");
+        m = {};
+        m.with_gain = false;
+        add("gain_missing", Pattern::norm_formula, m, "gain is not applied");
+        m = {};
+        m.mean_factor = 0;
+        add("mean_kept", Pattern::norm_formula, m, "the mean is not taken off");
+        m = {};
+        m.fewer = 1;
+        add("unbiased_variance", Pattern::norm_formula, m, "divided by n - 1");
+    }
+    return out;
+}
+
+// Right values in a wrong order, in one tile.
+std::vector<Plant> plants_of_orders() {
+    std::vector<Plant> out;
+    // `from`: the place, within the tile, of what comes to (row, column).
+    using Order = std::function<std::pair<std::int64_t, std::int64_t>(std::int64_t, std::int64_t)>;
+    const auto add = [&](std::string name, Pattern pattern, Op op, Order from, std::string evidence) {
+        out.push_back(edit(
+            std::move(name), pattern, "unfused", op,
+            [from = std::move(from)](auto& v, auto n) {
+                const auto before = v;
+                each(v, n, [&](auto r, auto c, float) {
+                    const auto [row, column] = from(r, c);
+                    return before[index(row * n + column)];
+                });
+            },
+            std::move(evidence)));
+    };
+    const auto exchanged = [](std::int64_t i) { return i == 5 ? 6 : i == 6 ? 5 : i; };
+    for (const Op op : {Op::query, Op::scores, Op::output}) {
+        const std::string of = fmt::format("_{}", datasets::name(op));
+        add(
+            "rows_exchanged" + of, Pattern::rows_reordered, op,
+            [=](auto r, auto c) {
+                return std::pair{exchanged(r), c};
+            },
+            "2 of 64 rows hold what belongs to another, first row 5 that of 6");
+        add(
+            "columns_exchanged" + of, Pattern::columns_reordered, op,
+            [=](auto r, auto c) {
+                return std::pair{r, exchanged(c)};
+            },
+            "2 of 64 columns hold what belongs to another, first column 5 that of 6");
+        add(
+            "blocks_kept" + of, Pattern::blocked_layout, op,
+            [](auto r, auto c) {
+                const auto place = r * 64 + c;  // of 4x8 blocks, row by row
+                const auto block = place / 32;
+                return std::pair{block / 8 * 4 + place % 32 / 8, block % 8 * 8 + place % 8};
+            },
+            "the tile lies as blocks of 4x8, row by row");
+        add(
+            "blocks_undone_twice" + of, Pattern::blocked_layout, op,
+            [](auto r, auto c) {
+                const auto place = (c / 4 * 16 + r / 4) * 16 + r % 4 * 4 + c % 4;  // of 4x4, column by column
+                return std::pair{place / 64, place % 64};
+            },
+            "was read as blocks of 4x4, column by column");
+        add(
+            "shuffled" + of, Pattern::elements_reordered, op,
+            [](auto r, auto c) {
+                const auto place = (r * 64 + c) * 1571 % 4096;
+                return std::pair{place / 64, place % 64};
+            },
+            "4096 values are right, in another order");
+    }
+    return out;
+}
+
 std::vector<Plant> plants_of_tiles() {
     std::vector<Plant> out;
     const auto add = [&](std::string name, Pattern pattern, Op op, EditTile change, std::string evidence) {
@@ -515,6 +681,16 @@ std::vector<Plant> plants_of_fits() {
             },
             "filled with before the launch");
     }
+    // A constant per column explains most of it, and leaves far more than rounding.
+    add(
+        "bias_and_more", Pattern::unknown, Op::query,
+        [](auto& v, auto n) {
+            std::mt19937 bits(7);
+            each(v, n, [&](auto, auto c, float x) {
+                return x + (c % 5 == 0 ? 30.0F : -20.0F) + float(bits() % 2001) / 200 - 5;
+            });
+        },
+        "largest: column_bias, 9");
     return out;
 }
 
@@ -530,6 +706,15 @@ std::vector<Plant> plants_of_places() {
                            return values;
                        },
                        fmt::format("stored as bf16 by {}", datasets::name(rounding))});
+    }
+    for (const Op op : {Op::query, Op::scores, Op::context}) {
+        out.push_back({fmt::format("golden_{}", datasets::name(op)), Pattern::golden_copy, "unfused", op,
+                       [op](const Bench& bench, Rows rows) {
+                           std::vector<float> values(bench.healthy(rows).size());
+                           World::get().golden.rows(op, rows, values);
+                           return values;
+                       },
+                       "have the golden's own fp32 bits"});
     }
     out.push_back(
         {"heads_swapped", Pattern::head_swapped, "fused", Op::context,
@@ -563,7 +748,8 @@ std::vector<Plant> plants_of_places() {
 
 std::vector<Plant> all_plants() {
     std::vector<Plant> out = plants_of_products();
-    for (auto* more : {&plants_of_softmax, &plants_of_tiles, &plants_of_fits, &plants_of_places}) {
+    for (auto* more : {&plants_of_softmax, &plants_of_stale_maxima, &plants_of_norms, &plants_of_orders,
+                       &plants_of_tiles, &plants_of_fits, &plants_of_places}) {
         std::ranges::move(more(), std::back_inserter(out));
     }
     return out;

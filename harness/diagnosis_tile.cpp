@@ -12,6 +12,18 @@ namespace {
 constexpr double tie_ratio = 2;
 constexpr double tie_share = 0.005;
 
+// What is fitted to the error lessens any error. It is believed where it leaves so many elements within twice
+// their bound: once for its own rounding, once for the kernel's.
+constexpr double least_settled = 0.9;
+
+bool settles(const ErrorTile& tile, const Prediction& prediction) {
+    double count = 0;
+    for (std::size_t i = 0; i < tile.got.size(); ++i) {
+        count += std::abs(tile.got[i] - prediction.values[i]) <= 2 * tile.bound[i] ? 1 : 0;
+    }
+    return count >= least_settled * static_cast<double>(tile.got.size());
+}
+
 }  // namespace
 
 double stored(const datasets::Arithmetic& arithmetic, double value) {
@@ -90,30 +102,41 @@ double explained(const ErrorTile& tile, const Prediction& prediction) {
 }
 
 void Hypotheses::add(const Prediction& prediction) {
-    const double share = explained(tile_, prediction);
+    const Tried tried{prediction.pattern, prediction.text, explained(tile_, prediction),
+                      prediction.parameters == 0 || settles(tile_, prediction)};
     const auto known = std::ranges::find(tried_, prediction.pattern, &Tried::pattern);
     if (known == tried_.end()) {
-        tried_.push_back({prediction.pattern, prediction.text, share});
-    } else if (share > known->explained) {
-        *known = {prediction.pattern, prediction.text, share};
+        tried_.push_back(tried);
+    } else if (tried.explained > known->explained) {
+        *known = tried;
     }
 }
 
 Diagnosis Hypotheses::best() const {
-    const auto most = std::ranges::max_element(tried_, {}, &Tried::explained);
-    if (most == tried_.end() || !(most->explained > 0)) {
+    const Tried* most = nullptr;
+    const Tried* believed = nullptr;
+    for (const Tried& tried : tried_) {
+        if (most == nullptr || tried.explained > most->explained) {
+            most = &tried;
+        }
+        if (tried.believed && (believed == nullptr || tried.explained > believed->explained)) {
+            believed = &tried;
+        }
+    }
+    if (most == nullptr || !(most->explained > 0)) {
         return {Pattern::unknown, 0, "no known pattern explains any of the error", 0, 0};
     }
-    if (most->explained < least_explained) {
-        return {Pattern::unknown, most->explained,
-                fmt::format("no known pattern (largest: {}, {:.0f}% of the error)", name(most->pattern),
-                            100 * most->explained),
-                0, 0};
+    if (believed == nullptr || believed->explained < least_explained) {
+        return {
+            Pattern::unknown, most->explained,
+            fmt::format("no known pattern (largest: {}, {:.0f}% of the error{})", name(most->pattern),
+                        100 * most->explained, most->believed ? "" : ", but what it leaves is no rounding"),
+            0, 0};
     }
-    const Tried* chosen = &*most;
+    const Tried* chosen = believed;
     for (const Tried& tried : tried_) {
-        const bool as_good = 1 - tried.explained <= tie_ratio * (1 - most->explained) + tie_share;
-        if (as_good && tried.pattern < chosen->pattern) {
+        const bool as_good = 1 - tried.explained <= tie_ratio * (1 - believed->explained) + tie_share;
+        if (tried.believed && as_good && tried.pattern < chosen->pattern) {
             chosen = &tried;
         }
     }

@@ -65,6 +65,7 @@ private:
         Pattern pattern{};
         std::string text;
         double explained = 0;
+        bool believed = false;  // what it leaves is rounding, or nothing of it was fitted
     };
 
     const ErrorTile& tile_;
@@ -78,6 +79,13 @@ std::vector<double> stored(const datasets::Arithmetic& arithmetic, std::vector<d
 // Hypotheses about where results lie (diagnosis_places.cpp).
 void suspect_places(Hypotheses& hypotheses, const ErrorTile& tile, const JudgedBlock& block,
                     const Scene& scene);
+
+// Hypotheses about the order of right results within the tile (diagnosis_order.cpp).
+void suspect_order(Hypotheses& hypotheses, const ErrorTile& tile);
+
+// Hypotheses about gain and bias of a norm (diagnosis_norm.cpp).
+void suspect_norm(Hypotheses& hypotheses, const ErrorTile& tile, const JudgedBlock& block,
+                  const Scene& scene);
 
 // Hypotheses about products and sums: weights, operands, slices of k (diagnosis_products.cpp).
 void suspect_products(Hypotheses& hypotheses, const ErrorTile& tile, const JudgedBlock& block,

@@ -65,12 +65,12 @@ std::string words_of(Quantity quantity, const ZStatistics& z, double value) {
     }
 }
 
-struct Figure {
+struct GatedFigure {
     Quantity quantity;
     double value;
 };
 
-std::vector<Figure> context_figures(AccuracyRow row, const ZStatistics& z) {
+std::vector<GatedFigure> context_figures(AccuracyRow row, const ZStatistics& z) {
     const Quantity rms = row.input == Input::isolated ? Quantity::fused_rms : Quantity::context_rms;
     if (row.input == Input::isolated && !row.coherent) {
         // Peaked rows repeat the errors of one value: every row is a sample, but a tile no larger one.
@@ -84,13 +84,13 @@ std::vector<Figure> context_figures(AccuracyRow row, const ZStatistics& z) {
             {Quantity::context_tile, z.worst_tile}};
 }
 
-std::vector<Figure> figures_of(AccuracyRow row, const datasets::LayerShape& shape,
-                               const OpStatistics& statistics) {
+std::vector<GatedFigure> figures_of(AccuracyRow row, const datasets::LayerShape& shape,
+                                    const OpStatistics& statistics) {
     const ZStatistics& z = *statistics.z;
     if (is_plain(row)) {
-        std::vector<Figure> out{{Quantity::plain_largest, z.largest},
-                                {Quantity::plain_row, z.worst_row},
-                                {Quantity::plain_tile, z.worst_tile}};
+        std::vector<GatedFigure> out{{Quantity::plain_largest, z.largest},
+                                     {Quantity::plain_row, z.worst_row},
+                                     {Quantity::plain_tile, z.worst_tile}};
         if (all_heads(row.op, shape, statistics.elements)) {
             out.push_back({Quantity::plain_variance, std::abs(z.rms * z.rms - 1)});
             out.push_back({Quantity::plain_gain, std::abs(z.gain)});
@@ -129,7 +129,7 @@ std::vector<Headroom> accuracy_of(AccuracyRow row, const datasets::LayerShape& s
         !(statistics.z->predicted_error >= least_predicted)) {
         return out;
     }
-    for (const Figure& figure : figures_of(row, shape, statistics)) {
+    for (const GatedFigure& figure : figures_of(row, shape, statistics)) {
         out.push_back(beside_limit(figure.quantity, figure.value));
     }
     return out;

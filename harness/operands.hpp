@@ -17,7 +17,8 @@ namespace harness {
 void round_operands(const datasets::Arithmetic& arithmetic, std::span<float> values);
 
 // A copy of the piece that holds only its identity and the weights of the ops that `path` has, rounded per
-// consuming op. Weights that the layer does not hold stay empty.
+// consuming op; a norm's gain and bias in the type of its store. Weights that the layer does not hold stay
+// empty.
 datasets::LayerCase rounded_weights(const datasets::LayerCase& layer, const datasets::Path& path);
 datasets::EndCase rounded_weights(const datasets::EndCase& end, const datasets::Path& path);
 
