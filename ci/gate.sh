@@ -117,7 +117,8 @@ build() {
     local launcher="env;CCACHE_BASEDIR=$PWD;CCACHE_NOHASHDIR=1;ccache"
     command -v ccache >/dev/null || launcher=
     cmake -S "$1" -B "$1/$tree" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF \
-        -DHARNESS_BENCHMARKS=OFF "${@:2}" "-DCMAKE_CXX_COMPILER_LAUNCHER=$launcher" \
+        -DHARNESS_BENCHMARKS=OFF -DHARNESS_NATIVE_KERNELS=ON "${@:2}" \
+        "-DCMAKE_CXX_COMPILER_LAUNCHER=$launcher" \
         "-DCMAKE_C_COMPILER_LAUNCHER=$launcher" && cmake --build "$1/$tree" --target harness
 }
 
