@@ -103,6 +103,7 @@ struct Site {
     std::int64_t tile = 0;    // index of the output tile within its op and head, row-major
     std::int64_t launch = 0;  // index of the launch within the step
     int core = 0;
+    bool ran = true;  // false: where the declared design makes it; who computed it may have another plan
 };
 
 // A path prepared for one piece: packed weights, plan, buffers.

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "harness/index.hpp"
+#include "npu_impl/layer_plan.hpp"
 
 namespace harness {
 namespace {
@@ -24,9 +25,14 @@ std::int64_t columns_of(Op op, const datasets::LayerShape& shape) {
 
 class DumpedLayer final : public datasets::PreparedLayer {
 public:
-    DumpedLayer(const datasets::Candidate& candidate, std::string clip, int layer, datasets::LayerShape shape,
-                std::vector<Op> ops)
-        : candidate_(candidate), clip_(std::move(clip)), layer_(layer), shape_(shape), ops_(std::move(ops)) {}
+    DumpedLayer(const datasets::Candidate& candidate, const npu_impl::Design& design, std::string clip,
+                int layer, datasets::LayerShape shape, std::vector<Op> ops)
+        : candidate_(candidate),
+          plan_(npu_impl::plan_layer(design, shape, {0, shape.heads})),
+          clip_(std::move(clip)),
+          layer_(layer),
+          shape_(shape),
+          ops_(std::move(ops)) {}
 
     std::vector<Part> compute(Work work, const datasets::Source&, datasets::Sink& sink) override {
         std::vector<Op> inner;  // of the square part: a block of all of them before the next block
@@ -47,8 +53,13 @@ public:
 
     [[nodiscard]] std::vector<Part> planned(Work) const override { return {}; }
 
-    [[nodiscard]] std::optional<datasets::Site> locate(Op, int, std::int64_t, std::int64_t) const override {
-        return std::nullopt;
+    [[nodiscard]] std::optional<datasets::Site> locate(Op op, int head, std::int64_t row,
+                                                       std::int64_t column) const override {
+        auto site = plan_.locate(op, head, row, column);
+        if (site) {
+            site->ran = false;
+        }
+        return site;
     }
 
 private:
@@ -131,6 +142,7 @@ private:
     }
 
     const datasets::Candidate& candidate_;
+    npu_impl::LayerPlan plan_;
     std::string clip_;
     int layer_;
     datasets::LayerShape shape_;
@@ -171,7 +183,7 @@ datasets::Arithmetic CandidatePath::arithmetic(Op op) const {
 std::unique_ptr<datasets::PreparedLayer> CandidatePath::prepare(const datasets::LayerCase& layer) {
     std::vector<Op> ops;
     std::ranges::transform(steps_, std::back_inserter(ops), &OpRange::last);
-    return std::make_unique<DumpedLayer>(candidate_, clip_, layer_, layer.shape, std::move(ops));
+    return std::make_unique<DumpedLayer>(candidate_, design_, clip_, layer_, layer.shape, std::move(ops));
 }
 
 RecordedSource::RecordedSource(const datasets::LayerCase& layer, const datasets::Source& golden)

@@ -31,7 +31,7 @@ public:
     [[nodiscard]] datasets::Arithmetic arithmetic(datasets::Op op) const override;
 
     // `compute` reads nothing of its source, emits what the file holds of the range, and counts nothing.
-    // `layer` gives the shape.
+    // `locate` says where the design's own plan makes an element. `layer` gives the shape.
     std::unique_ptr<datasets::PreparedLayer> prepare(const datasets::LayerCase& layer) override;
     using datasets::Path::prepare;
 

@@ -115,6 +115,14 @@ public:
         return compute(design, input, reference::GoldenSource(layer_));
     }
 
+    // Where that device would have made an element.
+    [[nodiscard]] std::optional<datasets::Site> site(const char* design, Op op,
+                                                     const Element& element) const {
+        const auto device = npu_impl::open_device("emulated");
+        npu_impl::NpuPath path(*device, *npu_impl::find_design(design));
+        return path.prepare(layer_)->locate(op, element.head, element.row, element.column);
+    }
+
     [[nodiscard]] datasets::Candidate store(const Tensors& tensors, Input input) const {
         datasets::ExampleCandidate example(folder_.file("candidate.h5"), recording_.content_sha256(),
                                            name(input), "");
@@ -304,7 +312,15 @@ TEST(CandidateFaults, AreFoundWhereTheyAre) {
             EXPECT_THAT(row.reproduce, HasSubstr("harness judge --clip a --layer 0 --op " +
                                                  std::string(datasets::name(fault.op))));
             EXPECT_THAT(row.reproduce, testing::Not(HasSubstr("--input")));
-            EXPECT_FALSE(row.site.has_value()) << "no launch is known";
+            ASSERT_TRUE(row.site.has_value());
+            EXPECT_FALSE(row.site->ran) << "no launch of the runner is known";
+            const Element& worst = row.statistics->damage->worst;
+            const auto site = dumped.site("unfused", fault.op, worst);
+            ASSERT_TRUE(site.has_value());
+            EXPECT_TRUE(site->ran);
+            EXPECT_EQ(row.site->tile, site->tile);
+            EXPECT_EQ(row.site->core, site->core);
+            EXPECT_EQ(row.site->launch, site->launch);
             ASSERT_TRUE(row.diagnosis.has_value());
             EXPECT_EQ(name(row.diagnosis->pattern), name(fault.pattern)) << row.diagnosis->evidence;
         }

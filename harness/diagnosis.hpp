@@ -90,7 +90,7 @@ struct Scene {
     datasets::LayerShape shape;
     const OpStatistics& statistics;  // of the op, with damage
     std::function<std::optional<datasets::Site>(std::int64_t head, std::int64_t row, std::int64_t column)>
-        locate;
+        locate;  // nothing where it is not known
 };
 
 // The hypothesis for a block that holds the worst element; nothing where the block is right.

@@ -29,7 +29,7 @@ Json to_json(const std::vector<ProbeRow>& rows) {
                             {"bound", finite(row.worst.bound)}};
         }
         if (row.site) {
-            one["site"] = {{"tile", row.site->tile}, {"launch", row.site->launch}, {"core", row.site->core}};
+            one["site"] = to_json(*row.site);
         }
         if (!row.reproduce.empty()) {
             one["reproduce"] = row.reproduce;

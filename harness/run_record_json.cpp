@@ -161,6 +161,10 @@ Json to_json(const Diagnosis& diagnosis) {
             {"tile_column", diagnosis.tile_column}};
 }
 
+Json to_json(const datasets::Site& site) {
+    return {{"tile", site.tile}, {"launch", site.launch}, {"core", site.core}, {"ran", site.ran}};
+}
+
 Json to_json(const RealTime& time) {
     const std::string_view kind = kind_of(time.processing.clock);
     return {{"processing", to_json(time.processing)},

@@ -40,6 +40,7 @@ std::string_view kind_of(datasets::Clock clock);
 Json to_json(const Duration& duration);
 Json to_json(datasets::OpRange range);
 Json to_json(const Diagnosis& diagnosis);
+Json to_json(const datasets::Site& site);
 Json to_json(const RealTime& time);
 Json to_json(const Certificate& certificate);
 Json to_json(const std::vector<EncoderRow>& rows);

@@ -36,7 +36,8 @@ std::optional<datasets::Site> site_of(const Place& place) {
         return std::nullopt;
     }
     const Place site = place["site"];
-    return datasets::Site{site["tile"].integer(), site["launch"].integer(), site["core"].small()};
+    return datasets::Site{site["tile"].integer(), site["launch"].integer(), site["core"].small(),
+                          !site.has("ran") || site["ran"].boolean()};
 }
 
 std::vector<Finding> findings_of(const Place& place) {

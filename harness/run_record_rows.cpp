@@ -113,7 +113,7 @@ Json to_json(const OpRow& row) {
                                    {"room", number(headroom.decibel, "dB", "measured")}});
     }
     if (row.site) {
-        out["site"] = {{"tile", row.site->tile}, {"launch", row.site->launch}, {"core", row.site->core}};
+        out["site"] = to_json(*row.site);
     }
     if (row.diagnosis) {
         out["diagnosis"] = to_json(*row.diagnosis);

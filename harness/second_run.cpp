@@ -34,7 +34,8 @@ Scene scene_of(const SecondRun& run, const JudgedBlock& block, const OpStatistic
         run.shape,
         statistics,
         [&prepared = run.prepared, op = block.op](std::int64_t head, std::int64_t row, std::int64_t column) {
-            return prepared.locate(op, static_cast<int>(head), row, column);
+            const auto site = prepared.locate(op, static_cast<int>(head), row, column);
+            return site && site->ran ? site : std::nullopt;
         }};
 }
 

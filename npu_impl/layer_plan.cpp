@@ -239,6 +239,33 @@ bool LayerPlan::summed_on_host(Op op) const {
     return step != nullptr && step->tiles.partial;
 }
 
+std::optional<datasets::Site> LayerPlan::locate(Op op, int head, std::int64_t row,
+                                                std::int64_t column) const {
+    const StepPlan* step = step_of(op);
+    if (step == nullptr) {
+        return std::nullopt;
+    }
+    const bool headed = datasets::has_heads(op);
+    if (headed && !lives_in_waves(op) && head < 0) {
+        head = static_cast<int>(column / side);
+        column %= side;
+    }
+    if (row < 0 || row >= shape.context || column < 0 || column >= datasets::row_width(op, shape)) {
+        return std::nullopt;
+    }
+    const int local = headed ? head - heads.first : 0;
+    const std::int64_t tile_row = row / side;
+    const std::int64_t tile_column = column / side;
+    const bool by_column = headed && !step->square();
+    const auto place =
+        by_column ? step->tiles.find(0, tile_row, local) : step->tiles.find(local, tile_row, tile_column);
+    if (!place) {
+        return std::nullopt;
+    }
+    const std::int64_t tiles_wide = by_column ? 1 : step->tiles.columns.tiles();
+    return datasets::Site{tile_row * tiles_wide + tile_column, place->launch, place->core};
+}
+
 const StepPlan* LayerPlan::step_of(Op op) const {
     const auto found =
         std::ranges::find_if(steps, [op](const StepPlan& step) { return step.ops.last == op; });

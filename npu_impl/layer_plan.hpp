@@ -91,6 +91,11 @@ struct LayerPlan {
 
     // The op's result is the host's fp32 sum of partial tiles.
     [[nodiscard]] bool summed_on_host(datasets::Op op) const;
+
+    // What makes an element of an op, of one head or (-1) in the row of all; nothing for what the plan does
+    // not make.
+    [[nodiscard]] std::optional<datasets::Site> locate(datasets::Op op, int head, std::int64_t row,
+                                                       std::int64_t column) const;
 };
 
 // The steps of `ops`. `design` must outlive the plan. Throws std::invalid_argument for an empty shape or

@@ -71,29 +71,7 @@ public:
         const auto piece = std::ranges::find_if(pieces, [op](OpRange ops) { return ops.contains(op); });
         const LayerPlan* plan =
             piece == pieces.end() ? nullptr : current_[static_cast<std::size_t>(piece - pieces.begin())];
-        const StepPlan* step = plan == nullptr ? nullptr : plan->step_of(op);
-        if (step == nullptr) {
-            return std::nullopt;
-        }
-        const bool headed = datasets::has_heads(op);
-        if (headed && !lives_in_waves(op) && head < 0) {
-            head = static_cast<int>(column / side);
-            column %= side;
-        }
-        const int local = headed ? head - plan->heads.first : 0;
-        if (row < 0 || row >= shape_.context || column < 0 || column >= datasets::row_width(op, shape_)) {
-            return std::nullopt;
-        }
-        const std::int64_t tile_row = row / side;
-        const std::int64_t tile_column = column / side;
-        const bool by_column = headed && !step->square();
-        const auto place =
-            by_column ? step->tiles.find(0, tile_row, local) : step->tiles.find(local, tile_row, tile_column);
-        if (!place) {
-            return std::nullopt;
-        }
-        const std::int64_t tiles_wide = by_column ? 1 : step->tiles.columns.tiles();
-        return datasets::Site{tile_row * tiles_wide + tile_column, place->launch, place->core};
+        return plan == nullptr ? std::nullopt : plan->locate(op, head, row, column);
     }
 
 private:

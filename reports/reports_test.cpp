@@ -91,6 +91,20 @@ TEST(TerminalReport, SaysWhereTheDamageIsAndHowToSeeItAgain) {
     EXPECT_THAT(text, HasSubstr("exit code 1"));
 }
 
+// Numbers from a file: nobody here launched anything.
+TEST(EveryReport, SaysThatALaunchIsOneOfThePlan) {
+    harness::RunRecord record = harness::example_record();
+    for (harness::OpRow& row : record.rows) {
+        if (row.site) {
+            row.site->ran = false;
+        }
+    }
+    for (const std::string& text : {terminal_report(record, false), junit_report(record)}) {
+        EXPECT_THAT(text, HasSubstr("which the declared design makes as tile 17 by core 5 in launch 2"));
+        EXPECT_THAT(text, testing::Not(HasSubstr("; made as")));
+    }
+}
+
 TEST(EveryReport, SaysWhyAHeadlineFailed) {
     harness::RunRecord record = harness::example_record();
     harness::LayerRow& layer = record.layers[0];

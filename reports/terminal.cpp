@@ -187,8 +187,7 @@ std::string probe_failures(const std::vector<harness::ProbeRow>& rows, bool colo
                            harness::name(row.probe), row.shape.context, row.judgement.reason);
         out += limits_text(row.judgement, "    ");
         if (row.site) {
-            out += fmt::format("    where: made as tile {} by core {} in launch {}\n", row.site->tile,
-                               row.site->core, row.site->launch);
+            out += fmt::format("    where: {}\n", site_text(*row.site));
         }
         if (!row.reproduce.empty()) {
             out += fmt::format("    reproduce: {}\n", row.reproduce);

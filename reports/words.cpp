@@ -96,8 +96,7 @@ std::string damage_text(const harness::OpRow& row, const std::string& indent) {
                         row.statistics->blocks_expected,
                         first.head >= 0 ? fmt::format("head {} ", first.head) : "", first.row, first.column);
         if (row.site) {
-            out += fmt::format("; made as tile {} by core {} in launch {}", row.site->tile, row.site->core,
-                               row.site->launch);
+            out += "; " + site_text(*row.site);
         }
         out += "\n";
     }
@@ -105,6 +104,12 @@ std::string damage_text(const harness::OpRow& row, const std::string& indent) {
         out += diagnosis_text(*row.diagnosis, indent);
     }
     return out;
+}
+
+std::string site_text(const datasets::Site& site) {
+    return fmt::format("{} tile {} by core {} in launch {}",
+                       site.ran ? "made as" : "which the declared design makes as", site.tile, site.core,
+                       site.launch);
 }
 
 std::string diagnosis_text(const harness::Diagnosis& diagnosis, const std::string& indent) {

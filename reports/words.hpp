@@ -35,6 +35,9 @@ std::string damage_text(const harness::OpRow& row, const std::string& indent);
 // known.
 std::string limits_text(const harness::Judgement& judgement, const std::string& indent);
 
+// Tile, core and launch, and whether they ran or are those of the declared design's plan.
+std::string site_text(const datasets::Site& site);
+
 // Why something failed, in one line that begins with `indent`.
 std::string diagnosis_text(const harness::Diagnosis& diagnosis, const std::string& indent);
 

@@ -105,7 +105,7 @@ function Facts({ row, index }: { row: OpRow; index: number }): JSX.Element | nul
       </Fact>
       <DamageFacts statistics={statistics} path={path} />
       {row.site && (
-        <Fact name="made by">
+        <Fact name={row.site.ran ? "made by" : "made, in the declared design, by"}>
           tile {row.site.tile}, core {row.site.core}, launch {row.site.launch}
         </Fact>
       )}

@@ -115,7 +115,7 @@ export interface OpRow extends Judgement {
   input: Input;
   statistics?: Statistics;
   headroom: Headroom[];
-  site?: { tile: number; launch: number; core: number };
+  site?: { tile: number; launch: number; core: number; ran: boolean };
   diagnosis?: Diagnosis;
   reproduce?: string;
   error_maps: HeadErrorMap[];
