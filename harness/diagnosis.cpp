@@ -60,10 +60,6 @@ constexpr std::array<std::string_view, 40> names{"unwritten",
                                                  "unknown"};
 static_assert(names.size() == static_cast<std::size_t>(Pattern::unknown) + 1);
 
-bool outside(const ErrorTile& tile, std::size_t i) {
-    return !(std::abs(tile.got[i] - tile.expected[i]) <= tile.bound[i]);
-}
-
 // Elements of the tile that are outside their bound.
 std::int64_t failing(const ErrorTile& tile) {
     std::int64_t count = 0;
@@ -156,7 +152,8 @@ void suspect_gain(Hypotheses& hypotheses, const ErrorTile& tile, const JudgedBlo
     const double factor = energy > 0 ? product / energy : 0;
     const bool eightfold = std::abs(factor - 8) < 0.08 || std::abs(factor - 0.125) < 0.00125;
     Prediction prediction{eightfold && block.op == Op::scores ? Pattern::scale : Pattern::gain,
-                          fmt::format("the tile is {:.5g} times what it should be", factor), tile.right, 1};
+                          fmt::format("the tile is {:.5g} times what it should be", factor), tile.expected,
+                          1};
     if (prediction.pattern == Pattern::scale) {
         prediction.text += factor > 1 ? ": the scale 1/8 is missing" : ": the scale 1/8 was applied twice";
     }
@@ -181,7 +178,7 @@ void suspect_fits(Hypotheses& hypotheses, const ErrorTile& tile, const JudgedBlo
     }
     columns.text = fmt::format("each column is off by a constant, the largest {:.4g}", largest);
     hypotheses.add(columns);
-    Prediction rows{Pattern::row_gain, "", tile.right, tile.rows};
+    Prediction rows{Pattern::row_gain, "", tile.expected, tile.rows};
     double least = std::numeric_limits<double>::infinity();
     double most = -least;
     for (std::int64_t r = 0; r < tile.rows; ++r) {

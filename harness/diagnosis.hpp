@@ -5,7 +5,8 @@
 // and g what came, it explains
 //     1 - (|g - p|^2 / (n - fitted parameters)) / (|g - r|^2 / n)
 // of the error's energy. The one that explains most is named; among those that explain nearly as much, the
-// one that assumes least. Where none explains `least_explained`, the diagnosis says so.
+// one that assumes least. What was fitted must besides leave nothing but rounding. Where none explains
+// `least_explained`, the diagnosis says so.
 #pragma once
 
 #include <cstdint>

@@ -6,7 +6,6 @@
 #include <array>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 #include "harness/diagnosis_tile.hpp"
 #include "harness/index.hpp"
@@ -21,13 +20,19 @@ std::size_t at(const ErrorTile& tile, Axis axis, std::int64_t line, std::int64_t
     return axis == Axis::rows ? tile.at(line, along) : tile.at(along, line);
 }
 
-// Each line holds what belongs to the line that it resembles most.
+// Fewer elements resemble some other line by chance.
+constexpr std::int64_t shortest_line = 8;
+
+// Each line holds what belongs to the line that it resembles most: one number fitted per line that moved.
 void suspect_lines(Hypotheses& hypotheses, const ErrorTile& tile, Axis axis) {
     const std::int64_t lines = axis == Axis::rows ? tile.rows : tile.columns;
     const std::int64_t length = axis == Axis::rows ? tile.columns : tile.rows;
+    if (length < shortest_line) {
+        return;
+    }
     Prediction prediction{axis == Axis::rows ? Pattern::rows_reordered : Pattern::columns_reordered, "",
                           tile.right, 0};
-    std::int64_t moved = 0;
+    std::int64_t& moved = prediction.parameters;
     std::int64_t first = 0;
     std::int64_t first_from = 0;
     for (std::int64_t line = 0; line < lines; ++line) {
@@ -71,43 +76,56 @@ struct BlockShape {
 };
 constexpr std::array<BlockShape, 6> block_shapes{{{4, 4}, {4, 8}, {8, 4}, {8, 8}, {2, 8}, {16, 4}}};
 
-// Where the element that belongs to (row, column) lies if blocks lie one behind the other.
-std::size_t blocked(const ErrorTile& tile, BlockShape shape, Axis order, std::int64_t row,
-                    std::int64_t column) {
+// The place, row by row, in a tile of 64 x 64 of the element that belongs to (row, column), if blocks lie one
+// behind the other.
+std::int64_t blocked(BlockShape shape, Axis order, std::int64_t row, std::int64_t column) {
+    constexpr std::int64_t side = datasets::block_rows;
     const std::int64_t down = row / shape.rows;
     const std::int64_t across = column / shape.columns;
-    const std::int64_t block = order == Axis::rows ? down * (tile.columns / shape.columns) + across
-                                                   : across * (tile.rows / shape.rows) + down;
-    return index(block * shape.rows * shape.columns + row % shape.rows * shape.columns +
-                 column % shape.columns);
+    const std::int64_t block =
+        order == Axis::rows ? down * (side / shape.columns) + across : across * (side / shape.rows) + down;
+    return block * shape.rows * shape.columns + row % shape.rows * shape.columns + column % shape.columns;
 }
 
+// Of a ragged tile, what came from padding is not predicted.
 void suspect_blocks(Hypotheses& hypotheses, const ErrorTile& tile, BlockShape shape, Axis order) {
-    if (tile.rows % shape.rows != 0 || tile.columns % shape.columns != 0) {
-        return;
-    }
     const std::string text =
         fmt::format("as blocks of {}x{}, {} by {}", shape.rows, shape.columns,
                     order == Axis::rows ? "row" : "column", order == Axis::rows ? "row" : "column");
-    Prediction kept{Pattern::blocked_layout, "the tile lies " + text + ", not row by row", tile.right, 0};
-    Prediction undone{Pattern::blocked_layout, "the tile is row by row, but was read " + text, tile.right, 0};
+    const std::vector<double> nothing(tile.got.size(), std::numeric_limits<double>::quiet_NaN());
+    Prediction kept{Pattern::blocked_layout, "the tile lies " + text + ", not row by row", nothing, 0};
+    Prediction undone{Pattern::blocked_layout, "the tile is row by row, but was read " + text, nothing, 0};
     for (std::int64_t row = 0; row < tile.rows; ++row) {
         for (std::int64_t column = 0; column < tile.columns; ++column) {
-            const std::size_t place = blocked(tile, shape, order, row, column);
-            kept.values[place] = tile.right[tile.at(row, column)];
-            undone.values[tile.at(row, column)] = tile.right[place];
+            const std::int64_t place = blocked(shape, order, row, column);
+            const std::int64_t other_row = place / datasets::block_rows;
+            const std::int64_t other_column = place % datasets::block_rows;
+            if (other_row < tile.rows && other_column < tile.columns) {
+                const std::size_t here = tile.at(row, column);
+                const std::size_t there = tile.at(other_row, other_column);
+                kept.values[there] = tile.right[here];
+                undone.values[here] = tile.right[there];
+            }
         }
     }
     hypotheses.add(kept);
     hypotheses.add(undone);
 }
 
-// What came and what is right hold the same values: all but 1 of 100 lie within the bound of that of the same
-// rank. (Values of one distribution are as alike only where they hardly differ at all.)
+// Fewer values find their like by chance.
+constexpr std::int64_t fewest_reordered = 64;
+
+// The elements outside their bound hold each other's values: in the order of their size, all but 1 of 100 of
+// what came lie within the bound of what is right.
 void suspect_any_order(Hypotheses& hypotheses, const ErrorTile& tile) {
-    const auto ranked = [](const std::vector<double>& values) {
-        std::vector<std::size_t> order(values.size());
-        std::iota(order.begin(), order.end(), std::size_t{0});
+    std::vector<std::size_t> wrong;
+    for (std::size_t i = 0; i < tile.got.size(); ++i) {
+        if (outside(tile, i)) {
+            wrong.push_back(i);
+        }
+    }
+    const auto ranked = [&](const std::vector<double>& values) {
+        std::vector<std::size_t> order = wrong;
         std::ranges::stable_sort(order, {}, [&](std::size_t i) { return values[i]; });
         return order;
     };
@@ -115,13 +133,14 @@ void suspect_any_order(Hypotheses& hypotheses, const ErrorTile& tile) {
     const std::vector<std::size_t> due = ranked(tile.right);
     Prediction prediction{Pattern::elements_reordered, "", tile.right, 0};
     std::int64_t same = 0;
-    for (std::size_t rank = 0; rank < came.size(); ++rank) {
+    for (std::size_t rank = 0; rank < wrong.size(); ++rank) {
         const double value = tile.right[due[rank]];
         prediction.values[came[rank]] = value;
         same += std::abs(tile.got[came[rank]] - value) <= tile.bound[due[rank]] ? 1 : 0;
     }
-    if (100 * same >= 99 * std::ssize(came)) {
-        prediction.text = fmt::format("{} of {} values are right, in another order", same, came.size());
+    if (std::ssize(wrong) >= fewest_reordered && 100 * same >= 99 * std::ssize(wrong)) {
+        prediction.text =
+            fmt::format("{} of {} wrong elements hold the right values of others", same, wrong.size());
         hypotheses.add(prediction);
     }
 }

@@ -12,6 +12,7 @@
 #include <random>
 
 #include "datasets/synthetic.hpp"
+#include "harness/diagnosis_tile.hpp"
 #include "harness/index.hpp"
 #include "harness/judge.hpp"
 #include "harness/operands.hpp"
@@ -61,6 +62,7 @@ struct Misdeed {
     std::int64_t padded_keys = 0;                   // that take part
     std::int64_t first_key = 0, key_end = context;  // keys that take part
     Stale stale = Stale::nothing;
+    bool divides = true;  // by the sum of the weights
     // Of a norm:
     std::optional<Rounding> norm;       // of gain and bias
     double mean_factor = 1, fewer = 0;  // of the mean that is taken off; elements of the variance
@@ -338,7 +340,8 @@ private:
                 sum += weight(k, stale_sum);
             }
             const auto share = [&](std::int64_t k) {
-                return k >= m.first_key && k < m.key_end ? weight(k, stale_result) / sum : 0;
+                return k >= m.first_key && k < m.key_end ? weight(k, stale_result) / (m.divides ? sum : 1)
+                                                         : 0;
             };
             for (std::int64_t c = 0; c < (fused_ ? 64 : context); ++c) {
                 double result = fused_ ? 0 : share(c);
@@ -506,6 +509,63 @@ std::vector<Plant> plants_of_stale_maxima() {
     return out;
 }
 
+// Fits: what grows leaves roundings that grew with it.
+std::vector<Plant> plants_of_growth() {
+    std::vector<Plant> out;
+    Misdeed m;
+    m.divides = false;
+    for (const auto& [design, op] : {std::pair{"unfused", Op::probabilities}, {"fused", Op::context}}) {
+        out.push_back(misdeed(fmt::format("not_divided_{}", design), Pattern::row_gain, design, op, m,
+                              "each row is off by a factor"));
+    }
+    for (const char* design : {"unfused", "gemm_array_floor"}) {
+        for (const double factor : {3.0, 0.98}) {
+            out.push_back({fmt::format("times_{}_{}", factor > 1 ? "three" : "less", design), Pattern::gain,
+                           design, Op::query,
+                           [factor](const Bench& bench, Rows rows) {
+                               std::vector<float> values;
+                               for (const double v : bench.exact(rows)) {
+                                   values.push_back(bench.store(factor * v));
+                               }
+                               return values;
+                           },
+                           "times what it should be"});
+        }
+    }
+    return out;
+}
+
+// Too little, or too wild, for any name.
+std::vector<Plant> plants_of_chance() {
+    std::vector<Plant> out;
+    out.push_back(edit(
+        "one_element", Pattern::unknown, "unfused", Op::query,
+        [](auto& v, auto n) {
+            each(v, n, [](auto r, auto c, float x) { return r == 20 && c == 7 ? 2 * x + 3 : x; });
+        },
+        "no known pattern"));
+    for (const auto& [design, op] : {std::pair{"unfused", Op::query}, {"fused", Op::context}}) {
+        out.push_back(edit(
+            fmt::format("some_elements_{}", design), Pattern::unknown, design, op,
+            [](auto& v, auto n) {
+                std::mt19937 bits(7);
+                each(v, n, [&](auto, auto, float x) { return bits() % 100 == 0 ? 1.7F * x : x; });
+            },
+            "no known pattern"));
+    }
+    out.push_back({"two_rows_of_garbage", Pattern::unrelated, "unfused", Op::query,
+                   [](const Bench& bench, Rows rows) {
+                       auto values = bench.healthy(rows);
+                       std::mt19937 bits(11);
+                       for (float& value : rows.count == 2 ? std::span(values) : std::span<float>()) {
+                           value = float(bits() % 2001) / 10 - 100;
+                       }
+                       return values;
+                   },
+                   "resembles nothing known"});
+    return out;
+}
+
 std::vector<Plant> plants_of_norms() {
     std::vector<Plant> out;
     for (const Op op : {Op::attention_norm, Op::mlp_norm}) {
@@ -587,7 +647,7 @@ std::vector<Plant> plants_of_orders() {
                 const auto place = (r * 64 + c) * 1571 % 4096;
                 return std::pair{place / 64, place % 64};
             },
-            "4096 values are right, in another order");
+            "wrong elements hold the right values of others");
     }
     return out;
 }
@@ -748,8 +808,9 @@ std::vector<Plant> plants_of_places() {
 
 std::vector<Plant> all_plants() {
     std::vector<Plant> out = plants_of_products();
-    for (auto* more : {&plants_of_softmax, &plants_of_stale_maxima, &plants_of_norms, &plants_of_orders,
-                       &plants_of_tiles, &plants_of_fits, &plants_of_places}) {
+    for (auto* more :
+         {&plants_of_softmax, &plants_of_stale_maxima, &plants_of_growth, &plants_of_chance, &plants_of_norms,
+          &plants_of_orders, &plants_of_tiles, &plants_of_fits, &plants_of_places}) {
         std::ranges::move(more(), std::back_inserter(out));
     }
     return out;
@@ -771,6 +832,26 @@ TEST_P(PlantedPattern, GetsItsOwnHypothesis) {
 
 INSTANTIATE_TEST_SUITE_P(Patterns, PlantedPattern, testing::ValuesIn(all_plants()),
                          [](const auto& one) { return one.param.name; });
+
+// The last block of T = 1500, in blocks of 4x8 of the padded tile, one below the other.
+TEST(Diagnosis, SeesTheBlocksOfARaggedTile) {
+    std::mt19937 bits(3);
+    std::vector<double> padded(64 * 64);
+    std::ranges::generate(padded, [&] { return double(bits() % 1000) - 500; });
+    ErrorTile tile{28, 64, 0, {}, {}, {}, std::vector<double>(28 * 64, 0.5)};
+    tile.expected.assign(padded.begin(), padded.begin() + 28 * 64);
+    tile.right = tile.expected;
+    for (std::int64_t place = 0; place < 28 * 64; ++place) {
+        const std::int64_t block = place / 32;  // of 16 below each other
+        tile.got.push_back(
+            padded[index((block % 16 * 4 + place % 32 / 8) * 64 + block / 16 * 8 + place % 8)]);
+    }
+    Hypotheses hypotheses(tile);
+    suspect_order(hypotheses, tile);
+    const Diagnosis found = hypotheses.best();
+    EXPECT_EQ(name(found.pattern), "blocked_layout") << found.evidence;
+    EXPECT_THAT(found.evidence, testing::HasSubstr("as blocks of 4x8, column by column"));
+}
 
 TEST(Diagnosis, NamesNothingWhereTheKernelIsRight) {
     for (const char* design : {"unfused", "fused"}) {

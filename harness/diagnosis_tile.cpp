@@ -13,18 +13,24 @@ constexpr double tie_ratio = 2;
 constexpr double tie_share = 0.005;
 
 // What is fitted to the error lessens any error. It is believed where it leaves so many elements within twice
-// their bound: once for its own rounding, once for the kernel's.
+// their bound, once for its own rounding and once for the kernel's; the bound of what grew grew with it.
 constexpr double least_settled = 0.9;
 
 bool settles(const ErrorTile& tile, const Prediction& prediction) {
     double count = 0;
     for (std::size_t i = 0; i < tile.got.size(); ++i) {
-        count += std::abs(tile.got[i] - prediction.values[i]) <= 2 * tile.bound[i] ? 1 : 0;
+        const double predicted = prediction.values[i];
+        const double growth = std::max(1.0, std::abs(predicted) / std::abs(tile.expected[i]));
+        count += std::abs(tile.got[i] - predicted) <= 2 * growth * tile.bound[i] ? 1 : 0;
     }
     return count >= least_settled * static_cast<double>(tile.got.size());
 }
 
 }  // namespace
+
+bool outside(const ErrorTile& tile, std::size_t i) {
+    return !(std::abs(tile.got[i] - tile.expected[i]) <= tile.bound[i]);
+}
 
 double stored(const datasets::Arithmetic& arithmetic, double value) {
     const auto narrow = static_cast<float>(value);

@@ -26,6 +26,9 @@ struct ErrorTile {
     }
 };
 
+// Whether an element is outside its bound.
+bool outside(const ErrorTile& tile, std::size_t i);
+
 // The tile with columns from `first_column`, a multiple of 64.
 ErrorTile error_tile(const JudgedBlock& block, std::int64_t first_column);
 
@@ -83,7 +86,7 @@ void suspect_places(Hypotheses& hypotheses, const ErrorTile& tile, const JudgedB
 // Hypotheses about the order of right results within the tile (diagnosis_order.cpp).
 void suspect_order(Hypotheses& hypotheses, const ErrorTile& tile);
 
-// Hypotheses about gain and bias of a norm (diagnosis_norm.cpp).
+// Hypotheses about the formula and the operands of a layer's norms (diagnosis_norm.cpp).
 void suspect_norm(Hypotheses& hypotheses, const ErrorTile& tile, const JudgedBlock& block,
                   const Scene& scene);
 

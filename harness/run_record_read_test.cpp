@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <regex>
 
 #include "harness/run_record_example.hpp"
 #include "harness/run_record_whole.hpp"
@@ -158,6 +160,27 @@ TEST(RunRecordWhole, KeepsClassesOfFaultsAndTheCandidate) {
     record.candidate->probes.reset();
     EXPECT_EQ(parse_whole_record(to_json(record), "run.json").candidate->launches, std::nullopt);
     EXPECT_FALSE(parse_whole_record(to_json(record), "run.json").candidate->probes);
+}
+
+// What minor version 10 added has a value in older runs too.
+TEST(RunRecordWhole, TakesRunsOfEarlierMinorVersions) {
+    RunRecord record = example_record();
+    record.baseline.reset();
+    LayerStatistics statistics;
+    statistics.heads.resize(1);
+    statistics.heads[0].scale_slope = 0.5;
+    record.layers[0].data = statistics;
+    const std::string text = to_json(record);
+    const auto slope_of = [](const RunRecord& read) { return read.layers[0].data->heads[0].scale_slope; };
+    EXPECT_EQ(slope_of(parse_whole_record(text, "run.json")), 0.5);
+    const std::regex added(R"re(\s*"scale_slope": \{[^}]*\},|,\s*"ran": true)re");
+    const std::string older = std::regex_replace(text, added, "");
+    ASSERT_THAT(older, testing::Not(testing::AnyOf(HasSubstr("scale_slope"), HasSubstr("\"ran\""))));
+    const RunRecord read = parse_whole_record(older, "run.json");
+    EXPECT_EQ(slope_of(read), 0);
+    const auto made = std::ranges::find_if(read.rows, [](const OpRow& row) { return row.site.has_value(); });
+    ASSERT_NE(made, read.rows.end());
+    EXPECT_TRUE(made->site->ran);
 }
 
 }  // namespace

@@ -115,7 +115,9 @@ HeadStatistics head_of(const Place& place) {
     out.last_key_share = figure("last_key_share");
     out.rescaled_share = figure("rescaled_share");
     out.scale_share = figure("scale_share");
-    out.scale_slope = figure("scale_slope");
+    if (place.has("scale_slope")) {  // from minor version 10 on
+        out.scale_slope = figure("scale_slope");
+    }
     out.widest_row = figure("widest_row");
     out.neighbours = figure("neighbours");
     out.blocks = figure("blocks");

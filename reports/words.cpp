@@ -96,7 +96,7 @@ std::string damage_text(const harness::OpRow& row, const std::string& indent) {
                         row.statistics->blocks_expected,
                         first.head >= 0 ? fmt::format("head {} ", first.head) : "", first.row, first.column);
         if (row.site) {
-            out += "; " + site_text(*row.site);
+            out += "; the worst element " + site_text(*row.site);
         }
         out += "\n";
     }
@@ -107,9 +107,8 @@ std::string damage_text(const harness::OpRow& row, const std::string& indent) {
 }
 
 std::string site_text(const datasets::Site& site) {
-    return fmt::format("{} tile {} by core {} in launch {}",
-                       site.ran ? "made as" : "which the declared design makes as", site.tile, site.core,
-                       site.launch);
+    return fmt::format("{}made as tile {} by core {} in launch {}",
+                       site.ran ? "" : "by the declared design's plan ", site.tile, site.core, site.launch);
 }
 
 std::string diagnosis_text(const harness::Diagnosis& diagnosis, const std::string& indent) {

@@ -29,6 +29,7 @@ const anywhere = new Set([
   "machine",
   "provisional",
   "limit",
+  "ran",
 ]);
 
 type Fields = Record<string, unknown>;

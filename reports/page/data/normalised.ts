@@ -1,13 +1,15 @@
 // A run of any minor version, with what earlier ones lack filled in. Everything behind this reads the newest
 // shape and asks no further.
 import type { Environment, Identities, NpuEnvironment } from "./origin.ts";
-import type { ClipEntry, EncoderEntry, LayerEntry, Limit, OpRow, Run } from "./run.ts";
+import type { ClipEntry, EncoderEntry, LayerEntry, Limit, OpRow, Run, Site } from "./run.ts";
 
 /** `Names` of `T` may be missing. */
 type Lacking<T, Names extends keyof T> = Omit<T, Names> & Partial<Pick<T, Names>>;
 
 // Minor version 0 is the first; what each later one added is told in harness/run_record.hpp.
-type RecordedRow = Lacking<OpRow, "headroom" | "error_maps">;
+type RecordedRow = Lacking<Omit<OpRow, "site">, "headroom" | "error_maps"> & {
+  site?: Lacking<Site, "ran">;
+};
 type RecordedLayer = Lacking<LayerEntry, "probes" | "repeatability"> & {
   repeatability?: Lacking<LayerEntry["repeatability"], "verdict" | "reason">;
 };
@@ -46,6 +48,15 @@ function environmentOf(recorded: RecordedEnvironment): Environment {
   return { machine: "", ...recorded, npu } as Environment;
 }
 
+function rowOf({ site, ...recorded }: RecordedRow): OpRow {
+  return {
+    headroom: [],
+    error_maps: [],
+    ...recorded,
+    ...(site ? { site: { ran: true, ...site } } : {}),
+  };
+}
+
 function layerOf(recorded: RecordedLayer): LayerEntry {
   const nothing = { value: 0, unit: "elements", kind: "counted" };
   return {
@@ -79,7 +90,7 @@ export function normalised(run: RecordedRun): Run {
     layers: run.layers.map(layerOf),
     ragged_probes: run.ragged_probes ?? [],
     data_trust: run.data_trust ?? [],
-    rows: run.rows.map((row) => ({ headroom: [], error_maps: [], ...row })),
+    rows: run.rows.map(rowOf),
     encoders: (run.encoders ?? []).map((encoder) => ({
       mel_and_encoder_cold: null,
       certificates: {},

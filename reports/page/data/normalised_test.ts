@@ -29,7 +29,17 @@ const oldest = {
       steps: [],
     },
   ],
-  rows: [{ clip: "a", layer: 0, op: "query", input: "isolated", verdict: "passed", reason: "" }],
+  rows: [
+    {
+      clip: "a",
+      layer: 0,
+      op: "query",
+      input: "isolated",
+      verdict: "passed",
+      reason: "",
+      site: { tile: 1, launch: 2, core: 3 },
+    },
+  ],
 } as unknown as RecordedRun;
 
 test("what the first version lacks is empty, not undefined", () => {
@@ -39,6 +49,7 @@ test("what the first version lacks is empty, not undefined", () => {
   assert.deepEqual([run.identities.placement, run.identities.head], ["attention", -1]);
   assert.equal(run.environment.npu, null);
   assert.deepEqual([run.rows[0]?.headroom, run.rows[0]?.error_maps], [[], []]);
+  assert.deepEqual(run.rows[0]?.site, { tile: 1, launch: 2, core: 3, ran: true });
   assert.deepEqual(run.layers[0]?.probes, []);
   assert.equal(run.layers[0]?.repeatability.verdict, "not_run");
   assert.equal(run.clips[0]?.speedup_interval, null);

@@ -108,6 +108,14 @@ export interface HeadErrorMap {
   tiles: string[];
 }
 
+/** What made an element; `ran` is false where it is the declared design's plan that would. */
+export interface Site {
+  tile: number;
+  launch: number;
+  core: number;
+  ran: boolean;
+}
+
 export interface OpRow extends Judgement {
   clip: string;
   layer: number;
@@ -115,7 +123,7 @@ export interface OpRow extends Judgement {
   input: Input;
   statistics?: Statistics;
   headroom: Headroom[];
-  site?: { tile: number; launch: number; core: number; ran: boolean };
+  site?: Site;
   diagnosis?: Diagnosis;
   reproduce?: string;
   error_maps: HeadErrorMap[];
