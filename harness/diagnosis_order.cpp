@@ -20,16 +20,10 @@ std::size_t at(const ErrorTile& tile, Axis axis, std::int64_t line, std::int64_t
     return axis == Axis::rows ? tile.at(line, along) : tile.at(along, line);
 }
 
-// Fewer elements resemble some other line by chance.
-constexpr std::int64_t shortest_line = 8;
-
 // Each line holds what belongs to the line that it resembles most: one number fitted per line that moved.
 void suspect_lines(Hypotheses& hypotheses, const ErrorTile& tile, Axis axis) {
     const std::int64_t lines = axis == Axis::rows ? tile.rows : tile.columns;
     const std::int64_t length = axis == Axis::rows ? tile.columns : tile.rows;
-    if (length < shortest_line) {
-        return;
-    }
     Prediction prediction{axis == Axis::rows ? Pattern::rows_reordered : Pattern::columns_reordered, "",
                           tile.right, 0};
     std::int64_t& moved = prediction.parameters;
@@ -112,9 +106,6 @@ void suspect_blocks(Hypotheses& hypotheses, const ErrorTile& tile, BlockShape sh
     hypotheses.add(undone);
 }
 
-// Fewer values find their like by chance.
-constexpr std::int64_t fewest_reordered = 64;
-
 // The elements outside their bound hold each other's values: in the order of their size, all but 1 of 100 of
 // what came lie within the bound of what is right.
 void suspect_any_order(Hypotheses& hypotheses, const ErrorTile& tile) {
@@ -138,7 +129,7 @@ void suspect_any_order(Hypotheses& hypotheses, const ErrorTile& tile) {
         prediction.values[came[rank]] = value;
         same += std::abs(tile.got[came[rank]] - value) <= tile.bound[due[rank]] ? 1 : 0;
     }
-    if (std::ssize(wrong) >= fewest_reordered && 100 * same >= 99 * std::ssize(wrong)) {
+    if (100 * same >= 99 * std::ssize(wrong)) {
         prediction.text =
             fmt::format("{} of {} wrong elements hold the right values of others", same, wrong.size());
         hypotheses.add(prediction);
