@@ -518,6 +518,16 @@ std::vector<Plant> plants_of_growth() {
         out.push_back(misdeed(fmt::format("not_divided_{}", design), Pattern::row_gain, design, op, m,
                               "each row is off by a factor"));
     }
+    // The errors of exp grow with what they are errors of.
+    out.push_back({"forty_times_with_exp_errors", Pattern::gain, "fused", Op::context,
+                   [](const Bench& bench, Rows rows) {
+                       std::vector<float> values;
+                       for (const double v : bench.exact(rows)) {
+                           values.push_back(bench.store(40 * v * (values.size() % 2 == 0 ? 1.008 : 0.992)));
+                       }
+                       return values;
+                   },
+                   "times what it should be"});
     for (const char* design : {"unfused", "gemm_array_floor"}) {
         for (const double factor : {3.0, 0.98}) {
             out.push_back({fmt::format("times_{}_{}", factor > 1 ? "three" : "less", design), Pattern::gain,
