@@ -303,12 +303,12 @@ class HistoryCli(unittest.TestCase):
             self.one_line(self.harness("regress", run, *baseline, expect=3), "threads: 64 here")
 
     def test_builds_are_run_in_turn(self):
-        def build(name, factor):
+        def build(name, factor, jitters=JITTER * 2):
             script = self.path / name
             script.write_text(FAKE_BUILD)
             script.chmod(script.stat().st_mode | stat.S_IXUSR)
             (self.path / (name + ".runs")).mkdir()
-            for i, jitter in enumerate(JITTER * 2):
+            for i, jitter in enumerate(jitters):
                 self.run_file(f"{name}.runs/{i:02}.json", i + 1, factor * jitter, commit=name)
             return script
 
@@ -321,6 +321,16 @@ class HistoryCli(unittest.TestCase):
         self.harness("regress", "--ab", old, same, "--rounds", 3, "--markdown", self.path / "ab.md", expect=0)
         self.assertEqual(pathlib.Path(f"{same}.runs/count").read_text(), "6")
         self.assertIn("NO REGRESSION", (self.path / "ab.md").read_text())
+        # The first two rounds of these differ by 12% within each build, the third agrees.
+        restless = build("restless", 1.0, (0.94, 1.0, 1.06, 0.97, *JITTER))
+        steady = build("steady", 1.0)
+        for seconds, runs in ((0, "4"), (600, "6")):
+            for script in (restless, steady):
+                pathlib.Path(f"{script}.runs/count").unlink(missing_ok=True)
+            done = self.harness("regress", "--ab", restless, steady, "--rounds", 2, "--until-clear", seconds,
+                                "--markdown", self.path / "ab.md", expect=0)
+            self.assertEqual(pathlib.Path(f"{restless}.runs/count").read_text(), runs)
+            self.assertEqual("differ too much" in done.stdout, seconds == 0, done.stdout)
         done = self.harness("regress", "--ab", old, same, "--", "--fail", expect=3)
         self.one_line(done, "left no run record", "exit code 3")
         self.one_line(self.harness("regress", "--ab", old, self.path / "gone", expect=3), "gone")
@@ -346,6 +356,7 @@ class HistoryCli(unittest.TestCase):
                             (("history", "prune"), "--older-than DAYS or --keep N"),
                             (("history", "prune", "--keep", "1", "--older-than", "1"), "either"),
                             (("regress",), "name a RUN.json"), (("regress", run, "--rounds", "3"), "--ab"),
+                            (("regress", run, "--until-clear", "3"), "--until-clear belongs to --ab"),
                             (("regress", run, "--baseline", run, "--nights", "3"), "exclude each other"),
                             (("regress", run, "--commit", "a", "--season", "30"), "leave out --commit"),
                             (("regress", run, "--season", "20"), "--season 20: it takes 28 at least"),

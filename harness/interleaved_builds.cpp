@@ -70,18 +70,18 @@ private:
 };
 
 RunFigures run_once(const std::string& program, const std::vector<std::string>& arguments,
-                    const std::string& json) {
+                    const std::string& file) {
     std::vector<std::string> words{program};
     words.insert(words.end(), arguments.begin(), arguments.end());
-    words.insert(words.end(), {"--json", json, "--quiet"});
+    words.insert(words.end(), {"--json", file, "--quiet"});
     const int status = Child(start(words)).wait();
-    if (!std::filesystem::exists(json)) {
+    if (!std::filesystem::exists(file)) {
         throw std::runtime_error(fmt::format(
             "{} left no run record: {}; behind -- must stand what makes one, such as --compare", program,
             WIFEXITED(status) ? fmt::format("exit code {}", WEXITSTATUS(status))
                               : fmt::format("ended by signal {}", WTERMSIG(status))));
     }
-    RunFigures run = read_run_figures(json);
+    RunFigures run = read_run_figures(file);
     run.file = program;
     return run;
 }
@@ -89,11 +89,12 @@ RunFigures run_once(const std::string& program, const std::vector<std::string>& 
 }  // namespace
 
 InterleavedRuns run_interleaved(const InterleavedBuilds& builds,
-                                const std::function<void(const std::string& program)>& before_run) {
+                                const std::function<void(const std::string& program)>& before_run,
+                                const std::function<bool(const InterleavedRuns&)>& another) {
     const TemporaryFolder folder;
     InterleavedRuns out;
     int number = 0;
-    for (int round = 0; round < builds.rounds; ++round) {
+    for (int round = 0; round < builds.rounds || another(out); ++round) {
         for (const bool is_first : {true, false, false, true}) {
             throw_if_interrupted();
             const std::string& program = is_first ? builds.first : builds.second;

@@ -303,6 +303,7 @@ struct RegressOptions {
     std::string commit;               // of the baseline in the history; empty: green nights
     std::vector<std::string> builds;  // two programs to be run interleaved, or none
     int rounds = 5;
+    int until_clear = 0;   // seconds for more rounds while noise hides a change of 10%
     std::string markdown;  // empty: none
 };
 

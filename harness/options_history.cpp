@@ -154,6 +154,12 @@ struct HistoryCommands::State {
             ->check(CLI::Range(2, 1000))
             ->type_name("N")
             ->capture_default_str();
+        regress_app
+            ->add_option("--until-clear", regress.until_clear,
+                         "Of --ab: for up to so many seconds more rounds, while noise hides a change of 10%")
+            ->check(CLI::Range(0, 86'400))
+            ->type_name("SECONDS")
+            ->capture_default_str();
         regress_app->add_option("--markdown", regress.markdown, "Write the result for a pull request")
             ->type_name("FILE");
         add_common(*regress_app, common);
@@ -217,8 +223,10 @@ struct HistoryCommands::State {
             throw UsageError(fmt::format("--season {}: it takes {} at least, twice --nights", *options.season,
                                          2 * options.nights));
         }
-        if (regress_app->count("--rounds") > 0) {
-            throw UsageError("--rounds belongs to --ab");
+        for (const char* option : {"--rounds", "--until-clear"}) {
+            if (regress_app->count(option) > 0) {
+                throw UsageError(fmt::format("{} belongs to --ab", option));
+            }
         }
         return options;
     }

@@ -18,6 +18,9 @@ public:
     ProgressBar(const ProgressBar&) = delete;
     ProgressBar& operator=(const ProgressBar&) = delete;
 
+    // There are `steps` more than was known.
+    void extend(int steps) { total_ += steps; }
+
     // The next step begins.
     void step(std::string_view what);
 

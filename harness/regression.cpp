@@ -290,6 +290,12 @@ Regression compare_with_baseline(std::span<const RunFigures> runs, std::span<con
     return out;
 }
 
+bool noise_hides(const Regression& regression) {
+    return std::ranges::any_of(regression.figures, [&](const ComparedFigure& figure) {
+        return figure.change && noise_hides(*figure.change, regression.rule);
+    });
+}
+
 Regression reproduced_by(const Regression& first, Regression second) {
     const auto is_in = [&](const Regression& other, const ComparedFigure& figure) {
         return std::ranges::any_of(other.figures, [&](const ComparedFigure& one) {

@@ -79,6 +79,9 @@ enum class Baseline : std::uint8_t { earlier, other_build };
 Regression compare_with_baseline(std::span<const RunFigures> runs, std::span<const RunFigures> baseline,
                                  std::string baseline_words, Baseline kind = Baseline::earlier);
 
+// Whether it does in a measured row.
+bool noise_hides(const Regression& regression);
+
 // Of a first comparison and a second on fresh runs, the second; but what it calls slower is only ambiguous
 // where the first did not call it so, and a verdict that the first lost stays lost.
 Regression reproduced_by(const Regression& first, Regression second);

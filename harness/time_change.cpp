@@ -76,8 +76,7 @@ void decide(TimeChange& change, const Measured& measured, std::size_t rows, cons
     const double effect = std::max(change.ratio, 1 / change.ratio) - 1;
     const bool beyond = effect > change.threshold;
     const char* direction = change.ratio > 1 ? "slower" : "faster";
-    const double seen = change.threshold + one_sided / two_sided * change.spread.value_or(0);
-    if (!beyond && seen > rule.must_see) {
+    if (!beyond && noise_hides(change, rule)) {
         change.reason =
             fmt::format("runs of one build differ too much to see a change of {:.0f}%", 100 * rule.must_see);
     } else if (!beyond) {
@@ -104,6 +103,10 @@ std::vector<double> medians_of(const SamplesOfRuns& runs) {
         }
     }
     return out;
+}
+
+bool noise_hides(const TimeChange& change, const TimeRule& rule) {
+    return change.visible > rule.must_see;
 }
 
 int samples_needed(std::size_t rows, const TimeRule& rule) {
@@ -156,7 +159,9 @@ std::vector<TimeChange> judge_times(const std::vector<TimeRow>& rows, const Time
         if (change.spread) {
             change.spread = std::max(*change.spread, typical);
         }
-        change.threshold = std::max(rule.least_effect, rule.spread_factor * change.spread.value_or(0));
+        const double spread = change.spread.value_or(0);
+        change.threshold = std::max(rule.least_effect, rule.spread_factor * spread);
+        change.visible = change.threshold + one_sided / two_sided * spread;
         decide(change, measured[present[k]], present.size(), rule);
     }
     return out;

@@ -43,6 +43,7 @@ struct TimeChange {
     std::optional<double> spread;  // A/A, relative; none where no build has two runs
     double threshold = 0;          // relative change that is beyond
     double p = 1;                  // Holm-adjusted
+    double visible = 0;            // relative change that would be seen in 19 of 20 cases
 };
 
 struct TimeRule {
@@ -55,6 +56,10 @@ struct TimeRule {
 // Every row judged, in the order given. Samples are positive and finite, runs in order of time; a row with no
 // samples on a side is no_data.
 std::vector<TimeChange> judge_times(const std::vector<TimeRow>& rows, const TimeRule& rule = {});
+
+// Whether runs of one build differ too much to see the change that must be seen. Asks for the spread alone
+// and not for what changed: to add runs until it is false favours no verdict.
+bool noise_hides(const TimeChange& change, const TimeRule& rule = {});
 
 // Samples on each side with which `rows` rows can be told apart at all: 8 for 50 rows at alpha 0.01.
 int samples_needed(std::size_t rows, const TimeRule& rule = {});

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
 #include <span>
 #include <utility>
@@ -119,25 +120,49 @@ Regression against_history(const RegressOptions& options, const std::vector<RunF
     return out;
 }
 
+Regression compared_builds(const InterleavedBuilds& builds, const InterleavedRuns& runs) {
+    Regression out = compare_with_baseline(
+        runs.second, runs.first,
+        fmt::format("{}, {} runs interleaved with as many", builds.first, runs.first.size()),
+        Baseline::other_build);
+    out.runs = {builds.second};
+    return out;
+}
+
 Regression of_builds(const RegressOptions& options) {
-    const InterleavedBuilds builds{options.builds[0], options.builds[1], options.runs, options.rounds};
-    const auto compare = [&](const char* title) {
-        ProgressBar bar(title, 4 * builds.rounds, !options.common.quiet);
-        const InterleavedRuns runs =
-            run_interleaved(builds, [&](const std::string& program) { bar.step(program); });
-        Regression out = compare_with_baseline(
-            runs.second, runs.first,
-            fmt::format("{}, {} runs interleaved with as many", builds.first, runs.first.size()),
-            Baseline::other_build);
-        out.runs = {builds.second};
-        return out;
+    using Clock = std::chrono::steady_clock;
+    InterleavedBuilds builds{options.builds[0], options.builds[1], options.runs, options.rounds};
+    const auto compare = [&](const char* title, std::chrono::seconds until_clear) {
+        constexpr int runs_of_round = 4;
+        ProgressBar bar(title, runs_of_round * builds.rounds, !options.common.quiet);
+        const Clock::time_point begun = Clock::now();
+        Clock::duration asked_for{};  // that the rounds took that were asked for
+        int rounds = builds.rounds;
+        // Another round as long as the others must end in time.
+        const auto another = [&](const InterleavedRuns& runs) {
+            const Clock::duration passed = Clock::now() - begun;
+            if (rounds == builds.rounds) {
+                asked_for = passed;
+            }
+            if (passed + passed / rounds > asked_for + until_clear ||
+                !noise_hides(compared_builds(builds, runs))) {
+                return false;
+            }
+            ++rounds;
+            bar.extend(runs_of_round);
+            return true;
+        };
+        const InterleavedRuns runs = run_interleaved(
+            builds, [&](const std::string& program) { bar.step(program); }, another);
+        builds.rounds = rounds;  // of a second comparison
+        return compared_builds(builds, runs);
     };
-    const Regression first = compare("running both builds");
+    const Regression first = compare("running both builds", std::chrono::seconds(options.until_clear));
     const auto is_slower = [](const ComparedFigure& one) {
         return one.verdict == RegressionVerdict::slower && one.change.has_value();
     };
     return std::ranges::any_of(first.figures, is_slower)
-               ? reproduced_by(first, compare("again, for what looks slower"))
+               ? reproduced_by(first, compare("again, for what looks slower", {}))
                : first;
 }
 
