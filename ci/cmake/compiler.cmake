@@ -24,6 +24,10 @@ target_compile_options(harness_compiler INTERFACE -ffp-contract=off -fno-fast-ma
 target_compile_options(harness_compiler INTERFACE
     -Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wold-style-cast -Wdouble-promotion -Wvla
     $<$<BOOL:${HARNESS_WERROR}>:-Werror>)
+# GCC first collects its garbage at a gibibyte instead of 128 MiB, which sixteen sources pass again and again:
+# an eighth of the time for a quarter more memory.
+target_compile_options(harness_compiler INTERFACE
+    "$<$<CXX_COMPILER_ID:GNU>:SHELL:--param ggc-min-heapsize=1048576>")
 target_include_directories(harness_compiler INTERFACE "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}")
 if(HARNESS_SANITIZE STREQUAL "address")
     set(sanitizers -fsanitize=address,undefined)
