@@ -11,17 +11,17 @@ namespace datasets {
 namespace {
 
 // Names in a damaged file may hold anything; a message stays one printable line.
-std::string one_line(std::string text) {
-    std::ranges::replace_if(text, is_control, '?');
-    return text;
-}
-
 std::string describe(const std::string& file, const std::string& object, const std::string& reason) {
     return one_line(object.empty() ? fmt::format("{}: {}", file, reason)
                                    : fmt::format("{}: {}: {}", file, object, reason));
 }
 
 }  // namespace
+
+std::string one_line(std::string text) {
+    std::ranges::replace_if(text, is_control, '?');
+    return text;
+}
 
 ReadError::ReadError(std::string file_name, std::string object_name, std::string why)
     : std::runtime_error(describe(file_name, object_name, why)),

@@ -111,6 +111,9 @@ constexpr bool is_control(char c) {
     return (c >= 0 && c < 0x20) || c == 0x7F;
 }
 
+// The text with '?' for each of them.
+std::string one_line(std::string text);
+
 // "" when text may be the id of a clip (a link name that is safe to print), else what is wrong with it.
 std::string clip_id_objection(std::string_view id);
 

@@ -13,6 +13,26 @@
 
 namespace harness {
 
+void require_writable(const std::string& file) {
+    namespace fs = std::filesystem;
+    const auto refuse = [&](const std::string& reason) {
+        throw std::runtime_error(fmt::format("{}: cannot write: {}", file, reason));
+    };
+    std::error_code ignored;
+    const fs::file_type type = fs::status(file, ignored).type();
+    if (type != fs::file_type::not_found && type != fs::file_type::regular) {
+        refuse("it is there, and no regular file");
+    }
+    const fs::path parent = fs::path(file).parent_path();
+    const std::string folder = parent.empty() ? "." : parent.string();
+    if (!fs::is_directory(folder, ignored)) {
+        refuse(fmt::format("there is no folder {}: create it", folder));
+    }
+    if (access(folder.c_str(), W_OK | X_OK) != 0) {
+        refuse(fmt::format("the folder {} may not be written", folder));
+    }
+}
+
 void write_atomically(const std::string& file, const std::string& text) {
     write_atomically(
         file, [&](std::ostream& out) { out.write(text.data(), static_cast<std::streamsize>(text.size())); });
@@ -25,11 +45,7 @@ void write_atomically(const std::string& file, const std::function<void(std::ost
         std::filesystem::remove(temporary, ignored);
         throw std::runtime_error(fmt::format("{}: cannot write: {}", file, reason));
     };
-    std::error_code ignored;
-    const auto type = std::filesystem::status(file, ignored).type();
-    if (type != std::filesystem::file_type::not_found && type != std::filesystem::file_type::regular) {
-        throw std::runtime_error(fmt::format("{}: cannot write: it is there, and no regular file", file));
-    }
+    require_writable(file);
     errno = 0;
     std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
     try {

@@ -359,6 +359,9 @@ class HistoryCli(unittest.TestCase):
                             (("regress", run, "--until-clear", "3"), "--until-clear belongs to --ab"),
                             (("regress", run, "--baseline", run, "--nights", "3"), "exclude each other"),
                             (("regress", run, "--commit", "a", "--season", "30"), "leave out --commit"),
+                            (("regress", run, "--commit", "a", "--nights", "3"), "leave out --commit"),
+                            (("regress", run, "--commit", ""), "argument 4 (--commit) is empty"),
+                            (("regress", run, "--commit="), "argument 3 (--commit=) is empty"),
                             (("regress", run, "--season", "20"), "--season 20: it takes 28 at least"),
                             (("regress", run, "--season", "30", "--since", "2026-02-28"), "excludes"),
                             (("regress", run, "--since", "2026-02-30"), "2026-02-30 is in no calendar"),
@@ -368,6 +371,21 @@ class HistoryCli(unittest.TestCase):
                             (("regress", "--ab", "a", "b", "--nights", "3"), "--ab brings its own"),
                             (("regress", run, "--baseline", run, "--markdown", run), "would be overwritten")):
             self.one_line(self.harness(*words, expect=2), part)
+        self.one_line(self.harness("regress", run, "--history", "no\nsuch.db", expect=3), "no?such.db")
+
+    def test_outputs_are_looked_at_before_the_work(self):
+        run, build = self.run_file("run.json"), self.path / "never"
+        build.write_text(f"#!/bin/sh\ntouch {self.path}/was_run\n")
+        build.chmod(0o755)
+        done = self.harness("regress", "--ab", build, build, "--markdown", self.path / "gone" / "x.md", "--",
+                            "--compare", expect=3)
+        self.one_line(done, "x.md: cannot write: there is no folder", "gone: create it")
+        self.assertFalse((self.path / "was_run").exists())
+        out = self.path / "out.txt"
+        other_spelling = self.path / "x" / ".." / "out.txt"
+        done = self.harness("report", run, "--markdown", out, "--junit", other_spelling, expect=2)
+        self.one_line(done, "named for two outputs")
+        self.assertFalse(out.exists())
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ pid_t start(const std::vector<std::string>& words) {
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     pid_t child = 0;
     const int error =
-        posix_spawn(&child, words.front().c_str(), &actions, nullptr, arguments.data(), environ);
+        posix_spawnp(&child, words.front().c_str(), &actions, nullptr, arguments.data(), environ);
     posix_spawn_file_actions_destroy(&actions);
     if (error != 0) {
         throw std::runtime_error(fmt::format("{}: cannot be run: {}", words.front(), std::strerror(error)));

@@ -447,7 +447,7 @@ class Probes(unittest.TestCase):
             self.assertIn("holds probes, which only `harness judge` can judge", done.stderr)
 
     def test_a_request_is_not_dropped(self):
-        self.refused("--probe-recording", "names no file", expect=2,
+        self.refused("--probe-recording", "(--probe-recording) is empty", expect=2,
                      arguments=("--probe-recording", "", "--probe-candidate", self.made))
         run_harness("record", "--probes-for", "", "--out", self.path / "n.h5", expect=2)
         self.refused("--recording holds probes itself", expect=2, recording=self.probes, candidate=self.made,

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "datasets/recording_schema.hpp"
 #include "harness/commands/commands.hpp"
 #include "harness/environment.hpp"
 #include "harness/interrupt.hpp"
@@ -33,7 +34,7 @@ struct Runner {
 };
 
 int report(const char* message, ExitCode code) {
-    fmt::print(stderr, "harness: {}\n", message);
+    fmt::print(stderr, "harness: {}\n", datasets::one_line(message));
     return static_cast<int>(code);
 }
 

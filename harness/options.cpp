@@ -8,6 +8,7 @@
 #include <cctype>
 #include <charconv>
 #include <map>
+#include <span>
 
 #include "harness/built_from.hpp"
 #include "harness/options_calibrate.hpp"
@@ -315,7 +316,22 @@ std::vector<int> parse_layers(const std::string& text, const std::vector<int>& t
     return layers;
 }
 
+// A variable that a script did not set would choose a default in silence.
+void refuse_empty(std::span<const char* const> words) {
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        const std::string_view word = words[i];
+        const bool has_no_value = word.starts_with("--") && word.find('=') == word.size() - 1;
+        if (word.empty() || has_no_value) {
+            throw UsageError(fmt::format("argument {} ({}) is empty: is a variable not set?", i + 1,
+                                         has_no_value ? word
+                                         : i > 0      ? std::string_view(words[i - 1])
+                                                      : ""));
+        }
+    }
+}
+
 Command parse_command_line(int argc, const char* const* argv) {
+    refuse_empty(std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
     Raw raw;
     CLI::App app(description, "harness");
     app.footer(footer);

@@ -105,7 +105,6 @@ void EncoderCommands::State::add_record(CLI::App& app) {
     record_app
         ->add_option("--probes-for", record.probes_for,
                      "Instead: operands with known results, of the shape of this recording, a probe a layer")
-        ->check(file_name())
         ->type_name("FILE");
     record_app
         ->add_option("--context", encoder.context,

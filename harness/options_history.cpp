@@ -216,8 +216,11 @@ struct HistoryCommands::State {
             throw UsageError(
                 "--baseline and --history, --nights, --season, --since or --commit exclude each other");
         }
-        if (!options.commit.empty() && regress_app->count("--season") + regress_app->count("--since") > 0) {
-            throw UsageError("--season and --since belong to nights: leave out --commit");
+        const bool of_nights =
+            regress_app->count("--nights") + regress_app->count("--season") + regress_app->count("--since") >
+            0;
+        if (!options.commit.empty() && of_nights) {
+            throw UsageError("--nights, --season and --since belong to nights: leave out --commit");
         }
         if (options.season.value_or(0) > 0 && *options.season < 2 * options.nights) {
             throw UsageError(fmt::format("--season {}: it takes {} at least, twice --nights", *options.season,

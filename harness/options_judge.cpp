@@ -61,10 +61,8 @@ JudgeCommand::JudgeCommand(CLI::App& app, CommonOptions& common) : state_(std::m
                        ->add_option("--probe-recording", options.probe_recording,
                                     "Probes for it, from `harness record --probes-for`: they show what the "
                                     "recording cannot")
-                       ->check(file_name())
                        ->type_name("FILE");
     state_->app->add_option("--probe-candidate", options.probe_candidate, "What the same runner made of them")
-        ->check(file_name())
         ->type_name("FILE")
         ->needs(probes);
     probes->needs("--probe-candidate");

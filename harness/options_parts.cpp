@@ -31,11 +31,6 @@ CLI::Validator one_of(const std::string& what, std::vector<std::string> valid) {
         list, what);
 }
 
-CLI::Validator file_name() {
-    return {[](std::string& text) { return text.empty() ? std::string("names no file") : std::string(); },
-            ""};
-}
-
 CLI::Validator finite_number() {
     return {[](std::string& text) {
                 double value = 0;

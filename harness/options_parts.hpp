@@ -25,9 +25,6 @@ auto accepted_by(auto parse) {
 // A check that lists what is valid.
 CLI::Validator one_of(const std::string& what, std::vector<std::string> valid);
 
-// Not empty: the value of an unset variable must not be taken for an option that was left out.
-CLI::Validator file_name();
-
 // Neither NaN nor infinite, which CLI11's ranges let pass.
 CLI::Validator finite_number();
 

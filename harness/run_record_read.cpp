@@ -230,7 +230,16 @@ void check_schema(const Place& root) {
 }  // namespace
 
 Json json_of_run(const std::string& text, const std::string& file) {
-    Json json = Json::parse(text, nullptr, false);
+    constexpr int deepest = 64;  // far beyond what a run record holds; the library would recurse for more
+    bool is_too_deep = false;
+    const auto is_kept = [&](int depth, Json::parse_event_t, const Json&) {
+        is_too_deep = is_too_deep || depth > deepest;
+        return !is_too_deep;
+    };
+    Json json = Json::parse(text, is_kept, false);
+    if (is_too_deep) {
+        Place(json, file, "").refuse(fmt::format("is nested more than {} deep", deepest));
+    }
     if (json.is_discarded() || !json.is_object()) {
         Place(json, file, "").refuse("is not JSON, or cut short");
     }

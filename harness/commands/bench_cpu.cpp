@@ -40,7 +40,7 @@ void print_baseline(const CpuBaseline& baseline) {
 }  // namespace
 
 ExitCode run(const BenchCpuOptions& options, const std::string&) {
-    refuse_shared_files({options.recording}, {options.out});
+    check_files({options.recording}, {options.out});
     const std::string file = options.recording.empty()
                                  ? default_recording(options.context, !options.common.quiet)
                                  : options.recording;

@@ -116,7 +116,7 @@ std::vector<Verdict> verdicts_of(const std::vector<LayerBisection>& all) {
 }  // namespace
 
 ExitCode run(const BisectOptions& options, const std::string& invocation) {
-    refuse_shared_files({options.recording}, {options.json});
+    check_files({options.recording}, {options.json});
     const auto device = npu_impl::open_device(options.device, options.emulation, options.xrt);
     const std::string file = options.recording.empty()
                                  ? default_recording(options.context, !options.common.quiet)

@@ -282,7 +282,7 @@ void print_summary(const Calibration& calibration, const CalibrationScope& scope
 ExitCode run(const CalibrateOptions& options, const std::string& invocation) {
     std::vector<std::string> inputs = options.recordings;
     inputs.insert(inputs.end(), options.held_out.begin(), options.held_out.end());
-    refuse_shared_files(inputs, {options.output});
+    check_files(inputs, {options.output});
     const std::vector<CalibrationSource> sources = open_sources(options);
     const std::vector<npu_impl::Design> designs = selected_designs(options);
     const CalibrationScope scope = scope_of(options, invocation, sources, designs);

@@ -12,7 +12,7 @@
 namespace harness {
 
 ExitCode run(const CompareOptions& options, const std::string& invocation) {
-    refuse_shared_files(
+    check_files(
         {options.dataset, options.cpu_baseline, options.accepted_misses, options.device_spec},
         {options.json, options.junit, options.html, options.timelines.trace, options.timelines.gantt});
     require_page(options.html);

@@ -67,7 +67,7 @@ std::string reproduce_command(const EncodeOptions& options, std::size_t clip) {
 ExitCode run(const EncodeOptions& options, const std::string& invocation) {
     std::vector<std::string> inputs = options.encoder.audio;
     inputs.push_back(options.encoder.weights);
-    refuse_shared_files(inputs, {options.json, options.html});
+    check_files(inputs, {options.json, options.html});
     require_page(options.html);
     const auto device = npu_impl::open_device(options.device, options.emulation, options.xrt);
     const npu_impl::CostModel model{npu_impl::device_spec(options.device_spec)};

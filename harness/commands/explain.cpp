@@ -186,7 +186,7 @@ ExitCode run(const ExplainOptions& options, const std::string&) {
     const std::string numbers = !record.candidate           ? std::string()
                                 : options.candidate.empty() ? record.candidate->file
                                                             : options.candidate;
-    refuse_shared_files({options.run, file, numbers}, {options.svg, options.dump});
+    check_files({options.run, file, numbers}, {options.svg, options.dump});
     require_there(file, "--recording");
     const datasets::Recording recording(file);
     require_same(file, recording.content_sha256(), record.recording_sha256, "--recording");

@@ -56,7 +56,7 @@ void show(const HistoryOptions& options, const std::string& file) {
 }
 
 void write_out(const HistoryOptions& options, const std::string& file) {
-    refuse_shared_files({file}, {options.csv, options.json});
+    check_files({file}, {options.csv, options.json});
     const History history(file, HistoryAccess::read);
     if (!options.csv.empty()) {
         write_atomically(options.csv, [&](std::ostream& out) { reports::write_csv(out, history); });

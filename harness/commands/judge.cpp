@@ -266,9 +266,8 @@ void judge_cases(RunRecord& record, const JudgeOptions& options, const datasets:
 }  // namespace
 
 ExitCode run(const JudgeOptions& options, const std::string& invocation) {
-    refuse_shared_files(
-        {options.recording, options.candidate, options.probe_recording, options.probe_candidate},
-        {options.json, options.junit, options.html});
+    check_files({options.recording, options.candidate, options.probe_recording, options.probe_candidate},
+                {options.json, options.junit, options.html});
     require_page(options.html);
     const datasets::Recording recording(options.recording);
     const datasets::Candidate candidate(options.candidate, recording);

@@ -10,7 +10,7 @@
 namespace harness {
 
 ExitCode run(const MergeOptions& options, const std::string& /*invocation*/) {
-    refuse_shared_files(options.parts, {options.json, options.junit});
+    check_files(options.parts, {options.json, options.junit});
     std::vector<ShardRecord> parts;
     for (const std::string& file : options.parts) {
         throw_if_interrupted();

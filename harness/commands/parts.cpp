@@ -64,10 +64,14 @@ std::string shell_word(const std::string& text) {
     return quoted + "'";
 }
 
-void refuse_shared_files(const std::vector<std::string>& inputs, const std::vector<std::string>& outputs) {
+void check_files(const std::vector<std::string>& inputs, const std::vector<std::string>& outputs) {
     const auto same = [](const std::string& a, const std::string& b) {
         std::error_code ignored;
-        return !a.empty() && !b.empty() && (a == b || std::filesystem::equivalent(a, b, ignored));
+        const auto place = [&](const std::string& file) {
+            return std::filesystem::weakly_canonical(std::filesystem::absolute(file, ignored), ignored);
+        };
+        return !a.empty() && !b.empty() &&
+               (place(a) == place(b) || std::filesystem::equivalent(a, b, ignored));
     };
     for (std::size_t i = 0; i < outputs.size(); ++i) {
         for (const std::string& input : inputs) {
@@ -80,6 +84,9 @@ void refuse_shared_files(const std::vector<std::string>& inputs, const std::vect
             if (same(outputs[i], outputs[other])) {
                 throw UsageError(fmt::format("{}: named for two outputs", outputs[i]));
             }
+        }
+        if (!outputs[i].empty()) {
+            require_writable(outputs[i]);
         }
     }
 }

@@ -20,9 +20,9 @@ std::string shell_word(const std::string& text);
 std::string device_words(const std::string& device, datasets::Emulation emulation,
                          const npu_impl::XrtSettings& xrt);
 
-// Throws UsageError where an output is one of the inputs, or two outputs are the same file. Empty names are
-// none.
-void refuse_shared_files(const std::vector<std::string>& inputs, const std::vector<std::string>& outputs);
+// Throws UsageError where an output is one of the inputs, or two outputs are the same file, and
+// std::runtime_error where an output could not be written. Empty names are none.
+void check_files(const std::vector<std::string>& inputs, const std::vector<std::string>& outputs);
 
 // Whether standard output takes colours.
 bool wants_color(Color color);

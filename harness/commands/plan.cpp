@@ -291,8 +291,8 @@ EncoderCpu encoder_cpu(const std::string& file, std::int64_t context) {
 }  // namespace
 
 ExitCode run(const NpuPlanOptions& options, const std::string&) {
-    refuse_shared_files({options.device_spec, options.cpu_baseline},
-                        {options.timelines.trace, options.timelines.gantt});
+    check_files({options.device_spec, options.cpu_baseline},
+                {options.timelines.trace, options.timelines.gantt});
     PlanQuestion question;
     question.context = options.context;
     question.spec = npu_impl::device_spec(options.device_spec);

@@ -30,11 +30,11 @@ ExitCode run(const RecordOptions& options, const std::string&) {
     if (options.encoder) {
         std::vector<std::string> inputs = options.encoder->audio;
         inputs.push_back(options.encoder->weights);
-        refuse_shared_files(inputs, {options.out});
+        check_files(inputs, {options.out});
         announce_replacement(options);
         record_encoder(options);
     } else if (!options.probes_for.empty()) {
-        refuse_shared_files({options.probes_for}, {options.out});
+        check_files({options.probes_for}, {options.out});
         announce_replacement(options);
         const datasets::Recording recording(options.probes_for);
         if (recording.info().heads < 2) {

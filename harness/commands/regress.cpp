@@ -48,10 +48,9 @@ std::string why_none(const reports::History& history, const RegressOptions& opti
         return "it is empty";
     }
     const std::string difference = key_difference(run.key, latest->run.key);
-    return difference.empty() ? options.commit.empty()
-                                    ? std::string("no other run of this environment has passed")
-                                    : std::string("no run is of that commit")
-                              : "the latest run is of another environment: " + difference;
+    return !difference.empty()      ? "the latest run is of another environment: " + difference
+           : options.commit.empty() ? "no earlier run of this environment has passed"
+                                    : "no run is of that commit";
 }
 
 std::vector<RunFigures> with_figures(const reports::History& history,
@@ -98,7 +97,7 @@ void look_for_creep(Regression& regression, const RegressOptions& options, const
 
 Regression against_history(const RegressOptions& options, const std::vector<RunFigures>& runs) {
     const std::string file = options.history.empty() ? default_history_file().string() : options.history;
-    refuse_shared_files({file}, {options.markdown});
+    check_files({file}, {options.markdown});
     const reports::History history(file, reports::HistoryAccess::read);
     reports::BaselineFilter filter{runs.back().key, runs.back().created_utc, {}};
     std::ranges::transform(runs, std::back_inserter(filter.without), &RunFigures::sha256);
@@ -169,8 +168,9 @@ Regression of_builds(const RegressOptions& options) {
 // What Markdown tells beside the comparison; nothing of a run of another kind (an encoder's, a candidate's),
 // of which only its figures are known.
 std::optional<RunRecord> run_over_layers(const std::string& file) {
+    const std::string text = read_run_text(file);
     try {
-        return parse_whole_record(read_run_text(file), file);
+        return parse_whole_record(text, file);
     } catch (const datasets::ReadError&) {
         return std::nullopt;
     }
@@ -179,8 +179,8 @@ std::optional<RunRecord> run_over_layers(const std::string& file) {
 }  // namespace
 
 ExitCode run(const RegressOptions& options, const std::string&) {
-    refuse_shared_files(options.builds.empty() ? options.runs : options.builds, {options.markdown});
-    refuse_shared_files(options.baseline, {options.markdown});
+    check_files(options.builds.empty() ? options.runs : options.builds, {options.markdown});
+    check_files(options.baseline, {options.markdown});
     Regression regression;
     std::optional<RunRecord> record;
     if (!options.builds.empty()) {
@@ -195,12 +195,13 @@ ExitCode run(const RegressOptions& options, const std::string&) {
             record = run_over_layers(runs.back().file);
         }
     }
+    if (!options.common.quiet) {
+        fmt::print("{}", reports::regression_report(regression, wants_color(options.common.color)));
+        std::fflush(stdout);
+    }
     if (!options.markdown.empty()) {
         write_atomically(options.markdown, record ? reports::markdown_report(*record, &regression)
                                                   : reports::markdown_report(regression));
-    }
-    if (!options.common.quiet) {
-        fmt::print("{}", reports::regression_report(regression, wants_color(options.common.color)));
     }
     return static_cast<ExitCode>(regression.exit_code());
 }

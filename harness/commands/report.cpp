@@ -31,7 +31,7 @@ std::vector<reports::Trend> trends_for(const ReportOptions& options) {
 }  // namespace
 
 ExitCode run(const ReportOptions& options, const std::string&) {
-    refuse_shared_files({options.run, options.history}, {options.html, options.markdown, options.junit});
+    check_files({options.run, options.history}, {options.html, options.markdown, options.junit});
     require_page(options.html);
     const std::string text = read_run_text(options.run);
     const RunRecord record = parse_run_record(text, options.run);

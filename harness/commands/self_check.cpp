@@ -206,7 +206,7 @@ void print_failures(const SelfCheckResult& result) {
 }  // namespace
 
 ExitCode run(const SelfCheckOptions& options, const std::string&) {
-    refuse_shared_files(options.recordings, {options.json});
+    check_files(options.recordings, {options.json});
     const SelfCheckRequest request = request_of(options);
     ProgressBar bar("self-check", stages_of(request), !options.common.quiet);
     const SelfCheckResult result = self_check(request, [&](std::string_view what) { bar.step(what); });
