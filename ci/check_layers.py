@@ -62,7 +62,7 @@ HOMES = [
             "harness/bisect_json.cpp",
             "harness/calibration*",
             "harness/cpu_baseline.cpp",
-            "harness/run_figures_json.cpp",
+            "harness/run_figures*",
             "harness/run_record*",
             "harness/self_check/self_check_json.cpp",
             "harness/timeline_export.cpp",

@@ -17,7 +17,8 @@ namespace {
 struct Sides {
     std::vector<const Figure*> runs;
     std::vector<const Figure*> baseline;
-    bool was_asked_for = false;  // a run of the baseline over the same layers has it
+    std::set<const RunFigures*> judged_by;  // the runs
+    bool was_asked_for = false;             // a run of the baseline over the same layers has it
 };
 
 bool equal_bits(double a, double b) {
@@ -31,6 +32,8 @@ public:
     explicit Pairing(std::string_view scope) : scope_(scope) {}
 
     void add(const RunFigures& run, std::vector<const Figure*> Sides::*side) {
+        const bool same_layers = run.scope == scope_;
+        std::set<std::pair<std::string, std::string>> rows;
         for (const Figure& figure : run.figures) {
             if (figure_quantity(figure.quantity).nature == FigureNature::derived) {
                 continue;
@@ -41,24 +44,41 @@ public:
             }
             Sides& sides = sides_[at->second];
             (sides.*side).push_back(&figure);
-            sides.was_asked_for |= side == &Sides::baseline && run.scope == scope_;
             if (side == &Sides::runs) {
-                rows_.emplace(figure.row, figure.input);
+                sides.judged_by.insert(&run);
             }
+            sides.was_asked_for |= side == &Sides::baseline && same_layers;
+            rows.emplace(figure.row, figure.input);
+        }
+        if (side == &Sides::runs && same_layers) {
+            judged_.push_back({&run, std::move(rows)});
         }
     }
     [[nodiscard]] const std::vector<Sides>& sides() const { return sides_; }
 
-    // Whether the runs should have judged what only the baseline has.
+    // Whether a run should have judged what only the baseline, or another run, has.
     [[nodiscard]] bool lacks(const Sides& sides) const {
+        if (sides.baseline.empty() || !sides.was_asked_for) {
+            return false;
+        }
         const Figure& figure = *sides.baseline.back();
-        return figure_quantity(figure.quantity).nature == FigureNature::verdict && is_good(*figure.verdict) &&
-               sides.was_asked_for && rows_.contains({figure.row, figure.input});
+        if (figure_quantity(figure.quantity).nature != FigureNature::verdict || !is_good(*figure.verdict)) {
+            return false;
+        }
+        return std::ranges::any_of(judged_, [&](const JudgedRows& run) {
+            return run.rows.contains({figure.row, figure.input}) && !sides.judged_by.contains(run.run);
+        });
     }
 
 private:
-    std::string_view scope_;                              // of the runs
-    std::set<std::pair<std::string, std::string>> rows_;  // and inputs that they have anywhere
+    // A run over the layers in question, and the rows and inputs that it has anywhere.
+    struct JudgedRows {
+        const RunFigures* run;
+        std::set<std::pair<std::string, std::string>> rows;
+    };
+
+    std::string_view scope_;  // of the runs
+    std::vector<JudgedRows> judged_;
     std::map<FigureIdentity, std::size_t> index_;
     std::vector<Sides> sides_;
 };
@@ -68,9 +88,9 @@ ComparedFigure described(const Sides& sides, const Pairing& pairing) {
     const Figure& shown = sides.runs.empty() ? *sides.baseline.back() : *sides.runs.back();
     out.figure = shown;
     out.figure.samples.clear();
-    if (sides.runs.empty() && pairing.lacks(sides)) {
+    if (pairing.lacks(sides)) {
         out.verdict = RegressionVerdict::lost;
-        out.baseline_verdict = name(*shown.verdict);
+        out.baseline_verdict = name(*sides.baseline.back()->verdict);
         out.candidate_verdict = "absent";
         return out;
     }
@@ -108,10 +128,27 @@ void compare_verdicts(ComparedFigure& out, const Sides& sides) {
     }
 }
 
+// Of an accuracy figure. One that says nothing any more is a loss, one that says something now is none.
+bool is_worse(double now, double before, const FigureQuantity& quantity) {
+    if (std::isnan(now) || std::isnan(before)) {
+        return !std::isnan(before);
+    }
+    return quantity.better == Better::lower ? now > before : now < before;
+}
+
 void compare_exactly(ComparedFigure& out, const Sides& sides, const FigureQuantity& quantity) {
-    const auto differs = [&](const Figure* other) { return !equal_bits(other->value, out.candidate); };
-    if (std::ranges::any_of(sides.runs, differs)) {
-        out.verdict = RegressionVerdict::ambiguous;
+    const bool is_accuracy = quantity.nature == FigureNature::accuracy;
+    bool runs_differ = false;
+    for (const Figure* run : sides.runs) {
+        runs_differ |= !equal_bits(run->value, out.candidate);
+        if (is_accuracy && is_worse(run->value, out.candidate, quantity)) {
+            out.candidate = run->value;  // what one of the runs lost is lost
+        }
+    }
+    if (runs_differ) {
+        out.verdict = is_accuracy && is_worse(out.candidate, out.baseline, quantity)
+                          ? RegressionVerdict::worse
+                          : RegressionVerdict::ambiguous;
         out.reason = "runs of one build differ, which this kind of figure never should";
         return;
     }
@@ -119,14 +156,10 @@ void compare_exactly(ComparedFigure& out, const Sides& sides, const FigureQuanti
         out.verdict = RegressionVerdict::same;
         return;
     }
-    const bool rose = out.candidate > out.baseline;
     switch (quantity.nature) {
         case FigureNature::accuracy:
-            // A figure that says nothing any more is a loss, one that says something now is none.
-            out.verdict = std::isnan(out.candidate) ||
-                                  (!std::isnan(out.baseline) && rose == (quantity.better == Better::lower))
-                              ? RegressionVerdict::worse
-                              : RegressionVerdict::better;
+            out.verdict = is_worse(out.candidate, out.baseline, quantity) ? RegressionVerdict::worse
+                                                                          : RegressionVerdict::better;
             break;
         case FigureNature::time:
             out.verdict = out.candidate > (1 + plan_tolerance) * out.baseline   ? RegressionVerdict::slower
@@ -200,6 +233,10 @@ void require_comparable(std::span<const RunFigures> runs, std::span<const RunFig
         }
     }
     for (const RunFigures& run : runs) {
+        if (!run.missing.empty()) {
+            throw std::invalid_argument(fmt::format(
+                "{} {}: what it lacks cannot be compared; see harness merge", run.file, run.missing));
+        }
         require(run, KeyFields::all);
         if (run.commit != first.commit) {
             throw std::invalid_argument(fmt::format("{} and {} are of two builds, commit {} and {}",
@@ -269,7 +306,7 @@ Regression compare_with_baseline(std::span<const RunFigures> runs, std::span<con
     for (const Sides& sides : pairing.sides()) {
         ComparedFigure figure = described(sides, pairing);
         const FigureQuantity& quantity = figure_quantity(figure.figure.quantity);
-        if (!sides.runs.empty() && !sides.baseline.empty()) {
+        if (!sides.runs.empty() && !sides.baseline.empty() && !pairing.lacks(sides)) {
             if (quantity.nature == FigureNature::verdict) {
                 compare_verdicts(figure, sides);
             } else if (figure.figure.kind == FigureKind::measured) {

@@ -7,7 +7,8 @@
 //   counted   exactly; a change is shown
 //   computed  exactly, since the same bits give the same figure: any loss is shown
 //   verdicts  one that was passed (or covered) and is not any more is lost, and fails; so does one that is
-//             absent from a run over the same layers which judged its row elsewhere
+//             absent from a run over the same layers which judged its row elsewhere; the worst of the runs
+//             decides, for accuracy figures too
 // Figures that follow from others (RTF) are not compared again.
 #pragma once
 
@@ -44,7 +45,7 @@ struct ComparedFigure {
     RegressionVerdict verdict{};
     std::string reason;
     double baseline = 0;   // of measured times: the median of the runs' medians; else of the latest run
-    double candidate = 0;  // the same
+    double candidate = 0;  // the same, but of accuracy figures the worst of the runs
     std::string baseline_verdict;      // of a verdict
     std::string candidate_verdict;     // the same
     std::optional<TimeChange> change;  // of measured times
@@ -74,8 +75,8 @@ inline constexpr double plan_tolerance = 0.05;
 enum class Baseline : std::uint8_t { earlier, other_build };
 
 // Throws std::invalid_argument where a side has no run, runs differ in their environment (the field is
-// named), the runs are of several commits, no figure is on both sides, or a run is on both. Both sides in
-// order of time.
+// named), the runs are of several commits or one is a part of a sharded run, no figure is on both sides, or a
+// run is on both. Both sides in order of time.
 Regression compare_with_baseline(std::span<const RunFigures> runs, std::span<const RunFigures> baseline,
                                  std::string baseline_words, Baseline kind = Baseline::earlier);
 

@@ -16,6 +16,7 @@
 namespace harness {
 namespace {
 
+using testing::AllOf;
 using testing::DoubleNear;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -444,6 +445,50 @@ TEST(Regression, ComputedFiguresThatDifferBetweenRunsOfOneBuildAreAmbiguous) {
     const std::vector baseline{run({figure("rho", FigureKind::computed, 0.5)})};
     EXPECT_EQ(compare_with_baseline(runs, baseline, "base").figures.front().verdict,
               RegressionVerdict::ambiguous);
+}
+
+TEST(Regression, AnAccuracyThatOneOfTheRunsLostIsShownWhicheverItIs) {
+    const auto of = [](double match) { return run({figure("match %", FigureKind::computed, match)}); };
+    const std::vector baseline{of(99.99)};
+    for (const auto& values :
+         {std::array{94.0, 99.99, 99.99}, std::array{99.99, 94.0, 99.99}, std::array{99.99, 99.99, 94.0}}) {
+        const std::vector runs{of(values[0]), of(values[1]), of(values[2])};
+        const ComparedFigure figure = compare_with_baseline(runs, baseline, "base").figures.front();
+        EXPECT_EQ(figure.verdict, RegressionVerdict::worse);
+        EXPECT_EQ(figure.candidate, 94);
+        EXPECT_THAT(figure.reason, HasSubstr("runs of one build differ"));
+    }
+}
+
+// What one of the runs did not judge, others did; a run that was not asked for the row lacks nothing.
+TEST(Regression, AVerdictThatOneOfTheRunsLacksIsLost) {
+    const auto verdict_in = [](const char* part) {
+        return Figure{"scores", part, "clip", "", "verdict", FigureKind::computed, 0, {}, Verdict::passed};
+    };
+    const Figure other{"query", "layer 3", "clip",         "", "verdict", FigureKind::computed,
+                       0,       {},        Verdict::passed};
+    const std::vector whole{run({verdict_in("layer 3"), verdict_in("layer 4"), other})};
+    const std::vector lacking{run({verdict_in("layer 3"), other}),
+                              run({verdict_in("layer 3"), verdict_in("layer 4"), other})};
+    const Regression regression = compare_with_baseline(lacking, whole, "base");
+    EXPECT_EQ(regression.figures.front().verdict, RegressionVerdict::lost);
+    EXPECT_EQ(regression.figures.front().figure.part, "layer 4");
+    EXPECT_EQ(regression.exit_code(), 1);
+    const std::vector of_other_ops{run({other}), run({verdict_in("layer 3"), verdict_in("layer 4"), other})};
+    EXPECT_EQ(compare_with_baseline(of_other_ops, whole, "base").exit_code(), 0);
+}
+
+TEST(Regression, APartOfAShardedRunIsRefused) {
+    const Figure any = figure("launches", FigureKind::counted, 3);
+    std::vector runs{run({any})};
+    const std::vector baseline{run({any})};
+    runs.front().missing = "holds only 1 of 2 shards";
+    try {
+        compare_with_baseline(runs, baseline, "base");
+        FAIL() << "compared";
+    } catch (const std::invalid_argument& error) {
+        EXPECT_THAT(error.what(), AllOf(HasSubstr("run.json holds only 1 of 2 shards"), HasSubstr("merge")));
+    }
 }
 
 TEST(Regression, LostWinsOverSlowerAndBothComeFirst) {

@@ -114,7 +114,7 @@ std::string key_difference(const EnvironmentKey& here, const EnvironmentKey& the
 
 struct RunFigures {
     std::string file;    // that it was read from, for messages
-    std::string sha256;  // of the text of run.json: the identity of the run
+    std::string sha256;  // of run.json, however it is laid out: the identity of the run
     std::string created_utc;
     std::string commit;
     std::string command;

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "datasets/recording.hpp"
 #include "harness/run_record_example.hpp"
@@ -98,6 +100,40 @@ TEST(RunFigures, OfAnEncoderHaveStagesAndDrift) {
     EXPECT_EQ(find(run, "mel and encoder, NPU: attention", "RTF", "", "").kind, FigureKind::modelled);
 }
 
+TEST(RunFigures, TheRunAndWhatItsDataMustRevealHaveVerdicts) {
+    RunRecord record = example_record();
+    record.verdict = Verdict::mistrusted;
+    record.trust = {{FaultClass::scale_off, {Verdict::mistrusted, "hidden", {}}, 0.1, 0.5, "layer 0"}};
+    const RunFigures run = parse_run_figures(to_json(record), "run.json");
+    EXPECT_EQ(find(run, "whole run", "verdict", "", "").verdict, Verdict::mistrusted);
+    EXPECT_EQ(find(run, "data trust, " + std::string(name(FaultClass::scale_off)), "verdict", "", "").verdict,
+              Verdict::mistrusted);
+}
+
+// Their machine is not that of the run, and would be compared with its own.
+TEST(RunFigures, CpuTimesOfAnotherMachineAreNone) {
+    RunRecord record = example_record();
+    record.cpu_timing.emplace();
+    const auto cpu_times = [&] {
+        const RunFigures run = parse_run_figures(to_json(record), "run.json");
+        return std::ranges::count_if(run.figures,
+                                     [](const Figure& one) { return one.quantity.starts_with("CPU"); });
+    };
+    EXPECT_GT(cpu_times(), 0);
+    record.cpu_timing->elsewhere = true;
+    EXPECT_EQ(cpu_times(), 0);
+}
+
+TEST(RunFigures, ARunIsTheSameHoweverItIsLaidOut) {
+    const std::string text = to_json(example_record());
+    const std::string laid_out = nlohmann::ordered_json::parse(text).dump(7);
+    ASSERT_NE(text, laid_out);
+    EXPECT_EQ(parse_run_figures(text, "a").sha256, parse_run_figures(laid_out, "b").sha256);
+    RunRecord other = example_record();
+    other.rows[0].statistics->rho += 0.01;
+    EXPECT_NE(parse_run_figures(text, "a").sha256, parse_run_figures(to_json(other), "b").sha256);
+}
+
 TEST(RunFigures, EveryQuantityIsInTheTable) {
     for (const RunRecord& record : {example_record(), example_encoder_record()}) {
         RunRecord dated = record;
@@ -125,10 +161,40 @@ TEST(RunFigures, RefuseWhatTheyCannotTellApartOrOrder) {
     record = example_record();
     record.created_utc = "yesterday";
     EXPECT_THAT(refusal(record), HasSubstr("created_utc 'yesterday' is no time such as"));
+    for (const char* time : {"9999-99-99T99:99:99Z", "2026-02-29T00:00:00Z", "2026-01-01T24:00:00Z"}) {
+        record.created_utc = time;
+        EXPECT_THAT(refusal(record), HasSubstr("is no time such as")) << time;
+    }
     std::string text = to_json(example_record());
     text.replace(text.find("\"blas_core_type\""), 16, "\"blas_gone_type\"");
     EXPECT_THROW(parse_run_figures(text, "run.json"), datasets::ReadError);
     EXPECT_THROW(parse_run_figures("{}", "run.json"), datasets::ReadError);
+}
+
+TEST(RunFigures, RefuseWhatIsNoNumberOrKindAndWhatIsNestedTooDeep) {
+    using Json = nlohmann::ordered_json;
+    const auto refusal = [](const std::function<void(Json&)>& edit) -> std::string {
+        Json json = Json::parse(to_json(example_record()));
+        edit(json);
+        try {
+            parse_run_figures(json.dump(), "run.json");
+        } catch (const datasets::ReadError& error) {
+            return error.what();
+        }
+        return "";
+    };
+    EXPECT_THAT(refusal([](Json& run) { run["environment"]["threads"] = 2.7; }),
+                HasSubstr("threads 2.7 is no whole number"));
+    EXPECT_THAT(refusal([](Json& run) { run["layers"][0]["steps"][0]["cpu"]["kind"] = "guessed"; }),
+                HasSubstr("CPU ms of query: kind 'guessed' is unknown"));
+    std::string text = to_json(example_record());
+    text.replace(0, 1, "{\"later\": " + std::string(200'000, '[') + std::string(200'000, ']') + ",");
+    try {
+        parse_run_figures(text, "run.json");
+        FAIL() << "read";
+    } catch (const datasets::ReadError& error) {
+        EXPECT_THAT(error.what(), HasSubstr("run.json: run record: is nested more than 64 deep"));
+    }
 }
 
 TEST(EnvironmentKey, NamesEveryFieldThatDiffers) {

@@ -85,6 +85,16 @@ class TimeModel(unittest.TestCase):
             "fields": {"clock": {"value": 1.2, "unit": "GHz", "source": "measured"}}}, indent=1))
         self.assertIn("mine (a laptop, 16 cores at 1.20 GHz)",
                       self.run_harness("plan", "--device-spec", own, "--context", "64").stdout)
+        # Runs by two files of one name have two models.
+        models = []
+        for clock in ("1.2", "1.3"):
+            spec = self.file(f"mine-{clock}.json", own.read_text().replace("1.2", clock))
+            record = self.path / f"{clock}.json"
+            self.run_harness("--compare", "--context", "65", "--layer", "0", "--op", "query", "--device-spec",
+                             spec, "--json", record, "--quiet", expect=0)
+            models.append(json.loads(record.read_text())["identities"]["cost_model"])
+        self.assertRegex(models[0], "^modelled for mine of the file [0-9a-f]{12}: ")
+        self.assertNotEqual(*models)
         bad = self.file("bad.json", own.read_text().replace("1.2", "-1.2"))
         self.one_line(self.run_harness("plan", "--device-spec", bad, expect=3),
                       f"{bad}:8: field 'clock' is -1.2")

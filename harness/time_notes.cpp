@@ -28,7 +28,12 @@ std::string assumptions_of(const npu_impl::CostModel& model) {
 }  // namespace
 
 std::string words_of(const npu_impl::CostModel& model) {
-    return fmt::format("modelled for {}: {}", model.spec.name, assumptions_of(model));
+    // Specifications of one name may hold other numbers, and then compare to nothing.
+    constexpr std::size_t digits = 12;
+    const std::string& hash = model.spec.file_sha256;
+    return fmt::format("modelled for {}{}: {}", model.spec.name,
+                       hash.empty() ? "" : fmt::format(" of the file {}", hash.substr(0, digits)),
+                       assumptions_of(model));
 }
 
 TimeModelNotes time_notes(const npu_impl::Design& design, datasets::LayerShape shape,

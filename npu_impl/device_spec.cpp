@@ -11,6 +11,8 @@
 #include <sstream>
 #include <variant>
 
+#include "datasets/sha256.hpp"
+
 namespace npu_impl {
 namespace {
 
@@ -358,7 +360,11 @@ DeviceSpec device_spec(const std::string& name_or_file) {
             fmt::format("device spec '{}': no built-in device and no readable file; valid: {}", name_or_file,
                         valid_names()));
     }
-    return parse_device_spec(text.str(), name_or_file);
+    DeviceSpec spec = parse_device_spec(text.str(), name_or_file);
+    datasets::Sha256 hash;
+    hash.update(text.str());
+    spec.file_sha256 = hash.finish();
+    return spec;
 }
 
 }  // namespace npu_impl

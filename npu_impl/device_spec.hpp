@@ -41,6 +41,7 @@ struct KernelRate {
 
 struct DeviceSpec {
     std::string name;
+    std::string file_sha256;  // of the file it was read from; empty: built in
     std::string product;
     std::vector<std::string> aliases;  // as published tables call it
 
