@@ -157,9 +157,9 @@ CaseResult judge_candidate(const datasets::LayerCase& layer, const datasets::Can
                           return std::make_unique<Judge>(rounded, range, path, golden, of, selection.head,
                                                          models.of(range), &recorded);
                       },
-                      Origin::file,
-                      &layer,
-                      &rounded};
+                      {.layer = &layer},
+                      {.layer = &rounded},
+                      Origin::file};
     for (const Work& work : candidate_works(selection, path)) {
         judge_range(result, trial, recorded, input, work);
     }

@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 
+#include "datasets/op_weights.hpp"
 #include "datasets/path.hpp"
 
 namespace harness {
@@ -82,11 +83,10 @@ struct Diagnosis {
 // A hypothesis that explains less is not named.
 inline constexpr double least_explained = 0.8;
 
-// What a diagnosis may look at besides the block. Everything must outlive the call; pointers are null where a
-// piece has no layer.
+// What a diagnosis may look at besides the block. Everything must outlive the call.
 struct Scene {
-    const datasets::LayerCase* layer = nullptr;    // weights as they came
-    const datasets::LayerCase* rounded = nullptr;  // weights as declared
+    datasets::LayerOrEnd piece;    // weights as they came
+    datasets::LayerOrEnd rounded;  // weights as declared
     const datasets::Source& golden;
     datasets::LayerShape shape;
     const OpStatistics& statistics;  // of the op, with damage

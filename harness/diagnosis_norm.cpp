@@ -12,7 +12,6 @@ namespace harness {
 namespace {
 
 using datasets::Norm;
-using datasets::Op;
 
 // What a kernel may compute instead of (x - mean) / sqrt(var + epsilon) gain + bias.
 struct Formula {
@@ -70,14 +69,11 @@ Norm rounded(const Habit& habit, Norm norm) {
 
 void suspect_norm(Hypotheses& hypotheses, const ErrorTile& tile, const JudgedBlock& block,
                   const Scene& scene) {
-    const bool attention = block.op == Op::attention_norm;
-    if (scene.layer == nullptr || scene.rounded == nullptr || (!attention && block.op != Op::mlp_norm)) {
+    const Norm* const came = datasets::norm_of(scene.piece, block.op);
+    if (came == nullptr) {
         return;
     }
-    const auto norm_of = [&](const datasets::LayerCase& layer) -> const Norm& {
-        return attention ? layer.weights.attention_norm : layer.weights.mlp_norm;
-    };
-    const Norm& declared = norm_of(*scene.rounded);
+    const Norm& declared = *datasets::norm_of(scene.rounded, block.op);
     const NormRows rows = rows_of(block.operands, block, scene.shape.width());
     const auto suspect = [&](Pattern pattern, std::string text, const Formula& formula) {
         hypotheses.add({pattern, std::move(text), normalised(tile, block, rows, declared, formula), 0});
@@ -102,7 +98,7 @@ void suspect_norm(Hypotheses& hypotheses, const ErrorTile& tile, const JudgedBlo
             add(habit, "rows are", other, declared);
         }
         if (!is_declared(habit, of_norm)) {
-            add(habit, "gain and bias are", rows, rounded(habit, norm_of(*scene.layer)));
+            add(habit, "gain and bias are", rows, rounded(habit, *came));
         }
     }
 }

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <optional>
 
-#include "datasets/block_linears.hpp"
+#include "datasets/op_weights.hpp"
 #include "harness/diagnosis_tile.hpp"
 #include "harness/index.hpp"
 #include "harness/rounding_habit.hpp"
@@ -196,7 +196,7 @@ void suspect_operand_tiles(Hypotheses& hypotheses, const ErrorTile& tile, const 
 
 void suspect_operand_rounding(Hypotheses& hypotheses, const ErrorTile& tile, const JudgedBlock& block,
                               const Scene& scene, const Factors& declared) {
-    const Factors raw = weight_factors(tile, block, *scene.layer, block.upstream, declared.length);
+    const Factors raw = weight_factors(tile, block, *scene.piece.layer, block.upstream, declared.length);
     const auto rounded = [](const Habit& habit, std::vector<double> values) {
         round_as(habit, values);
         return values;
@@ -229,7 +229,7 @@ void suspect_operand_rounding(Hypotheses& hypotheses, const ErrorTile& tile, con
 
 void suspect_transposed_weights(Hypotheses& hypotheses, const ErrorTile& tile, const JudgedBlock& block,
                                 const Scene& scene, Factors f) {
-    const std::vector<float>& weight = datasets::linear_of(scene.rounded->weights, block.op)->weight;
+    const std::vector<float>& weight = datasets::linear_of(scene.rounded.layer->weights, block.op)->weight;
     for (std::int64_t k = 0; k < f.length; ++k) {
         for (std::int64_t c = 0; c < f.columns; ++c) {
             f.right[index(k * f.columns + c)] =
@@ -256,15 +256,15 @@ void suspect_other_heads(Hypotheses& hypotheses, const ErrorTile& tile, const Ju
 
 void suspect_products(Hypotheses& hypotheses, const ErrorTile& tile, const JudgedBlock& block,
                       const Scene& scene) {
-    if (scene.layer == nullptr || scene.rounded == nullptr) {
+    if (scene.piece.layer == nullptr) {
         return;
     }
-    const bool of_weights = datasets::linear_of(scene.rounded->weights, block.op) != nullptr;
+    const bool of_weights = datasets::linear_of(scene.rounded.layer->weights, block.op) != nullptr;
     if (!of_weights && block.op != Op::scores && block.op != Op::context) {
         return;
     }
     const std::int64_t length = datasets::info(block.op).reduction(scene.shape);
-    const Factors f = of_weights ? weight_factors(tile, block, *scene.rounded, block.operands, length)
+    const Factors f = of_weights ? weight_factors(tile, block, *scene.rounded.layer, block.operands, length)
                                  : head_factors(tile, block, scene, block.rows.head);
     suspect_bias(hypotheses, tile, block, f);
     suspect_slices(hypotheses, tile, block, f, datasets::block_rows);

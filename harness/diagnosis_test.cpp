@@ -20,6 +20,7 @@
 #include "npu_impl/emulated_device.hpp"
 #include "npu_impl/npu_path.hpp"
 #include "reference/encoder_block.hpp"
+#include "reference/golden_end_source.hpp"
 #include "reference/golden_source.hpp"
 
 namespace harness {
@@ -31,17 +32,38 @@ using datasets::Rows;
 
 constexpr std::int64_t context = 130;
 
-datasets::LayerCase hard_layer() {
+datasets::SyntheticModel hard_model() {
     datasets::SyntheticModel model;
     model.shape.context = context;
+    return model;
+}
+
+// Almost a step of bf16 from what it holds: how it is rounded shows.
+void between_steps(datasets::Norm& norm) {
+    std::ranges::for_each(norm.gain, [](float& gain) { gain *= 1.007F; });
+}
+
+datasets::LayerCase hard_layer() {
+    const datasets::SyntheticModel model = hard_model();
     const auto residual = datasets::synthetic_embedding(model);
     datasets::BlockWeights block = datasets::synthetic_block(model, 0);
-    for (datasets::Norm* norm : {&block.attention_norm, &block.mlp_norm}) {
-        std::ranges::for_each(norm->gain, [](float& gain) { gain *= 1.007F; });  // almost a step of bf16
-    }
+    between_steps(block.attention_norm);
+    between_steps(block.mlp_norm);
     auto layer = reference::make_case(block, model.shape, residual, "clip", 0);
     layer.stream = residual;
     return layer;
+}
+
+datasets::EndCase hard_end() {
+    datasets::EndCase end{.shape = hard_model().shape, .norm = datasets::synthetic_final_norm(hard_model())};
+    between_steps(end.norm);
+    return end;
+}
+
+std::vector<float> block_of(const datasets::LayerCase& layer, const datasets::Source& golden) {
+    std::vector<float> out(index(context * layer.shape.width()));
+    golden.rows(Op::block, {-1, 0, context}, out);
+    return out;
 }
 
 // By which maximum a kernel weights 64 keys, and what it does not rescale afterwards.
@@ -66,12 +88,15 @@ struct Misdeed {
     // Of a norm:
     std::optional<Rounding> norm;       // of gain and bias
     double mean_factor = 1, fewer = 0;  // of the mean that is taken off; elements of the variance
+    double epsilon = 1e-5;
     bool with_gain = true;
 };
 
 struct World {
     datasets::LayerCase layer = hard_layer();
     reference::GoldenSource golden{layer};
+    datasets::EndCase end = hard_end();
+    reference::GoldenEndSource golden_end{end, block_of(layer, golden)};
     std::unique_ptr<npu_impl::Device> device = npu_impl::open_device("emulated");
 
     static const World& get() {
@@ -90,9 +115,12 @@ public:
           op_(op),
           arithmetic_(path_.arithmetic(op)),
           rounded_(rounded_weights(world_.layer, path_)),
-          upstream_(upstream == nullptr ? world_.golden : *upstream),
+          rounded_end_(rounded_weights(world_.end, path_)),
+          golden_(op == Op::encoder ? static_cast<const datasets::Source&>(world_.golden_end)
+                                    : world_.golden),
+          upstream_(upstream == nullptr ? golden_ : *upstream),
           operands_(upstream_, arithmetic_),
-          bounds_(rounded_, operands_),
+          bounds_(op == Op::encoder ? Bounds(rounded_end_, operands_) : Bounds(rounded_, operands_)),
           fused_(op == Op::context && !path_.emits(Op::scores)) {}
 
     [[nodiscard]] std::vector<Rows> blocks() const {
@@ -130,7 +158,7 @@ public:
         if (op_ == Op::probabilities || fused_) {
             return softmax(rows, misdeed);
         }
-        if (op_ == Op::attention_norm || op_ == Op::mlp_norm) {
+        if (datasets::norm_of(piece(), op_) != nullptr) {
             return normalised(rows, misdeed);
         }
         return op_ == Op::scores || op_ == Op::context ? headed(rows, misdeed) : projected(rows, misdeed);
@@ -146,7 +174,7 @@ public:
             bounds_.of(op_, rows, arithmetic_, fused_, bounded);
             const std::vector<float> got = tensor(rows);
             std::vector<float> golden(got.size());
-            world_.golden.rows(op_, rows, golden);
+            golden_.rows(op_, rows, golden);
             comparison.add(rows, {got.data(), rows.count, bounded.columns, bounded.columns}, bounded, golden);
         }
         const OpStatistics statistics = comparison.finish();
@@ -158,10 +186,10 @@ public:
         bounds_.of(op_, rows, arithmetic_, fused_, bounded);
         const std::vector<float> got = again(rows);
         std::vector<float> golden(got.size());
-        world_.golden.rows(op_, rows, golden);
-        const Scene scene{&world_.layer,
-                          &rounded_,
-                          world_.golden,
+        golden_.rows(op_, rows, golden);
+        const Scene scene{piece(),
+                          rounded_piece(),
+                          golden_,
                           shape(),
                           statistics,
                           [this](std::int64_t, std::int64_t row, std::int64_t) {
@@ -244,18 +272,27 @@ private:
         return out;
     }
 
+    [[nodiscard]] datasets::LayerOrEnd piece() const {
+        return op_ == Op::encoder ? datasets::LayerOrEnd{.end = &world_.end}
+                                  : datasets::LayerOrEnd{.layer = &world_.layer};
+    }
+    [[nodiscard]] datasets::LayerOrEnd rounded_piece() const {
+        return op_ == Op::encoder ? datasets::LayerOrEnd{.end = &rounded_end_}
+                                  : datasets::LayerOrEnd{.layer = &rounded_};
+    }
+
     [[nodiscard]] std::vector<float> normalised(Rows rows, const Misdeed& m) const {
-        const bool attention = op_ == Op::attention_norm;
-        const auto& raw = world_.layer.weights;
-        datasets::Norm norm = attention ? rounded_.weights.attention_norm : rounded_.weights.mlp_norm;
+        datasets::Norm norm = *datasets::norm_of(m.norm ? piece() : rounded_piece(), op_);
         if (m.norm) {
-            norm = attention ? raw.attention_norm : raw.mlp_norm;
             for (std::vector<float>* values : {&norm.gain, &norm.bias}) {
                 std::ranges::for_each(*values, [&](float& v) { v = datasets::round_to_bf16(v, *m.norm); });
             }
         }
         const std::int64_t width = shape().width();
-        const auto x = pulled(operands_, attention ? Op::embedding : Op::attention_residual, rows, width);
+        auto x = pulled(operands_, datasets::info(op_).inputs.front(), rows, width);
+        if (m.rows) {
+            std::ranges::for_each(x, [&](float& v) { v = datasets::round_to_bf16(v, *m.rows); });
+        }
         std::vector<float> out;
         for (std::int64_t r = 0; r < rows.count; ++r) {
             double mean = 0;
@@ -266,7 +303,7 @@ private:
             for (std::int64_t c = 0; c < width; ++c) {
                 squares += std::pow(double{x[index(r * width + c)]} - mean, 2);
             }
-            const double deviation = std::sqrt(squares / (double(width) - m.fewer) + 1e-5);
+            const double deviation = std::sqrt(squares / (double(width) - m.fewer) + m.epsilon);
             for (std::int64_t c = 0; c < width; ++c) {
                 const double gain = m.with_gain ? double{norm.gain[index(c)]} : 1;
                 out.push_back(store((double{x[index(r * width + c)]} - mean) / deviation * gain +
@@ -359,6 +396,8 @@ private:
     Op op_;
     datasets::Arithmetic arithmetic_;
     datasets::LayerCase rounded_;
+    datasets::EndCase rounded_end_;
+    const datasets::Source& golden_;
     const datasets::Source& upstream_;
     RoundedSource operands_;
     Bounds bounds_;
@@ -578,7 +617,7 @@ std::vector<Plant> plants_of_chance() {
 
 std::vector<Plant> plants_of_norms() {
     std::vector<Plant> out;
-    for (const Op op : {Op::attention_norm, Op::mlp_norm}) {
+    for (const Op op : {Op::attention_norm, Op::mlp_norm, Op::encoder}) {
         const auto add = [&](std::string_view name, Pattern pattern, const Misdeed& m, std::string evidence) {
             out.push_back(misdeed(fmt::format("{}_{}", datasets::name(op), name), pattern, "unfused", op, m,
                                   std::move(evidence)));
@@ -586,6 +625,9 @@ std::vector<Plant> plants_of_norms() {
         Misdeed m;
         m.norm = Rounding::floor;
         add("gain_floored", Pattern::operand_rounding, m, "gain and bias are rounded floor");
+        m = {};
+        m.rows = Rounding::nearest_even;
+        add("rows_rounded", Pattern::operand_rounding, m, "rows are rounded nearest_even");
         m = {};
         m.bias_factor = 0;
         add("bias_missing", Pattern::bias_missing, m, "the norm's bias is missing");
@@ -842,6 +884,34 @@ TEST_P(PlantedPattern, GetsItsOwnHypothesis) {
 
 INSTANTIATE_TEST_SUITE_P(Patterns, PlantedPattern, testing::ValuesIn(all_plants()),
                          [](const auto& one) { return one.param.name; });
+
+// Rows of a deviation of some 1e-3, where epsilon shows; the golden's are a thousand times as wide.
+class SilentRows final : public datasets::Source {
+public:
+    explicit SilentRows(const datasets::Source& loud) : loud_(loud) {}
+    void rows(Op op, Rows rows, std::span<float> out) const override {
+        loud_.rows(op, rows, out);
+        std::ranges::for_each(out, [](float& value) { value *= 1e-3F; });
+    }
+
+private:
+    const datasets::Source& loud_;
+};
+
+TEST(Diagnosis, SeesAnEpsilonThatIsMissingWhereRowsAreSilent) {
+    Misdeed misdeed;
+    misdeed.epsilon = 0;
+    for (const Op op : {Op::attention_norm, Op::encoder}) {
+        const SilentRows silent(op == Op::encoder
+                                    ? static_cast<const datasets::Source&>(World::get().golden_end)
+                                    : World::get().golden);
+        const Bench bench("unfused", op, &silent);
+        const auto found = bench.diagnosis([&](Rows rows) { return bench.made(rows, misdeed); });
+        ASSERT_TRUE(found.has_value()) << datasets::name(op);
+        EXPECT_EQ(name(found->pattern), name(Pattern::norm_formula)) << found->evidence;
+        EXPECT_THAT(found->evidence, testing::HasSubstr("epsilon is not added"));
+    }
+}
 
 // The last block of T = 1500, in blocks of 4x8 of the padded tile, one below the other.
 TEST(Diagnosis, SeesTheBlocksOfARaggedTile) {

@@ -86,7 +86,7 @@ void suspect_places(Hypotheses& hypotheses, const ErrorTile& tile, const JudgedB
 // Hypotheses about the order of right results within the tile (diagnosis_order.cpp).
 void suspect_order(Hypotheses& hypotheses, const ErrorTile& tile);
 
-// Hypotheses about the formula and the operands of a layer's norms (diagnosis_norm.cpp).
+// Hypotheses about the formula and the operands of a norm (diagnosis_norm.cpp).
 void suspect_norm(Hypotheses& hypotheses, const ErrorTile& tile, const JudgedBlock& block,
                   const Scene& scene);
 

@@ -23,12 +23,12 @@ constexpr float least_sigma = 0x1p-56F;
 
 ErrorModel::ErrorModel(const datasets::LayerCase& layer, const datasets::Source& golden, Declared declared,
                        datasets::OpRange range, int only_head)
-    : propagation_(std::make_unique<ErrorPropagation>(&layer, nullptr, golden, std::move(declared), range,
-                                                      only_head)) {}
+    : propagation_(std::make_unique<ErrorPropagation>(datasets::LayerOrEnd{.layer = &layer}, golden,
+                                                      std::move(declared), range, only_head)) {}
 
 ErrorModel::ErrorModel(const datasets::EndCase& end, const datasets::Source& golden, Declared declared)
-    : propagation_(std::make_unique<ErrorPropagation>(nullptr, &end, golden, std::move(declared),
-                                                      datasets::end_ops, -1)) {}
+    : propagation_(std::make_unique<ErrorPropagation>(datasets::LayerOrEnd{.end = &end}, golden,
+                                                      std::move(declared), datasets::end_ops, -1)) {}
 
 ErrorModel::~ErrorModel() = default;
 ErrorModel::ErrorModel(ErrorModel&&) noexcept = default;

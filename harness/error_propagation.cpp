@@ -8,7 +8,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "datasets/block_linears.hpp"
+#include "datasets/op_weights.hpp"
 #include "harness/index.hpp"
 #include "harness/norm_bound.hpp"
 #include "harness/rounding_error.hpp"
@@ -58,12 +58,10 @@ std::vector<float> shared_variance(std::span<const float> mean_row, const Factor
 
 }  // namespace
 
-ErrorPropagation::ErrorPropagation(const datasets::LayerCase* layer, const datasets::EndCase* end,
-                                   const datasets::Source& golden, Declared declared, datasets::OpRange range,
-                                   int only_head)
-    : shape_(layer != nullptr ? layer->shape : end->shape),
-      layer_(layer),
-      end_(end),
+ErrorPropagation::ErrorPropagation(datasets::LayerOrEnd piece, const datasets::Source& golden,
+                                   Declared declared, datasets::OpRange range, int only_head)
+    : shape_(piece.layer != nullptr ? piece.layer->shape : piece.end->shape),
+      piece_(piece),
       golden_(golden),
       declared_(std::move(declared)),
       range_(range),
@@ -75,14 +73,11 @@ std::int64_t ErrorPropagation::columns_of(Op op) const {
 }
 
 const datasets::Linear& ErrorPropagation::linear(Op op) const {
-    return *datasets::linear_of(layer_->weights, op);
+    return *datasets::linear_of(piece_.layer->weights, op);
 }
 
 const datasets::Norm& ErrorPropagation::norm(Op op) const {
-    if (end_ != nullptr) {
-        return end_->norm;
-    }
-    return op == Op::attention_norm ? layer_->weights.attention_norm : layer_->weights.mlp_norm;
+    return *datasets::norm_of(piece_, op);
 }
 
 // Whether `op` errs before a consumer of it reads it.

@@ -27,10 +27,9 @@ public:
         std::vector<float> shared;  // [row]: of key and value, chained: variance that all rows share
     };
 
-    // Exactly one of `layer` and `end` is set. All outlive this.
-    ErrorPropagation(const datasets::LayerCase* layer, const datasets::EndCase* end,
-                     const datasets::Source& golden, Declared declared, datasets::OpRange range,
-                     int only_head);
+    // All outlive this.
+    ErrorPropagation(datasets::LayerOrEnd piece, const datasets::Source& golden, Declared declared,
+                     datasets::OpRange range, int only_head);
 
     // Computes on all cores what blocks of the op read; what follows a context of the same run waits for it.
     void prepare(datasets::Op op, Input input);
@@ -83,8 +82,7 @@ private:
                                         const SoftmaxErrors& softmax);
 
     datasets::LayerShape shape_;
-    const datasets::LayerCase* layer_;
-    const datasets::EndCase* end_;
+    datasets::LayerOrEnd piece_;
     const datasets::Source& golden_;
     Declared declared_;
     datasets::OpRange range_;

@@ -228,9 +228,9 @@ CaseResult run_case(const datasets::LayerCase& layer, Path& golden, Path& candid
                           return std::make_unique<Judge>(rounded, range, candidate, source, input,
                                                          selection.head, models.of(range));
                       },
-                      Origin::device,
-                      &layer,
-                      &rounded};
+                      {.layer = &layer},
+                      {.layer = &rounded},
+                      Origin::device};
     const std::vector<Part> counted = judge_all(result, trial, works, progress);
     examine(result.layer, *prepared, candidate, layer, source, selection, trial.reproduce(), progress);
     finish(
@@ -261,7 +261,9 @@ CaseResult run_end(const datasets::EndCase& end, const std::string& clip, const 
                       command,
                       [&](OpRange range, Input input) {
                           return std::make_unique<Judge>(rounded, candidate, source, input, models.of(range));
-                      }};
+                      },
+                      {.end = &end},
+                      {.end = &rounded}};
     const std::vector<Part> counted = judge_all(result, trial, works, progress);
     finish(
         result, trial, works, counted, [&] { return golden.prepare(end); }, progress);

@@ -85,7 +85,8 @@ Explanation explained_again(const datasets::LayerCase& layer, datasets::Path& ca
         return std::make_unique<Judge>(rounded, work.ops, candidate, golden, row.input, -1);
     };
     const ErrorModel errors(layer, golden, declared_by(candidate), work.ops);
-    return explain(row, {*prepared, work, golden, judge, &layer, &rounded, layer.shape}, &errors);
+    return explain(row, {*prepared, work, golden, judge, {.layer = &layer}, {.layer = &rounded}, layer.shape},
+                   &errors);
 }
 
 // The histogram holds what the figures of level 2 say: its rms, and how far it reaches.

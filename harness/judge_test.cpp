@@ -355,10 +355,12 @@ TEST(RunEnd, CertifiesJudgesRepeatsAndTimesTheNormBehindTheLastLayer) {
     EXPECT_FALSE(result.layer.total.has_value()) << "no attention was timed";
 }
 
-TEST(RunEnd, SaysHowToReproduceAFailure) {
+TEST(RunEnd, SaysHowToReproduceAFailureAndWhy) {
     const CaseResult result = run_end_of(Fixture({130, 3}), {Flaw::unbiased_variance, Op::encoder});
     ASSERT_EQ(result.rows.size(), 2U);
     EXPECT_EQ(result.rows[0].judgement.verdict, Verdict::failed);
+    ASSERT_TRUE(result.rows[0].diagnosis.has_value());
+    EXPECT_THAT(result.rows[0].diagnosis->evidence, testing::HasSubstr("divided by n - 1"));
     EXPECT_EQ(result.rows[0].reproduce, "harness --npu all --clip clip --op encoder --input isolated");
     EXPECT_TRUE(result.layer.steps.empty()) << "only what passed may be timed";
 }

@@ -28,7 +28,7 @@ datasets::Rows block_of(const OpRow& row, const datasets::LayerShape& shape, int
 
 Scene scene_of(const SecondRun& run, const JudgedBlock& block, const OpStatistics& statistics) {
     return {
-        run.layer,
+        run.piece,
         run.rounded,
         run.golden,
         run.shape,

@@ -20,8 +20,8 @@ struct SecondRun {
     datasets::Work work;
     const datasets::Source& golden;
     std::function<std::unique_ptr<Judge>()> judge;  // fresh, of the work and the input of the rows
-    const datasets::LayerCase* layer = nullptr;     // null: the end of the encoder
-    const datasets::LayerCase* rounded = nullptr;   // weights as declared
+    datasets::LayerOrEnd piece;                     // weights as they came
+    datasets::LayerOrEnd rounded;                   // weights as declared
     datasets::LayerShape shape;
     bool poisons = true;  // outputs are filled before a launch: a NaN may say that none was written
 };

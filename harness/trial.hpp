@@ -47,9 +47,9 @@ struct Trial {
     const Selection& selection;
     const std::string& command;
     std::function<std::unique_ptr<Judge>(datasets::OpRange, Input)> judge_of;
+    datasets::LayerOrEnd piece;
+    datasets::LayerOrEnd rounded;  // its weights as declared
     Origin origin = Origin::device;
-    const datasets::LayerCase* piece = nullptr;    // null: the end of the encoder
-    const datasets::LayerCase* rounded = nullptr;  // its weights as declared
 
     // Says of the failed rows of a run why, by computing it once more.
     void diagnose(std::span<OpRow> rows, datasets::Work work, Input input) const;

@@ -6,7 +6,7 @@
 #include <bit>
 #include <cmath>
 
-#include "datasets/block_linears.hpp"
+#include "datasets/op_weights.hpp"
 #include "datasets/case_name_test.hpp"
 #include "kernels/kernel_module.hpp"
 #include "kernels/tile_model_test.hpp"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "datasets/block_linears.hpp"
+#include "datasets/op_weights.hpp"
 #include "reference/extent.hpp"
 #include "reference/golden_mlp.hpp"
 #include "reference/layer_norm.hpp"

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "datasets/block_linears.hpp"
+#include "datasets/op_weights.hpp"
 #include "reference/extent.hpp"
 #include "reference/projection.hpp"
 #include "reference/softmax.hpp"
@@ -116,14 +116,12 @@ struct WideReference::State {
         return *found;
     }
     [[nodiscard]] const datasets::Norm& norm(Op op) const {
-        const datasets::Norm& found = op == Op::encoder          ? end->norm
-                                      : op == Op::attention_norm ? layer->weights.attention_norm
-                                                                 : layer->weights.mlp_norm;
+        const datasets::Norm* found = datasets::norm_of({layer, end}, op);
         const auto width = static_cast<std::size_t>(shape.width());
-        if (found.gain.size() != width || found.bias.size() != width) {
+        if (found == nullptr || found->gain.size() != width || found->bias.size() != width) {
             refuse_wide(op, "its weights are missing or have another size");
         }
-        return found;
+        return *found;
     }
     // [inputs, outputs]
     Factor weight(Op op) {

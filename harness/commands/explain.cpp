@@ -103,7 +103,15 @@ Explanation explain_layer(const RunRecord& record, const OpRow& row, const datas
                                        judged.from_file ? &recorded : nullptr);
     };
     const ErrorModel errors(layer, golden, judged.declared, work.ops, work.head);
-    return explain(row, {*prepared, work, golden, judge, &layer, &rounded, layer.shape, !judged.from_file},
+    return explain(row,
+                   {*prepared,
+                    work,
+                    golden,
+                    judge,
+                    {.layer = &layer},
+                    {.layer = &rounded},
+                    layer.shape,
+                    !judged.from_file},
                    &errors);
 }
 
@@ -115,7 +123,14 @@ Explanation explain_end(const RunRecord& record, const OpRow& row, const dataset
     const auto prepared = judged.path.prepare(end.piece);
     const auto judge = [&] { return std::make_unique<Judge>(rounded, judged.path, golden, row.input); };
     const ErrorModel errors(end.piece, golden, judged.declared);
-    return explain(row, {*prepared, work_of(judged, row), golden, judge, nullptr, nullptr, end.piece.shape},
+    return explain(row,
+                   {*prepared,
+                    work_of(judged, row),
+                    golden,
+                    judge,
+                    {.end = &end.piece},
+                    {.end = &rounded},
+                    end.piece.shape},
                    &errors);
 }
 

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "datasets/block_linears.hpp"
+#include "datasets/op_weights.hpp"
 #include "harness/self_check/decorated_path.hpp"
 #include "harness/self_check/faults.hpp"
 

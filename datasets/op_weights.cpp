@@ -1,4 +1,4 @@
-#include "datasets/block_linears.hpp"
+#include "datasets/op_weights.hpp"
 
 namespace datasets {
 namespace {
@@ -31,6 +31,19 @@ const Linear* linear_of(const BlockWeights& weights, Op op) {
 
 Linear* linear_of(BlockWeights& weights, Op op) {
     return found(weights, op);
+}
+
+const Norm* norm_of(const BlockWeights& weights, Op op) {
+    return op == Op::attention_norm ? &weights.attention_norm
+           : op == Op::mlp_norm     ? &weights.mlp_norm
+                                    : nullptr;
+}
+
+const Norm* norm_of(const LayerOrEnd& piece, Op op) {
+    if (op == Op::encoder) {
+        return piece.end == nullptr ? nullptr : &piece.end->norm;
+    }
+    return piece.layer == nullptr ? nullptr : norm_of(piece.layer->weights, op);
 }
 
 }  // namespace datasets

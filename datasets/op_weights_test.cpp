@@ -1,4 +1,4 @@
-#include "datasets/block_linears.hpp"
+#include "datasets/op_weights.hpp"
 
 #include <gtest/gtest.h>
 
@@ -26,6 +26,20 @@ TEST(LinearOf, IsThereForEveryProductWithWeightsAndForNothingElse) {
     EXPECT_EQ(seen.size(), 6U);
     EXPECT_EQ(linear_of(constant, Op::value), &weights.attention.value);
     EXPECT_EQ(linear_of(constant, Op::fc2), &weights.fc2);
+}
+
+TEST(NormOf, IsThereForTheNormsOfAPieceAndForNothingElse) {
+    LayerCase layer;
+    EndCase end;
+    for (const OpInfo& info : op_table()) {
+        const Norm* const of_layer = info.op == Op::attention_norm ? &layer.weights.attention_norm
+                                     : info.op == Op::mlp_norm     ? &layer.weights.mlp_norm
+                                                                   : nullptr;
+        EXPECT_EQ(norm_of(LayerOrEnd{.layer = &layer}, info.op), of_layer) << info.name;
+        EXPECT_EQ(norm_of(LayerOrEnd{.end = &end}, info.op), info.op == Op::encoder ? &end.norm : nullptr)
+            << info.name;
+        EXPECT_EQ(norm_of(LayerOrEnd{}, info.op), nullptr) << info.name;
+    }
 }
 
 }  // namespace
