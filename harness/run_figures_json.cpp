@@ -150,7 +150,8 @@ RunFigures parse_run_figures(const std::string& text, const std::string& file) {
         }
         refuse_repeated(out.figures);
     } catch (const Json::exception& error) {
-        throw datasets::ReadError(file, "figures", error.what());
+        const std::string_view words = error.what();  // "[json.exception.out_of_range.403] key 'x' not found"
+        throw datasets::ReadError(file, "figures", std::string(words.substr(words.find("] ") + 2)));
     } catch (const std::invalid_argument& error) {
         throw datasets::ReadError(file, "figures", error.what());
     }

@@ -227,6 +227,11 @@ class Shards(unittest.TestCase):
                             "--quiet", expect=3)
         self.assertEqual(done.stderr.count("harness: "), 1, done.stderr)
         self.assertIn("no.h5", done.stderr)
+        # So is a file that could not be written in the end: only the first rank writes.
+        done = self.run_any(*MPIRUN, "-n", "2", HARNESS, *COMPARE, "--json", self.path / "gone" / "x.json",
+                            "--quiet", expect=3)
+        self.assertEqual(done.stderr.count("harness: "), 1, done.stderr)
+        self.assertRegex(done.stderr, "x.json: cannot write: there is no folder")
 
     def workers(self, mpirun):
         """The processes of the job that work: children of the ranks, by rank."""

@@ -12,9 +12,8 @@
 namespace harness {
 
 ExitCode run(const CompareOptions& options, const std::string& invocation) {
-    check_files(
-        {options.dataset, options.cpu_baseline, options.accepted_misses, options.device_spec},
-        {options.json, options.junit, options.html, options.timelines.trace, options.timelines.gantt});
+    refuse_shared_files({options.dataset, options.cpu_baseline, options.accepted_misses, options.device_spec},
+                        outputs_of(options));
     require_page(options.html);
     const int processes = launched_processes();
     if (options.share && processes > 1) {
@@ -29,6 +28,7 @@ ExitCode run(const CompareOptions& options, const std::string& invocation) {
     if (processes > 1) {
         throw UsageError(alone_in_a_job());
     }
+    require_writable(outputs_of(options));
     CompareRun compare(options, invocation);
     const ShardNote note = compare.note(options.share);
     RunRecord record;

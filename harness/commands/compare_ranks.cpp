@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "harness/commands/compare_run.hpp"
+#include "harness/commands/parts.hpp"
 #include "harness/interrupt.hpp"
 #include "harness/rank_run.hpp"
 #include "harness/shard_merge.hpp"
@@ -96,6 +97,14 @@ ExitCode run_in_team(const CompareOptions& options, const std::string& invocatio
     const auto team = join_rank_team();
     if (team->size() < launched_processes()) {
         throw UsageError(alone_in_a_job());
+    }
+    if (team->rank() == 0) {  // which writes them; a folder of that name need not be on other hosts
+        try {
+            require_writable(outputs_of(options));
+        } catch (...) {
+            team->give_up();
+            throw;
+        }
     }
     const auto ranked = run_in_ranks(*team, worker, say);
     if (!ranked) {

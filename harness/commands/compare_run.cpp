@@ -221,6 +221,10 @@ RunRecord CompareRun::run(const ShardNote& note, const Progress& progress) {
     return record;
 }
 
+std::vector<std::string> outputs_of(const CompareOptions& options) {
+    return {options.json, options.junit, options.html, options.timelines.trace, options.timelines.gantt};
+}
+
 ExitCode report_comparison(const RunRecord& record, const CompareOptions& options) {
     if (options.timelines.wanted()) {
         write_modelled_timelines(options, record);

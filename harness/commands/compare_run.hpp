@@ -53,7 +53,10 @@ private:
     bool end_ = false;
 };
 
-// Writes all files that were asked for, prints the report, and gives the exit code of the verdict.
+// The files that were asked for.
+std::vector<std::string> outputs_of(const CompareOptions& options);
+
+// Writes them, prints the report, and gives the exit code of the verdict.
 ExitCode report_comparison(const RunRecord& record, const CompareOptions& options);
 
 // Of a process that a launcher started as one of several, and that cannot find the others: a mistake of the

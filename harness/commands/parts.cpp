@@ -64,7 +64,7 @@ std::string shell_word(const std::string& text) {
     return quoted + "'";
 }
 
-void check_files(const std::vector<std::string>& inputs, const std::vector<std::string>& outputs) {
+void refuse_shared_files(const std::vector<std::string>& inputs, const std::vector<std::string>& outputs) {
     const auto same = [](const std::string& a, const std::string& b) {
         std::error_code ignored;
         const auto place = [&](const std::string& file) {
@@ -85,10 +85,20 @@ void check_files(const std::vector<std::string>& inputs, const std::vector<std::
                 throw UsageError(fmt::format("{}: named for two outputs", outputs[i]));
             }
         }
-        if (!outputs[i].empty()) {
-            require_writable(outputs[i]);
+    }
+}
+
+void require_writable(const std::vector<std::string>& outputs) {
+    for (const std::string& output : outputs) {
+        if (!output.empty()) {
+            require_writable(output);
         }
     }
+}
+
+void check_files(const std::vector<std::string>& inputs, const std::vector<std::string>& outputs) {
+    refuse_shared_files(inputs, outputs);
+    require_writable(outputs);
 }
 
 bool wants_color(Color color) {

@@ -20,8 +20,14 @@ std::string shell_word(const std::string& text);
 std::string device_words(const std::string& device, datasets::Emulation emulation,
                          const npu_impl::XrtSettings& xrt);
 
-// Throws UsageError where an output is one of the inputs, or two outputs are the same file, and
-// std::runtime_error where an output could not be written. Empty names are none.
+// Throws UsageError where an output is one of the inputs, or two outputs are the same file. Empty names are
+// none, here and below.
+void refuse_shared_files(const std::vector<std::string>& inputs, const std::vector<std::string>& outputs);
+
+// Throws std::runtime_error where one could not be written.
+void require_writable(const std::vector<std::string>& outputs);
+
+// Both.
 void check_files(const std::vector<std::string>& inputs, const std::vector<std::string>& outputs);
 
 // Whether standard output takes colours.
