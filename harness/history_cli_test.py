@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import sqlite3
 import stat
@@ -386,6 +387,44 @@ class HistoryCli(unittest.TestCase):
         done = self.harness("report", run, "--markdown", out, "--junit", other_spelling, expect=2)
         self.one_line(done, "named for two outputs")
         self.assertFalse(out.exists())
+
+    # ---- the file of the history
+
+    def test_a_name_is_a_path_whatever_sqlite_would_read_into_it(self):
+        run = self.run_file("run.json")
+        for name in (":memory:", "file:x?mode=memory"):
+            self.harness("history", "add", run, "--history", name, expect=0, cwd=self.path)
+            listed = self.harness("history", "list", "--history", name, expect=0, cwd=self.path).stdout
+            self.assertEqual(listed.count("2026-03-"), 1)
+            self.assertTrue((self.path / name).is_file())
+
+    def test_another_user_reads_and_the_owner_can_add_afterwards(self):
+        def of(user):
+            return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", HARNESS]
+
+        if os.geteuid() != 0 or shutil.which("setpriv") is None:
+            self.skipTest("takes root and setpriv")
+        for folder in (self.root, self.path):
+            folder.chmod(0o755)
+        if subprocess.run([*of(1001), "--version"], capture_output=True).returncode != 0:
+            self.skipTest("another user cannot run the program")
+        shared = self.path / "shared"
+        shared.mkdir()
+        file = shared / "history.sqlite"
+        first, second = self.nights(2)
+        self.harness("history", "add", first, "--history", file, "--quiet", expect=0)
+        os.chown(file, 1002, 1002)
+        shared.chmod(0o777)
+        for mode in (0o777, 0o555):
+            shared.chmod(mode)
+            listed = subprocess.run([*of(1001), "history", "list", "--history", file], capture_output=True,
+                                    text=True, timeout=60)
+            self.assertEqual(listed.stdout.count("2026-03-"), 1, listed.stderr)
+            self.assertEqual(os.listdir(shared), ["history.sqlite"])
+        shared.chmod(0o777)
+        added = subprocess.run([*of(1002), "history", "add", second, "--history", file], capture_output=True,
+                               text=True, timeout=60)
+        self.assertIn("added with", added.stdout, added.stderr)
 
 
 if __name__ == "__main__":

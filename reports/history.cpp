@@ -106,9 +106,7 @@ void add_figures(const HistoryDatabase& database, std::int64_t run, const std::v
 template <typename Value>
 Value known(std::optional<Value> value, const std::string& word, const std::string& file) {
     if (!value) {
-        throw HistoryError(file, fmt::format("'{}' is no word of this program's: a newer one wrote it, "
-                                             "or the file is damaged; use that one, or restore a copy",
-                                             word));
+        throw unknown_word(file, word);
     }
     return *value;
 }
@@ -284,6 +282,7 @@ RunFigures History::with_figures(const HistoryRun& run) const {
                       query.real(6),
                       query.reals(7),
                       {}};
+        (void)quantity_in(file, figure.quantity);
         if (!query.is_null(8)) {
             figure.verdict = known(harness::parse_verdict(query.text(8)), query.text(8), file);
         }
@@ -346,7 +345,8 @@ std::optional<HistoryRun> History::latest(std::optional<std::int64_t> environmen
     HistoryStatement query =
         state_->query_where("?1 = 0 OR r.environment = ?1", "r.created DESC, r.id DESC LIMIT 1");
     query.bind(environment.value_or(0));
-    return query.step() ? std::optional(run_of(query, state_->database.file())) : std::nullopt;
+    const std::vector<HistoryRun> found = all_runs(query, state_->database.file());
+    return found.empty() ? std::nullopt : std::optional(found.front());
 }
 
 std::vector<std::int64_t> History::environments_with(const std::string& row) const {

@@ -3,7 +3,8 @@
 // A run is added whole or not at all, in one transaction; a process that is killed while it adds leaves what
 // was there before. What is read is of one moment, that of the first reading. The file is in WAL mode, a
 // writer waits for another up to 20 s. Its header says whose it is and of which schema: what is not ours is
-// refused before it is opened, and so never written to.
+// refused before it is opened, and so never written to. Whoever may not write the file reads it without
+// leaving anything there.
 #pragma once
 
 #include <cstdint>

@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <limits>
+
+#include "reports/clean_text.hpp"
 
 namespace reports {
 namespace {
@@ -39,8 +39,14 @@ std::string damage(std::string_view words) {
     return fmt::format("is damaged ({}); nothing was changed: restore a copy, or begin another file", words);
 }
 
-std::string reason_of(sqlite3* database, int result) {
+// In SQLite's words and the system's.
+std::string cause_of(sqlite3* database, int result) {
     const std::string words = database != nullptr ? sqlite3_errmsg(database) : sqlite3_errstr(result);
+    const int system = database != nullptr ? sqlite3_system_errno(database) : 0;
+    return system == 0 ? words : fmt::format("{}: {}", words, std::strerror(system));
+}
+
+std::string reason_of(sqlite3* database, int result, const std::string& file) {
     switch (result & 0xFF) {
         case SQLITE_BUSY:
         case SQLITE_LOCKED:
@@ -48,73 +54,32 @@ std::string reason_of(sqlite3* database, int result) {
         case SQLITE_FULL:
             return "the disk is full; nothing was changed";
         case SQLITE_IOERR:
-            return fmt::format("cannot be read or written ({}; {}); nothing was changed", words,
-                               database != nullptr ? std::strerror(sqlite3_system_errno(database)) : "");
+            return fmt::format(
+                "cannot be read or written ({}); nothing was changed: mend that, or name another "
+                "file with --history",
+                cause_of(database, result));
+        case SQLITE_ERROR:  // of our own words, so that something is missing that they are about
         case SQLITE_CORRUPT:
         case SQLITE_NOTADB:
-            return damage(words);
+            return damage(cause_of(database, result));
         case SQLITE_READONLY:
         case SQLITE_PERM:
-            return "may not be written: give write access to it and its folder, or name another file";
+            return history_write_hindrance(file);
         case SQLITE_CANTOPEN:
-            return fmt::format("cannot be opened ({})", words);
+            return fmt::format(
+                "cannot be opened ({}): give access to it and its folder, or name another file "
+                "with --history",
+                cause_of(database, result));
         default:
-            return words;
-    }
-}
-
-std::int32_t big_endian(const std::array<char, 100>& header, std::size_t at) {
-    std::uint32_t out = 0;
-    for (std::size_t i = 0; i < 4; ++i) {
-        out = out << 8U | static_cast<unsigned char>(header[at + i]);
-    }
-    return static_cast<std::int32_t>(out);
-}
-
-// Looks at the bytes, so that what is not ours is not even opened. An empty file is one that somebody was
-// killed while creating.
-void refuse_foreign(const std::string& file, HistoryAccess access) {
-    std::error_code error;
-    const auto status = std::filesystem::status(file, error);
-    if (status.type() == std::filesystem::file_type::not_found) {
-        if (access == HistoryAccess::read) {
-            throw HistoryError(file, "is not there: begin it with harness history add RUN.json");
-        }
-        return;
-    }
-    if (status.type() != std::filesystem::file_type::regular) {
-        throw HistoryError(file, "is no regular file");
-    }
-    std::array<char, 100> header{};
-    std::ifstream in(file, std::ios::binary);
-    if (!in) {
-        throw HistoryError(file, fmt::format("cannot be read: {}", std::strerror(errno)));
-    }
-    in.read(header.data(), header.size());
-    if (in.gcount() == 0) {
-        if (access == HistoryAccess::read) {
-            throw HistoryError(file, "is empty: begin it with harness history add RUN.json");
-        }
-        return;
-    }
-    constexpr std::string_view magic("SQLite format 3\0", 16);
-    if (in.gcount() < std::ssize(header) || std::string_view(header.data(), magic.size()) != magic) {
-        throw HistoryError(file, "is no history: not a SQLite file; name another with --history");
-    }
-    if (big_endian(header, 68) != history_application) {
-        throw HistoryError(file, "is a database of another program; name another file with --history");
-    }
-    if (const std::int32_t version = big_endian(header, 60); version != history_schema) {
-        throw HistoryError(file, fmt::format("has schema {}, and this program knows {}: use the program that "
-                                             "made it, or name another file with --history",
-                                             version, history_schema));
+            return fmt::format("{}; nothing was changed: try again, or name another file with --history",
+                               cause_of(database, result));
     }
 }
 
 }  // namespace
 
 HistoryError::HistoryError(const std::string& file, const std::string& reason)
-    : std::runtime_error(fmt::format("{}: history: {}", file, reason)) {}
+    : std::runtime_error(one_line(fmt::format("{}: history: {}", file, reason))) {}
 
 std::string key_list(fmt::format_string<const std::string_view&> form, std::string_view between) {
     std::vector<std::string> pieces;
@@ -124,18 +89,28 @@ std::string key_list(fmt::format_string<const std::string_view&> form, std::stri
     return fmt::format("{}", fmt::join(pieces, between));
 }
 
-HistoryStatement::HistoryStatement(sqlite3* database, const std::string& file, std::string_view sql)
-    : database_(database), file_(file), statement_(nullptr, sqlite3_finalize) {
-    sqlite3_stmt* raw = nullptr;
-    const int result = sqlite3_prepare_v2(database, sql.data(), static_cast<int>(sql.size()), &raw, nullptr);
-    statement_.reset(raw);
-    check(result);
+HistoryError unknown_word(const std::string& file, const std::string& word) {
+    return {file,
+            fmt::format("'{}' is no word of this program's: a newer one wrote it, or the file is damaged; "
+                        "use that one, or restore a copy",
+                        word)};
 }
 
-void HistoryStatement::check(int result) const {
-    if (result != SQLITE_OK && result != SQLITE_ROW && result != SQLITE_DONE) {
-        throw HistoryError(file_, reason_of(database_, result));
+const harness::FigureQuantity& quantity_in(const std::string& file, const std::string& quantity) {
+    try {
+        return harness::figure_quantity(quantity);
+    } catch (const std::invalid_argument&) {
+        throw unknown_word(file, quantity);
     }
+}
+
+HistoryStatement::HistoryStatement(const HistoryDatabase& database, sqlite3* connection, std::string_view sql)
+    : database_(database), statement_(nullptr, sqlite3_finalize) {
+    sqlite3_stmt* raw = nullptr;
+    const int result =
+        sqlite3_prepare_v2(connection, sql.data(), static_cast<int>(sql.size()), &raw, nullptr);
+    statement_.reset(raw);
+    database_.check(result);
 }
 
 HistoryStatement& HistoryStatement::reset() {
@@ -146,18 +121,18 @@ HistoryStatement& HistoryStatement::reset() {
 }
 
 HistoryStatement& HistoryStatement::bind(std::string_view text) {
-    check(sqlite3_bind_text(statement_.get(), ++bound_, text.data(), static_cast<int>(text.size()),
-                            SQLITE_TRANSIENT));
+    database_.check(sqlite3_bind_text(statement_.get(), ++bound_, text.data(), static_cast<int>(text.size()),
+                                      SQLITE_TRANSIENT));
     return *this;
 }
 
 HistoryStatement& HistoryStatement::bind(std::int64_t number) {
-    check(sqlite3_bind_int64(statement_.get(), ++bound_, number));
+    database_.check(sqlite3_bind_int64(statement_.get(), ++bound_, number));
     return *this;
 }
 
 HistoryStatement& HistoryStatement::bind(double number) {
-    check(sqlite3_bind_double(statement_.get(), ++bound_, number));
+    database_.check(sqlite3_bind_double(statement_.get(), ++bound_, number));
     return *this;
 }
 
@@ -165,19 +140,19 @@ HistoryStatement& HistoryStatement::bind(std::span<const double> numbers) {
     if (numbers.empty()) {
         return bind_null();
     }
-    check(sqlite3_bind_blob(statement_.get(), ++bound_, numbers.data(),
-                            static_cast<int>(numbers.size_bytes()), SQLITE_TRANSIENT));
+    database_.check(sqlite3_bind_blob(statement_.get(), ++bound_, numbers.data(),
+                                      static_cast<int>(numbers.size_bytes()), SQLITE_TRANSIENT));
     return *this;
 }
 
 HistoryStatement& HistoryStatement::bind_null() {
-    check(sqlite3_bind_null(statement_.get(), ++bound_));
+    database_.check(sqlite3_bind_null(statement_.get(), ++bound_));
     return *this;
 }
 
 bool HistoryStatement::step() {
     const int result = sqlite3_step(statement_.get());
-    check(result);
+    database_.check(result);
     return result == SQLITE_ROW;
 }
 
@@ -221,32 +196,41 @@ HistoryDatabase::HistoryDatabase(std::string file, HistoryAccess access)
             throw HistoryError(file_, fmt::format("its folder cannot be created: {}", error.message()));
         }
     }
-    const int mode =
-        access == HistoryAccess::write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
+    const HistoryOpening opening = history_opening(file_, access);
+    at_rest_ = opening.at_rest;
     sqlite3* raw = nullptr;
-    const int result = sqlite3_open_v2(file_.c_str(), &raw, mode, nullptr);
+    const int result = sqlite3_open_v2(opening.name.c_str(), &raw, opening.flags, nullptr);
     database_.reset(raw);
-    if (result != SQLITE_OK) {
-        throw HistoryError(file_, reason_of(raw, result));
-    }
+    check(result);
     sqlite3_extended_result_codes(raw, 1);
     sqlite3_busy_timeout(raw, busy_ms);
     if (access == HistoryAccess::write) {
         create_schema();
         require_undamaged();
         execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
+    } else {
+        execute("PRAGMA query_only = ON");
+    }
+}
+
+void HistoryDatabase::check(int result) const {
+    if (result == SQLITE_OK || result == SQLITE_ROW) {
+        return;
+    }
+    if (at_rest_ && *at_rest_ != history_file_state(file_)) {
+        throw HistoryError(file_, "was written while it was read: try again");
+    }
+    if (result != SQLITE_DONE) {
+        throw HistoryError(file_, reason_of(database_.get(), result, file_));
     }
 }
 
 HistoryStatement HistoryDatabase::statement(std::string_view sql) const {
-    return {database_.get(), file_, sql};
+    return {*this, database_.get(), sql};
 }
 
 void HistoryDatabase::execute(const std::string& sql) const {
-    const int result = sqlite3_exec(database_.get(), sql.c_str(), nullptr, nullptr, nullptr);
-    if (result != SQLITE_OK) {
-        throw HistoryError(file_, reason_of(database_.get(), result));
-    }
+    check(sqlite3_exec(database_.get(), sql.c_str(), nullptr, nullptr, nullptr));
 }
 
 // Before the file is switched to WAL, so that its header is in its first bytes for refuse_foreign to read.

@@ -1,4 +1,4 @@
-// SQLite for the history: a file that is checked before it is opened, statements, transactions.
+// SQLite for the history: its connection, statements, transactions.
 #pragma once
 
 #include <fmt/format.h>
@@ -6,17 +6,15 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "reports/history.hpp"
+#include "reports/history_file.hpp"
 
 namespace reports {
-
-// Header of the file, at the places that sqlite.org/fileformat2.html gives: who made it, and its schema.
-inline constexpr std::int32_t history_application = 0x4E504148;  // "NPAH"
-inline constexpr std::int32_t history_schema = 2;
 
 // One piece per field of the environment's key, in its order: `form` is given the field's name.
 std::string key_list(fmt::format_string<const std::string_view&> form, std::string_view between = ", ");
@@ -24,10 +22,18 @@ std::string key_list(fmt::format_string<const std::string_view&> form, std::stri
 // How long a writer waits for another.
 inline constexpr int busy_ms = 20'000;
 
+class HistoryDatabase;
+
+// For a word in the file that this program never writes.
+HistoryError unknown_word(const std::string& file, const std::string& word);
+
+// Throws HistoryError for a quantity that is not in harness::figure_quantities().
+const harness::FigureQuantity& quantity_in(const std::string& file, const std::string& quantity);
+
 // A prepared statement. Values are bound in order by `bind`, columns read by number from 0.
 class HistoryStatement {
 public:
-    HistoryStatement(sqlite3* database, const std::string& file, std::string_view sql);
+    HistoryStatement(const HistoryDatabase& database, sqlite3* connection, std::string_view sql);
 
     // Begins anew, with nothing bound.
     HistoryStatement& reset();
@@ -37,7 +43,8 @@ public:
     HistoryStatement& bind(std::span<const double> numbers);  // NULL where there is none
     HistoryStatement& bind_null();
 
-    // Whether there is a row.
+    // Whether there is a row. Throws HistoryError where there is none since somebody wrote to what is read
+    // without locks: read to the end.
     bool step();
 
     [[nodiscard]] std::string text(int column) const;
@@ -47,10 +54,7 @@ public:
     [[nodiscard]] bool is_null(int column) const;
 
 private:
-    void check(int result) const;
-
-    sqlite3* database_;
-    const std::string& file_;
+    const HistoryDatabase& database_;
     std::unique_ptr<sqlite3_stmt, int (*)(sqlite3_stmt*)> statement_;
     int bound_ = 0;
 };
@@ -63,6 +67,8 @@ public:
 
     [[nodiscard]] HistoryStatement statement(std::string_view sql) const;
     void execute(const std::string& sql) const;
+    // Throws HistoryError for what SQLite returned, if it is an error.
+    void check(int result) const;
     [[nodiscard]] const std::string& file() const { return file_; }
 
 private:
@@ -70,6 +76,7 @@ private:
     void require_undamaged() const;
 
     std::string file_;
+    std::optional<HistoryFileState> at_rest_;  // when reading began; none: SQLite's locks guard it
     std::unique_ptr<sqlite3, int (*)(sqlite3*)> database_;
 };
 

@@ -352,6 +352,129 @@ TEST_F(HistoryFile, WhatIsNotThereIsReadByNobody) {
     EXPECT_THAT(refusal((folder / "file" / "history.sqlite").string()), HasSubstr("cannot be created"));
 }
 
+TEST_F(HistoryFile, WhatCannotBeReachedIsRefusedInTheSystemsWords) {
+    const std::string loop = (folder / "loop").string();
+    std::filesystem::create_symlink("loop", loop);
+    for (const HistoryAccess access : {HistoryAccess::read, HistoryAccess::write}) {
+        EXPECT_THAT(refusal(loop, access), HasSubstr("(Too many levels of symbolic links): mend that"));
+        EXPECT_THAT(refusal(folder / std::string(300, 'a'), access), HasSubstr("(File name too long)"));
+    }
+}
+
+TEST_F(HistoryFile, ANameIsAPathWhateverSQLiteWouldReadIntoIt) {
+    const std::filesystem::path before = std::filesystem::current_path();
+    std::filesystem::current_path(folder);
+    for (const char* name : {":memory:", "file:x?mode=memory", "file::memory:?cache=shared", "a?b#c%41"}) {
+        EXPECT_TRUE(History(name, HistoryAccess::write).add(run(1))) << name;
+        EXPECT_TRUE(std::filesystem::is_regular_file(folder / name)) << name;
+        EXPECT_EQ(History(name, HistoryAccess::read).runs().size(), 1U) << name;
+    }
+    std::filesystem::current_path(before);
+}
+
+// ---- readers who may not write --------------------------------------------------------------------------
+
+// Makes this process another user, who owns nothing here, and undoes it.
+class AnotherUser {
+public:
+    AnotherUser() : group_(getegid()), is_done_(setegid(1001) == 0 && seteuid(1001) == 0) {}
+    ~AnotherUser() {
+        EXPECT_EQ(seteuid(0), 0);
+        EXPECT_EQ(setegid(group_), 0);
+    }
+    AnotherUser(const AnotherUser&) = delete;
+    AnotherUser& operator=(const AnotherUser&) = delete;
+    [[nodiscard]] bool is_done() const { return is_done_; }
+
+private:
+    gid_t group_;
+    bool is_done_;
+};
+
+class HistoryOfAnother : public HistoryFile {
+protected:
+    void SetUp() override {
+        if (geteuid() != 0) {
+            GTEST_SKIP() << "only root can become another user";
+        }
+        HistoryFile::SetUp();
+        file = (folder / "a? #%" / "history.sqlite").string();
+        ASSERT_TRUE(History(file, HistoryAccess::write).add(run(1)));
+        std::filesystem::permissions(folder, std::filesystem::perms(0755));
+        std::filesystem::permissions(file, std::filesystem::perms(0644));
+        allow(0777);
+    }
+    void allow(unsigned mode) {
+        std::filesystem::permissions(std::filesystem::path(file).parent_path(), std::filesystem::perms(mode));
+    }
+    std::vector<std::string> beside() {
+        std::vector<std::string> out;
+        for (const auto& entry :
+             std::filesystem::directory_iterator(std::filesystem::path(file).parent_path())) {
+            out.push_back(entry.path().filename().string());
+        }
+        return out;
+    }
+};
+
+TEST_F(HistoryOfAnother, IsReadWithoutLeavingAnything) {
+    for (const unsigned mode : {0777U, 0555U}) {
+        allow(mode);
+        const AnotherUser somebody;
+        ASSERT_TRUE(somebody.is_done());
+        EXPECT_EQ(History(file, HistoryAccess::read).runs().size(), 1U);
+        EXPECT_THAT(beside(), ElementsAre("history.sqlite"));
+    }
+    allow(0755);
+    EXPECT_EQ(History(file, HistoryAccess::read).runs().size(), 1U);
+    EXPECT_THAT(beside(), ElementsAre("history.sqlite")) << "nor by a reader who may write";
+}
+
+TEST_F(HistoryOfAnother, IsReadThroughTheJournalOfAWriterAtWork) {
+    History writer(file, HistoryAccess::write);
+    ASSERT_TRUE(writer.add(run(2)));
+    const AnotherUser somebody;
+    ASSERT_TRUE(somebody.is_done());
+    EXPECT_EQ(History(file, HistoryAccess::read).runs().size(), 2U);
+}
+
+TEST_F(HistoryOfAnother, SaysThatItWasWrittenMeanwhile) {
+    const auto read = [this] {
+        const AnotherUser somebody;
+        EXPECT_TRUE(somebody.is_done());
+        return History(file, HistoryAccess::read);
+    };
+    const auto complaint = [](const History& reader) -> std::string {
+        try {
+            (void)reader.runs();
+        } catch (const HistoryError& error) {
+            return error.what();
+        }
+        return "";
+    };
+    const std::string expected = file + ": history: was written while it was read: try again";
+    const History before = read();
+    EXPECT_EQ(complaint(before), "");
+    {
+        History writer(file, HistoryAccess::write);
+        ASSERT_TRUE(writer.add(run(2)));
+        EXPECT_EQ(complaint(before), expected) << "while the writer is at work";
+    }
+    EXPECT_EQ(complaint(before), expected) << "and when it is done";
+    EXPECT_EQ(complaint(read()), "");
+}
+
+TEST_F(HistoryOfAnother, NamesWhatStopsAWriter) {
+    const std::string left = file + "-shm";
+    std::ofstream(left) << "";
+    ASSERT_EQ(chown(file.c_str(), 1001, 1001), 0);
+    const AnotherUser owner;
+    ASSERT_TRUE(owner.is_done());
+    EXPECT_THAT(refusal(file), HasSubstr("may not be written while " + left + " may not: give write access"));
+}
+
+// ---- damage ---------------------------------------------------------------------------------------------
+
 TEST_F(HistoryFile, DamageIsRefusedBeforeAnythingIsWritten) {
     {
         History history(file, HistoryAccess::write);
@@ -364,11 +487,13 @@ TEST_F(HistoryFile, DamageIsRefusedBeforeAnythingIsWritten) {
     // Cut short, and with pages overwritten.
     std::ofstream(file, std::ios::binary) << whole.substr(0, whole.size() / 2);
     EXPECT_THAT(refusal(file), HasSubstr("is damaged"));
+    EXPECT_THAT(refusal(file), Not(HasSubstr("\n")));
     for (const std::size_t page : {2U, 5U, 8U}) {
         std::string damaged = whole;
         damaged.replace(page * 4096, 2000, 2000, '\x5A');
         std::ofstream(file, std::ios::binary) << damaged;
         EXPECT_THAT(refusal(file), HasSubstr("is damaged")) << page;
+        EXPECT_THAT(refusal(file), Not(HasSubstr("\n"))) << page;
         EXPECT_EQ(bytes_of(file), damaged) << page;
     }
 }
@@ -377,6 +502,20 @@ TEST_F(HistoryFile, AWordThatNobodyWroteIsDamage) {
     { ASSERT_TRUE(History(file, HistoryAccess::write).add(run(1))); }
     { HistoryDatabase(file, HistoryAccess::write).execute("UPDATE run SET verdict = 'passd'"); }
     EXPECT_THROW((void)History(file, HistoryAccess::read).runs(), HistoryError);
+    HistoryDatabase(file, HistoryAccess::write)
+        .execute("UPDATE run SET verdict = 'passed'; UPDATE series SET quantity = 'furlongs' WHERE id = 1");
+    const History history(file, HistoryAccess::read);
+    const HistoryRun one = *history.latest();
+    const auto names_the_word = testing::ThrowsMessage<HistoryError>(
+        HasSubstr(file + ": history: 'furlongs' is no word of this program's: a newer one wrote it"));
+    EXPECT_THAT([&] { (void)history.with_figures(one); }, names_the_word);
+    EXPECT_THAT([&] { (void)history.trends(one.environment, one.run.scope, 9); }, names_the_word);
+}
+
+TEST_F(HistoryFile, AMissingTableIsDamage) {
+    { History created(file, HistoryAccess::write); }
+    HistoryDatabase(file, HistoryAccess::write).execute("DROP TABLE figure");
+    EXPECT_THAT(refusal(file), HasSubstr(file + ": history: is damaged (no such table: figure)"));
 }
 
 TEST_F(HistoryFile, AFullDiskLeavesTheHistoryAsItWas) {

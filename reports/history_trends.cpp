@@ -58,7 +58,7 @@ std::vector<Trend> fold_trends(const HistoryDatabase& database, const TrendRuns&
         const std::string shown = input.empty() ? name : fmt::format("{} ({})", name, input);
         Folded& point = folded[{query.text(0), shown, query.text(3)}][{query.text(4), query.integer(6)}];
         point.build = query.text(5);
-        point.add(query.real(7), harness::figure_quantity(name).better);
+        point.add(query.real(7), quantity_in(database.file(), name).better);
     }
     std::vector<Trend> out;
     for (const auto& [name, points] : folded) {
