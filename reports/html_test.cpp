@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
 
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -84,6 +85,11 @@ TEST_F(HtmlReport, CarriesTrendsWhereThereAreSome) {
     EXPECT_EQ(unpacked(content(html_report("{}", trends), "trends")),
               R"([{"row":"scores..context","quantity":"CPU ms","kind":"measured","points":)"
               R"([{"created_utc":"2026-01-01T00:00:00Z","commit":"abc","value":12.5}]}])");
+    std::vector<Trend> gaps{{"scores", "rho", "computed", {{"t", "a", 0.5}, {"t", "b", 0}, {"t", "c", 0}}}};
+    gaps[0].points[1].value = std::numeric_limits<double>::infinity();
+    gaps[0].points[2].value = std::numeric_limits<double>::quiet_NaN();
+    EXPECT_NE(unpacked(content(html_report("{}", gaps), "trends")).find(R"("commit":"c","value":null}]}])"),
+              std::string::npos);
     EXPECT_EQ(content(html_report("{}", {}), "trends"), "");
 }
 

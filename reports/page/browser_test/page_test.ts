@@ -471,6 +471,21 @@ test("without a history the trend says how to get one", async () => {
   await close(opened);
 });
 
+test("a newest night without a value reads as such", async () => {
+  const { file, json } = report("compare");
+  const night = (day: number, value: number | null) => ({
+    created_utc: `2026-03-0${day}T02:00:00Z`,
+    commit: "abc",
+    value,
+  });
+  const points = [night(1, 0.5), night(2, null), night(3, 0.75), night(4, null)];
+  const trends = [{ row: "scores", quantity: "rho (isolated)", kind: "computed", points }];
+  const opened = await open(browser, withData(stand, file, "gap.html", { run: json, trends }), "#trend");
+  const cells = await opened.page.locator("#table-trends tbody td, #table-trends tbody th").allTextContents();
+  assert.deepEqual(cells.slice(0, 4), ["scores", "– computed", "–", "4"]);
+  await close(opened);
+});
+
 test("a large run with a year of nights opens at once and stays small", async () => {
   const { file, json } = report("compare");
   const run = largeRun(json as Run);

@@ -1,6 +1,7 @@
 // One figure over the nights.
 import { instant, significant } from "../data/figures.ts";
 import type { Trend } from "../data/trends.ts";
+import { valuesOf } from "../data/trends.ts";
 import type { ChartContent } from "./content.ts";
 import { legend, tooltip, valueAxis } from "./marks.ts";
 
@@ -9,7 +10,7 @@ const symbols = ["circle", "diamond", "triangle", "rect"] as const;
 
 /** Trends of one quantity, a line each. */
 export function trendLines(trends: readonly Trend[], quantity: string): ChartContent {
-  const values = trends.flatMap((trend) => trend.points.map((point) => point.value));
+  const values = trends.flatMap((trend) => valuesOf(trend.points));
   // Steps of very different length are read by their ratios.
   const wide = Math.min(...values) > 0 && Math.max(...values) > 10 * Math.min(...values);
   return {
@@ -20,7 +21,7 @@ export function trendLines(trends: readonly Trend[], quantity: string): ChartCon
       tooltip: {
         ...tooltip(palette),
         trigger: "axis",
-        valueFormatter: (value: unknown) => significant(Number(value), 4),
+        valueFormatter: (value: unknown) => significant(typeof value === "number" ? value : null, 4),
       },
       xAxis: {
         type: "time",

@@ -97,7 +97,7 @@ test("the nearest limit is a gated one", () => {
 });
 
 test("the newest is compared with the median of those before it", () => {
-  const trend = (values: number[]) => ({
+  const trend = (values: (number | null)[]) => ({
     row: "query",
     quantity: "CPU ms",
     kind: "measured",
@@ -107,4 +107,8 @@ test("the newest is compared with the median of those before it", () => {
   assert.equal(changeOfNewest(trend([2, 4, 6])), 1);
   assert.equal(changeOfNewest(trend([2])), null);
   assert.equal(changeOfNewest(trend([])), null);
+  // A night without a value is no improvement, and none to compare with.
+  assert.equal(changeOfNewest(trend([1, 2, null])), null);
+  assert.equal(changeOfNewest(trend([2, null, 4, null, 6])), 1);
+  assert.equal(changeOfNewest(trend([null, 2])), null);
 });
