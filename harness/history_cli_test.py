@@ -426,6 +426,55 @@ class HistoryCli(unittest.TestCase):
                                text=True, timeout=60)
         self.assertIn("added with", added.stdout, added.stderr)
 
+    # ---- what is shown of a row
+
+    def test_a_row_is_shown_over_the_runs_that_have_it(self):
+        self.add_nights(3)
+
+        def layer_one(record):
+            for row in record["rows"] + record["layers"]:
+                row["layer"] = 1
+            for row in record["rows"]:
+                row["op"] = "output"
+            record["layers"][0]["steps"] = []
+
+        other = self.run_file("other.json", 9, change=layer_one)
+        self.harness("history", "add", other, "--history", self.history, "--quiet", expect=0)
+        show = ("history", "show", "query", "--history", self.history)
+        for part in ((), ("--part", "layer 0")):
+            shown = self.harness(*show, *part, expect=0).stdout
+            self.assertIn("layers 0; 3 runs from 2026-03-01 to 2026-03-03", shown)
+            self.assertRegex(shown, r"match % \(isolated\) +computed +\d")
+        self.one_line(self.harness(*show, "--part", "layer 99", expect=3), str(self.history),
+                      "no run has a part 'layer 99' of row 'query'; it has layer 0")
+        self.one_line(self.harness("history", "show", "no\nrow", "--history", self.history, expect=3),
+                      "no run has a row 'no row'; rows are ops (scores)")
+
+    def test_a_newest_night_without_a_value_is_shown_as_such(self):
+        self.add_nights(3)
+
+        def not_finite(record):
+            for row in record["rows"]:
+                row["statistics"]["match"]["value"] = None
+                row["statistics"]["rho"]["value"] = None
+
+        failed = self.run_file("failed.json", 4, change=not_finite)
+        self.harness("history", "add", failed, "--history", self.history, "--quiet", expect=0)
+        shown = self.harness("history", "show", "query", "--history", self.history, expect=0).stdout
+        self.assertIn("4 runs from 2026-03-01 to 2026-03-04", shown)
+        self.assertRegex(shown, r"match % \(isolated\) +computed +- ")
+        self.assertRegex(shown, r"rho \(isolated\) +computed +inf ")
+
+    def test_a_commit_is_the_same_before_and_after_a_tag(self):
+        commit = "212a10f0640e30142a3b553df17d8ac2f083b9eb"
+        for i, name in enumerate((commit, f"v1.0-0-g{commit}", f"{commit}-dirty")):
+            run = self.run_file(f"commit{i}.json", 1 + i, commit=name)
+            self.harness("history", "add", run, "--history", self.history, "--quiet", expect=0)
+        run = self.run_file("run.json", 9, commit="head")
+        for asked, count in ((commit, 2), (commit[:9], 2), ("v1.0", 1), (f"{commit}-dirty", 1)):
+            done = self.harness("regress", run, "--history", self.history, "--commit", asked, expect=0)
+            self.assertIn(f"{self.history}, {count} runs", done.stdout)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "reports/commit_name.hpp"
 #include "reports/history_database.hpp"
 #include "reports/history_trends.hpp"
 
@@ -215,23 +216,6 @@ bool is_compared(const HistoryRun& run, const BaselineFilter& filter) {
     return std::ranges::find(filter.without, run.run.sha256) != filter.without.end();
 }
 
-// Whether a build, as `git describe --long` names its commit ("v1.2-0-g<hash>", "<hash>-dirty"), is of the
-// commit that somebody asks for.
-bool is_of_commit(std::string_view build, std::string_view asked) {
-    if (build == asked) {
-        return true;
-    }
-    constexpr std::size_t least_digits = 7;
-    constexpr std::string_view dirty = "-dirty";
-    const auto at = build.rfind("-g");
-    const std::string_view hash = at == std::string_view::npos ? build : build.substr(at + 2);
-    if (build.ends_with(dirty)) {
-        return false;
-    }
-    const std::string tagged_here = fmt::format("{}-0-g{}", asked, hash);
-    return build == tagged_here || (asked.size() >= least_digits && hash.starts_with(asked));
-}
-
 constexpr const char* is_green = "r.verdict IN ('passed', 'accepted') AND r.exit_code = 0";
 constexpr const char* end_of_time = "9999";
 
@@ -330,7 +314,7 @@ std::vector<HistoryRun> History::of_commit(const BaselineFilter& filter, const s
         if (!is_of_commit(run.run.commit, commit) || is_compared(run, filter)) {
             continue;
         }
-        if (!out.empty() && out.back().run.commit != run.run.commit) {
+        if (!out.empty() && commit_name(out.back().run.commit) != commit_name(run.run.commit)) {
             throw HistoryError(state_->database.file(),
                                fmt::format("{} may be {} or {}: give more digits", commit,
                                            out.back().run.commit, run.run.commit));
@@ -341,30 +325,40 @@ std::vector<HistoryRun> History::of_commit(const BaselineFilter& filter, const s
     return out;
 }
 
-std::optional<HistoryRun> History::latest(std::optional<std::int64_t> environment) const {
-    HistoryStatement query =
-        state_->query_where("?1 = 0 OR r.environment = ?1", "r.created DESC, r.id DESC LIMIT 1");
-    query.bind(environment.value_or(0));
-    const std::vector<HistoryRun> found = all_runs(query, state_->database.file());
+std::optional<HistoryRun> History::latest() const {
+    const std::vector<HistoryRun> found = runs(1);
     return found.empty() ? std::nullopt : std::optional(found.front());
 }
 
-std::vector<std::int64_t> History::environments_with(const std::string& row) const {
-    HistoryStatement query = state_->database.statement(
-        "SELECT r.environment, max(r.created) AS last FROM run r WHERE EXISTS (SELECT 1 FROM series s JOIN "
-        "figure f"
-        " ON f.series = s.id AND f.run = r.id WHERE s.row = ?) GROUP BY r.environment ORDER BY last DESC");
-    query.bind(std::string_view(row));
-    std::vector<std::int64_t> out;
+std::vector<HistoryRun> History::latest_with(const TrendFilter& filter) const {
+    HistoryStatement query = state_->query_where(
+        "EXISTS (SELECT 1 FROM series s JOIN figure f ON f.series = s.id AND f.run = r.id"
+        " WHERE s.row = ?1 AND (?2 = '' OR s.part = ?2))",
+        "r.created DESC, r.id DESC");
+    query.bind(std::string_view(filter.row)).bind(std::string_view(filter.part));
+    std::vector<HistoryRun> out;
     while (query.step()) {
-        out.push_back(query.integer(0));
+        HistoryRun run = run_of(query, state_->database.file());
+        if (std::ranges::find(out, run.environment, &HistoryRun::environment) == out.end()) {
+            out.push_back(std::move(run));
+        }
     }
     return out;
 }
 
-std::vector<Trend> History::trends(std::int64_t environment, const std::string& scope, int nights,
-                                   const TrendFilter& filter) const {
-    return state_->trends_until(environment, scope, end_of_time, nights, filter);
+std::vector<std::string> History::parts_of(const std::string& row) const {
+    HistoryStatement query =
+        state_->database.statement("SELECT part FROM series WHERE row = ? GROUP BY part ORDER BY min(id)");
+    query.bind(std::string_view(row));
+    std::vector<std::string> out;
+    while (query.step()) {
+        out.push_back(query.text(0));
+    }
+    return out;
+}
+
+std::vector<Trend> History::trends(const HistoryRun& last, int nights, const TrendFilter& filter) const {
+    return state_->trends_until(last.environment, last.run.scope, last.run.created_utc, nights, filter);
 }
 
 std::vector<Trend> History::trends_like(const RunFigures& run, int nights) const {

@@ -68,23 +68,25 @@ public:
     [[nodiscard]] harness::RunFigures with_figures(const HistoryRun& run) const;
 
     // In order of time: the runs of the last `nights` days (UTC) on which one passed, without those that did
-    // not; or those of a commit: a hash of 7 digits or more, the name of a tag that it bears, or all that a
-    // run record says. A build of a changed tree is of no commit but by all that. Throws HistoryError where
-    // several commits are meant.
+    // not; or those of a commit, as is_of_commit takes it. Throws HistoryError where several commits are
+    // meant.
     [[nodiscard]] std::vector<HistoryRun> green_nights(const BaselineFilter& filter, int nights) const;
     [[nodiscard]] std::vector<HistoryRun> of_commit(const BaselineFilter& filter,
                                                     const std::string& commit) const;
 
-    // The environment of the latest run that has one of this number; of the latest run of all: none given.
-    [[nodiscard]] std::optional<HistoryRun> latest(std::optional<std::int64_t> environment = {}) const;
+    [[nodiscard]] std::optional<HistoryRun> latest() const;
 
-    // Environments whose runs hold the row, those with the latest runs first.
-    [[nodiscard]] std::vector<std::int64_t> environments_with(const std::string& row) const;
+    // Of each environment the latest run that holds the row (and the part), the latest of all first.
+    [[nodiscard]] std::vector<HistoryRun> latest_with(const TrendFilter& filter) const;
 
-    // Over the last `nights` days (UTC) with runs in this environment and of this scope: one point per run.
-    // Times and counts are the mean over parts (layers) and clips, of accuracy it is the worst. A quantity of
-    // isolated or chained rows says so: "rho (isolated)". Points that say nothing are left out.
-    [[nodiscard]] std::vector<Trend> trends(std::int64_t environment, const std::string& scope, int nights,
+    // Parts of which runs hold the row; the whole is the empty one.
+    [[nodiscard]] std::vector<std::string> parts_of(const std::string& row) const;
+
+    // Over the last `nights` days (UTC) with runs in the environment and of the scope of `last`, up to it:
+    // one point per run. Times and counts are the mean over parts (layers) and clips, of accuracy it is the
+    // worst. A quantity of isolated or chained rows says so: "rho (isolated)". Not a number: of a run without
+    // the quantity, or with a part of which it says nothing. Where no run has a value, there is no trend.
+    [[nodiscard]] std::vector<Trend> trends(const HistoryRun& last, int nights,
                                             const TrendFilter& filter = {}) const;
 
     // The same of all runs in the run's own environment and scope, up to it.

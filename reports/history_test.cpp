@@ -16,11 +16,14 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <limits>
+#include <map>
 #include <random>
 #include <sstream>
 #include <thread>
 
 #include "reports/history_database.hpp"
+#include "reports/history_text.hpp"
 #include "reports/history_trends.hpp"
 
 namespace reports {
@@ -242,6 +245,10 @@ TEST_F(HistoryFile, CommitsAreFoundByHashTagOrAllOfTheirName) {
     EXPECT_THAT(days("cccccc"), IsEmpty()) << "too short to mean one commit";
     EXPECT_THAT(days("v1"), IsEmpty());
     EXPECT_THROW(days("aaaaaaaaa"), HistoryError) << "two commits begin so";
+    RunFigures tagged = run(++day);
+    tagged.commit = "v1.1-0-g" + hash;
+    ASSERT_TRUE(history.add(tagged));
+    EXPECT_THAT(days(hash), ElementsAre("02", "06")) << "which a tag names otherwise";
 }
 
 TEST_F(HistoryFile, AReaderSeesOneMoment) {
@@ -260,8 +267,8 @@ TEST_F(HistoryFile, TrendsFoldLayersAndKeepScopesApart) {
         ASSERT_TRUE(history.add(run(day, 10 + day)));
     }
     ASSERT_TRUE(history.add(run(3, 50, 1)));  // layer 0 only: not to be folded with the others
-    const std::int64_t here = history.latest()->environment;
-    const std::vector<Trend> trends = history.trends(here, "0-1", 3, {.row = "scores", .part = ""});
+    const HistoryRun last = *history.latest();
+    const std::vector<Trend> trends = history.trends(last, 3, {.row = "scores", .part = ""});
     ASSERT_EQ(trends.size(), 3U) << "a verdict has no value to draw";
     EXPECT_EQ(trends[0].quantity, "CPU ms");
     EXPECT_EQ(trends[0].kind, "measured");
@@ -275,17 +282,71 @@ TEST_F(HistoryFile, TrendsFoldLayersAndKeepScopesApart) {
     EXPECT_THAT(means, ElementsAre(13.5, 14.5, 15.5));
     EXPECT_EQ(trends[0].points[0].commit, "commit3");
     EXPECT_EQ(trends[2].points[0].value, 99.9) << "the worst layer";
-    EXPECT_EQ(history.trends(here, "0-1", 3, {.row = "scores", .part = "layer 1"})[0].points[0].value, 14);
-    EXPECT_THAT(history.trends(here, "0-1", 3, {.row = "query", .part = ""}), IsEmpty());
-    EXPECT_EQ(history.trends(here, "0-1", 3).size(), 3U);
+    EXPECT_EQ(history.trends(last, 3, {.row = "scores", .part = "layer 1"})[0].points[0].value, 14);
+    EXPECT_THAT(history.trends(last, 3, {.row = "query", .part = ""}), IsEmpty());
+    EXPECT_EQ(history.trends(last, 3).size(), 3U);
     // Of runs like one of them: its scope, and nothing later.
     EXPECT_EQ(history.trends_like(run(3, 50, 1), 9)[0].points.size(), 1U);
     EXPECT_EQ(history.trends_like(run(4), 9)[0].points.size(), 4U);
     RunFigures elsewhere = run(4);
     elsewhere.key.cpu = "another processor";
     EXPECT_THAT(history.trends_like(elsewhere, 9), IsEmpty());
-    EXPECT_THAT(history.environments_with("scores"), ElementsAre(here));
-    EXPECT_THAT(history.environments_with("query"), IsEmpty());
+}
+
+TEST_F(HistoryFile, ARunWithoutAValueIsAPointOfItsOwn) {
+    History history(file, HistoryAccess::write);
+    ASSERT_TRUE(history.add(run(1, 10)));
+    RunFigures same_second = run(1, 11);
+    ASSERT_TRUE(history.add(same_second));
+    RunFigures failed = run(2, 12);
+    failed.figures[0].value = std::nan("");                             // CPU ms of one layer
+    failed.figures[2].value = std::numeric_limits<double>::infinity();  // match %, as an error may be
+    failed.figures[6].value = std::nan("");                             // match % of the other layer
+    std::erase_if(failed.figures, [](const Figure& one) { return one.quantity == "NPU ms"; });
+    ASSERT_TRUE(history.add(failed));
+    std::map<std::string, std::vector<double>> values;
+    for (const Trend& trend : history.trends(*history.latest(), 9, {.row = "scores", .part = ""})) {
+        for (const TrendPoint& point : trend.points) {
+            values[trend.quantity].push_back(point.value);
+        }
+        EXPECT_EQ(trend.points.back().commit, "commit2");
+    }
+    EXPECT_THAT(values["CPU ms"], ElementsAre(10.5, 11.5, testing::IsNan())) << "no mean of what is left";
+    EXPECT_THAT(values["match % (isolated)"], ElementsAre(99.9, 99.9, testing::IsNan()));
+    EXPECT_THAT(values["NPU ms"], ElementsAre(20, 22, testing::IsNan()));
+    const std::string table =
+        trend_table(*history.latest(), history.trends(*history.latest(), 9, {.row = "scores", .part = ""}));
+    EXPECT_THAT(table, HasSubstr("layers 0-1; 3 runs from 2026-01-02 to 2026-01-03\n"));
+    EXPECT_THAT(table,
+                HasSubstr("CPU ms                      measured           -         11       10.5       "
+                          "11.5  ▁█ \n"));
+}
+
+TEST_F(HistoryFile, TheLatestRunWithARowOrAPartIsFoundByEnvironment) {
+    History history(file, HistoryAccess::write);
+    ASSERT_TRUE(history.add(run(1, 10, 3)));
+    ASSERT_TRUE(history.add(run(2)));
+    RunFigures other_row = run(3, 10, 1);
+    for (Figure& figure : other_row.figures) {
+        figure.row = "query";
+    }
+    ASSERT_TRUE(history.add(other_row));
+    RunFigures elsewhere = run(4);
+    elsewhere.key.cpu = "another processor";
+    ASSERT_TRUE(history.add(elsewhere));
+    const auto found = [&](const TrendFilter& filter) {
+        std::vector<std::string> out;
+        for (const HistoryRun& one : history.latest_with(filter)) {
+            out.push_back(fmt::format("{} {}", one.run.commit, one.run.scope));
+        }
+        return out;
+    };
+    EXPECT_THAT(found({.row = "scores", .part = ""}), ElementsAre("commit4 0-1", "commit2 0-1"));
+    EXPECT_THAT(found({.row = "scores", .part = "layer 2"}), ElementsAre("commit1 0-2"));
+    EXPECT_THAT(found({.row = "query", .part = ""}), ElementsAre("commit3 0-0"));
+    EXPECT_THAT(found({.row = "scores", .part = "layer 9"}), IsEmpty());
+    EXPECT_THAT(history.parts_of("scores"), ElementsAre("layer 0", "layer 1", "layer 2"));
+    EXPECT_THAT(history.parts_of("value"), IsEmpty());
 }
 
 TEST_F(HistoryFile, PruningRemovesRunsAndNothingElse) {
@@ -509,7 +570,7 @@ TEST_F(HistoryFile, AWordThatNobodyWroteIsDamage) {
     const auto names_the_word = testing::ThrowsMessage<HistoryError>(
         HasSubstr(file + ": history: 'furlongs' is no word of this program's: a newer one wrote it"));
     EXPECT_THAT([&] { (void)history.with_figures(one); }, names_the_word);
-    EXPECT_THAT([&] { (void)history.trends(one.environment, one.run.scope, 9); }, names_the_word);
+    EXPECT_THAT([&] { (void)history.trends(one, 9); }, names_the_word);
 }
 
 TEST_F(HistoryFile, AMissingTableIsDamage) {

@@ -10,8 +10,9 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <ostream>
-#include <set>
 #include <utility>
+
+#include "reports/commit_name.hpp"
 
 namespace reports {
 namespace {
@@ -24,39 +25,26 @@ std::string key_text(const harness::EnvironmentKey& key) {
                        key.design, key.device, key.emulation, key.context, key.recording);
 }
 
-// Fewer digits of the hash, and still whether the tree was changed.
-std::string short_commit(std::string_view commit) {
-    constexpr std::size_t digits = 12;
-    constexpr std::string_view dirty = "-dirty";
-    const bool is_dirty = commit.ends_with(dirty);
-    commit.remove_suffix(is_dirty ? dirty.size() : 0);
-    const auto at = commit.rfind("-g");
-    commit.remove_prefix(at == std::string_view::npos ? 0 : at + 2);
-    return fmt::format("{}{}", commit.substr(0, digits), is_dirty ? dirty : "");
-}
-
 double middle(std::vector<double> values) {
     std::ranges::sort(values);
     const std::size_t half = values.size() / 2;
     return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
-std::string trend_row(const Trend& trend, const std::set<std::string>& nights) {
-    std::map<std::string, double> by_time;
+std::string trend_row(const Trend& trend) {
+    std::vector<double> drawn;
     std::vector<double> values;
     for (const TrendPoint& point : trend.points) {
-        by_time[point.created_utc] = point.value;
-        values.push_back(point.value);
+        drawn.push_back(point.value);
+        if (!std::isnan(point.value)) {
+            values.push_back(point.value);
+        }
     }
-    std::vector<double> drawn;
-    for (const std::string& night : nights) {
-        const auto found = by_time.find(night);
-        drawn.push_back(found == by_time.end() ? nothing : found->second);
-    }
+    const std::string latest =
+        std::isnan(drawn.back()) ? std::string("-") : fmt::format("{:.6g}", drawn.back());
     const auto [least, most] = std::ranges::minmax(values);
-    return fmt::format("{:<27.27} {:<9} {:>10.6g} {:>10.6g} {:>10.6g} {:>10.6g}  {}\n", trend.quantity,
-                       trend.kind, values.back(), middle(values), least, most,
-                       spark_line(drawn, spark_width));
+    return fmt::format("{:<27.27} {:<9} {:>10} {:>10.6g} {:>10.6g} {:>10.6g}  {}\n", trend.quantity,
+                       trend.kind, latest, middle(values), least, most, spark_line(drawn, spark_width));
 }
 
 // As one field of RFC 4180.
@@ -149,19 +137,17 @@ std::string spark_line(const std::vector<double>& values, std::size_t width) {
 }
 
 std::string trend_table(const HistoryRun& latest, const std::vector<Trend>& trends) {
-    std::set<std::string> nights;
-    for (const Trend& trend : trends) {
-        for (const TrendPoint& point : trend.points) {
-            nights.insert(point.created_utc);
-        }
-    }
     std::string out = fmt::format("env {}: {}\n", latest.environment, key_text(latest.run.key));
-    out += fmt::format("layers {}; {} runs from {:.10} to {:.10}\n", latest.run.scope, nights.size(),
-                       nights.empty() ? "" : *nights.begin(), nights.empty() ? "" : *nights.rbegin());
+    if (trends.empty()) {
+        return out + fmt::format("layers {}; no run has a value\n", latest.run.scope);
+    }
+    const std::vector<TrendPoint>& runs = trends.front().points;
+    out += fmt::format("layers {}; {} runs from {:.10} to {:.10}\n", latest.run.scope, runs.size(),
+                       runs.front().created_utc, runs.back().created_utc);
     out += fmt::format("{:<27} {:<9} {:>10} {:>10} {:>10} {:>10}  {}\n", "quantity", "kind", "latest",
                        "median", "least", "largest", "first to last");
     for (const Trend& trend : trends) {
-        out += trend_row(trend, nights);
+        out += trend_row(trend);
     }
     return out + "times and counts: mean over layers and clips; accuracy: the worst of them\n";
 }

@@ -12,8 +12,9 @@ namespace reports {
 // One line per run: number, time, commit, verdict, what ran where.
 std::string history_list(const std::vector<HistoryRun>& runs);
 
-// One environment's trends: per figure the latest value, median, least and largest over the nights, and a
-// spark line from the least to the largest. A night without the figure is a gap.
+// One environment's trends, of the same runs: per figure the value of the latest run, median, least and
+// largest over all, and a spark line from the least to the largest. A run without the figure is a gap, "-"
+// where it is the latest.
 std::string trend_table(const HistoryRun& latest, const std::vector<Trend>& trends);
 
 // Eight heights from the least to the largest value; a value that is not a number is a gap. At most `width`

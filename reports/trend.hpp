@@ -9,7 +9,7 @@ namespace reports {
 struct TrendPoint {
     std::string created_utc;  // of the run, ISO 8601
     std::string commit;
-    double value = 0;
+    double value = 0;  // not a number where the run has none
 };
 
 // Points in order of time, of one environment key, so that they may be compared.

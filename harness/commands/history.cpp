@@ -1,5 +1,8 @@
 // `harness history`: runs kept over nights.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
 
 #include "harness/atomic_file.hpp"
 #include "harness/commands/commands.hpp"
@@ -38,20 +41,28 @@ void add(const HistoryOptions& options, const std::string& file) {
     }
 }
 
+// Of a row or a part that no run has.
+std::string what_there_is(const reports::TrendFilter& filter, std::vector<std::string> parts) {
+    if (parts.empty()) {
+        return fmt::format(
+            "no run has a row '{}'; rows are ops (scores), ranges (scores..context), attention, headline, "
+            "probe NAME, whole encoder, ...",
+            filter.row);
+    }
+    std::ranges::replace(parts, "", "the whole (without --part)");
+    return fmt::format("no run has a part '{}' of row '{}'; it has {}", filter.part, filter.row,
+                       fmt::join(parts, ", "));
+}
+
 void show(const HistoryOptions& options, const std::string& file) {
     const History history(file, HistoryAccess::read);
-    const auto environments = history.environments_with(options.row);
-    if (environments.empty()) {
-        throw std::runtime_error(fmt::format(
-            "{}: no run has a row '{}'; rows are ops (scores), ranges (scores..context), attention, "
-            "headline, probe NAME, whole encoder, ...",
-            file, options.row));
+    const reports::TrendFilter filter{options.row, options.part};
+    const auto latest = history.latest_with(filter);
+    if (latest.empty()) {
+        throw reports::HistoryError(file, what_there_is(filter, history.parts_of(options.row)));
     }
-    for (const std::int64_t environment : environments) {
-        const reports::HistoryRun latest = *history.latest(environment);
-        const auto trends =
-            history.trends(environment, latest.run.scope, options.nights, {options.row, options.part});
-        fmt::print("{}\n", reports::trend_table(latest, trends));
+    for (const reports::HistoryRun& last : latest) {
+        fmt::print("{}\n", reports::trend_table(last, history.trends(last, options.nights, filter)));
     }
 }
 
