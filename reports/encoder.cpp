@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "reports/clean_text.hpp"
 #include "reports/time_model.hpp"
 #include "reports/words.hpp"
 
@@ -18,12 +19,13 @@ using harness::RunRecord;
 
 std::string encoder_heading(const RunRecord& r) {
     const harness::Environment& e = r.environment;
-    std::string out = fmt::format("Encoder    {}, {}\n", r.recording.model_id, r.provenance_note);
-    out += fmt::format("CPU        golden fp32, {} tasks, {}; times measured\n", e.threads, e.cpu);
-    out +=
-        fmt::format("           {} with {} kernels\n", e.blas.substr(0, e.blas.find(' ')), e.blas_core_type);
-    out += fmt::format("NPU        design {} on the {} device, {} emulation; times {}\n\n", r.design,
-                       r.device, r.emulation, r.cost_model);
+    std::string out =
+        fmt::format("Encoder    {}, {}\n", one_line(r.recording.model_id), one_line(r.provenance_note));
+    out += fmt::format("CPU        golden fp32, {} tasks, {}; times measured\n", e.threads, one_line(e.cpu));
+    out += fmt::format("           {} with {} kernels\n", one_line(e.blas.substr(0, e.blas.find(' '))),
+                       one_line(e.blas_core_type));
+    out += fmt::format("NPU        design {} on the {} device, {} emulation; times {}\n\n",
+                       one_line(r.design), one_line(r.device), one_line(r.emulation), one_line(r.cost_model));
     return out;
 }
 
@@ -114,9 +116,9 @@ std::string drift_table(const EncoderRow& row, bool color) {
     }
     out += fmt::format("  {} {} launches counted, {} planned{}{}\n\n",
                        painted(row.judgement.verdict, 0, color), row.launches, row.launches_planned,
-                       row.judgement.reason.empty() ? "" : "; ", row.judgement.reason);
+                       row.judgement.reason.empty() ? "" : "; ", one_line(row.judgement.reason));
     if (!row.reproduce.empty()) {
-        out += fmt::format("  reproduce: {}\n\n", row.reproduce);
+        out += fmt::format("  reproduce: {}\n\n", one_line(row.reproduce));
     }
     return out;
 }
@@ -126,14 +128,15 @@ std::string baseline_table(const RunRecord& record) {
         return {};
     }
     const harness::PublishedBaseline& baseline = *record.baseline;
-    std::string out = fmt::format("compared with {}\n", baseline.title);
+    std::string out = fmt::format("compared with {}\n", one_line(baseline.title));
     out += fmt::format("  {:<34} {:>12} {:>14}\n", "", "published ms", "here, CPU ms");
     for (const harness::BaselineLine& line : baseline.lines) {
-        out += fmt::format("  {:<34} {:>12} {:>14}\n", line.what, milliseconds(line.published_seconds),
-                           line.here ? milliseconds(line.here->seconds) : "-");
+        out +=
+            fmt::format("  {:<34} {:>12} {:>14}\n", one_line(line.what), milliseconds(line.published_seconds),
+                        line.here ? milliseconds(line.here->seconds) : "-");
     }
     for (const std::string& correction : baseline.corrections) {
-        out += fmt::format("  - {}\n", correction);
+        out += fmt::format("  - {}\n", one_line(correction));
     }
     return out + "\n";
 }
@@ -143,8 +146,9 @@ std::string baseline_table(const RunRecord& record) {
 std::string encoder_report(const RunRecord& record, bool color) {
     std::string out = encoder_heading(record);
     for (const EncoderRow& row : record.encoders) {
-        out += fmt::format("{}: {:.2f} s of audio in a window of {:.2f} s, T = {}, {} layers\n\n", row.clip,
-                           row.audio_seconds, row.window_seconds, row.context, row.layers);
+        out +=
+            fmt::format("{}: {:.2f} s of audio in a window of {:.2f} s, T = {}, {} layers\n\n",
+                        one_line(row.clip), row.audio_seconds, row.window_seconds, row.context, row.layers);
         out += op_table(row) + piece_table(row) + placement_table(row) + drift_table(row, color);
     }
     out += time_model_table(record) + baseline_table(record);

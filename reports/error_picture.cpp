@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "reports/clean_text.hpp"
+
 namespace reports {
 namespace {
 
@@ -239,7 +241,7 @@ std::string scatter(const ErrorPicture& picture) {
 
 std::string escaped(const std::string& text) {
     std::string out;
-    for (const char c : text) {
+    for (const char c : one_line(text)) {
         switch (c) {
             case '&':
                 out += "&amp;";
@@ -251,8 +253,7 @@ std::string escaped(const std::string& text) {
                 out += "&gt;";
                 break;
             default:
-                // XML has no other control characters.
-                out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+                out += c;
         }
     }
     return out;
@@ -331,8 +332,8 @@ std::string map_drawing(const ErrorMap& map, std::int64_t top) {
 }  // namespace
 
 std::string terminal_picture(const ErrorPicture& picture, bool color) {
-    return picture.title + "\n\n" + maps(picture, color) + worst_rows(picture) + histogram(picture) +
-           z_histogram(picture) + scatter(picture);
+    return one_line(picture.title) + "\n\n" + maps(picture, color) + worst_rows(picture) +
+           histogram(picture) + z_histogram(picture) + scatter(picture);
 }
 
 std::string svg_picture(const ErrorPicture& picture) {

@@ -7,6 +7,8 @@
 #include <pugixml.hpp>
 #include <sstream>
 
+#include "reports/clean_text.hpp"
+
 namespace reports {
 namespace {
 
@@ -49,6 +51,14 @@ TEST(ErrorPicture, SvgIsWellFormedAndHasEveryCell) {
         ++groups;
     }
     EXPECT_EQ(groups, 3);
+    auto named = picture;
+    named.title =
+        "a\x1B\n\xFF"
+        "b";
+    for (const std::string& text : {svg_picture(named), terminal_picture(named, false)}) {
+        EXPECT_EQ(text, clean_lines(text));
+        EXPECT_THAT(text, HasSubstr("a\uFFFD \uFFFDb"));
+    }
     const double height = root.attribute("height").as_double();
     const double width = root.attribute("width").as_double();
     for (const auto& found : root.select_nodes("//rect")) {

@@ -12,6 +12,7 @@
 #include <ostream>
 #include <utility>
 
+#include "reports/clean_text.hpp"
 #include "reports/commit_name.hpp"
 
 namespace reports {
@@ -21,8 +22,9 @@ constexpr double nothing = std::numeric_limits<double>::quiet_NaN();
 constexpr std::size_t spark_width = 30;
 
 std::string key_text(const harness::EnvironmentKey& key) {
-    return fmt::format("{}, {} threads; design {} on {} ({}), T = {}, recording {:.12}", key.cpu, key.threads,
-                       key.design, key.device, key.emulation, key.context, key.recording);
+    return one_line(fmt::format("{}, {} threads; design {} on {} ({}), T = {}, recording {:.12}", key.cpu,
+                                key.threads, key.design, key.device, key.emulation, key.context,
+                                key.recording));
 }
 
 double middle(std::vector<double> values) {
@@ -93,15 +95,16 @@ std::string history_list(const std::vector<HistoryRun>& runs) {
     std::map<std::int64_t, const harness::EnvironmentKey*> environments;
     for (const HistoryRun& one : runs) {
         out += fmt::format("{:>6} {:<20} {:<18.18} {:<10} {:>4} {:>7} {:>4}  {}\n", one.number,
-                           one.run.created_utc, short_commit(one.run.commit), harness::name(one.run.verdict),
-                           one.run.exit_code, one.figures, one.environment, one.run.scope);
+                           one_line(one.run.created_utc), one_line(short_commit(one.run.commit)),
+                           harness::name(one.run.verdict), one.run.exit_code, one.figures, one.environment,
+                           one_line(one.run.scope));
         environments[one.environment] = &one.run.key;
     }
     for (const auto& [number, key] : environments) {
         out += fmt::format("env {}: {}\n", number, key_text(*key));
         if (const auto& last = runs.back(); number != last.environment) {
             out += fmt::format("  against env {}: {}\n", last.environment,
-                               harness::key_difference(*key, last.run.key));
+                               one_line(harness::key_difference(*key, last.run.key)));
         }
     }
     return out;
@@ -139,11 +142,11 @@ std::string spark_line(const std::vector<double>& values, std::size_t width) {
 std::string trend_table(const HistoryRun& latest, const std::vector<Trend>& trends) {
     std::string out = fmt::format("env {}: {}\n", latest.environment, key_text(latest.run.key));
     if (trends.empty()) {
-        return out + fmt::format("layers {}; no run has a value\n", latest.run.scope);
+        return out + fmt::format("layers {}; no run has a value\n", one_line(latest.run.scope));
     }
     const std::vector<TrendPoint>& runs = trends.front().points;
-    out += fmt::format("layers {}; {} runs from {:.10} to {:.10}\n", latest.run.scope, runs.size(),
-                       runs.front().created_utc, runs.back().created_utc);
+    out += fmt::format("layers {}; {} runs from {:.10} to {:.10}\n", one_line(latest.run.scope), runs.size(),
+                       one_line(runs.front().created_utc), one_line(runs.back().created_utc));
     out += fmt::format("{:<27} {:<9} {:>10} {:>10} {:>10} {:>10}  {}\n", "quantity", "kind", "latest",
                        "median", "least", "largest", "first to last");
     for (const Trend& trend : trends) {

@@ -4,8 +4,9 @@
 
 #include <pugixml.hpp>
 #include <sstream>
-#include <utility>
+#include <string_view>
 
+#include "reports/clean_text.hpp"
 #include "reports/words.hpp"
 
 namespace reports {
@@ -20,11 +21,26 @@ struct Counts {
     int skipped = 0;
 };
 
+// Everything that pugixml writes comes through these two: it passes on what is no XML, and ends at a NUL.
+void set_attribute(pugi::xml_node node, const char* name, std::string_view value) {
+    node.append_attribute(name) = one_line(value).c_str();
+}
+
+void set_text(pugi::xml_node node, std::string_view text) {
+    node.text().set(clean_lines(text).c_str());
+}
+
+void add_property(pugi::xml_node properties, std::string_view name, std::string_view value) {
+    pugi::xml_node property = properties.append_child("property");
+    set_attribute(property, "name", name);
+    set_attribute(property, "value", value);
+}
+
 void add_case(pugi::xml_node suite, Counts& counts, const std::string& classname, const std::string& name,
               const harness::Judgement& judgement, const std::string& detail) {
     pugi::xml_node node = suite.append_child("testcase");
-    node.append_attribute("classname") = classname.c_str();
-    node.append_attribute("name") = name.c_str();
+    set_attribute(node, "classname", classname);
+    set_attribute(node, "name", name);
     ++counts.tests;
     const char* element = nullptr;
     switch (judgement.verdict) {
@@ -47,10 +63,10 @@ void add_case(pugi::xml_node suite, Counts& counts, const std::string& classname
             break;
     }
     pugi::xml_node outcome = node.append_child(element);
-    outcome.append_attribute("message") = judgement.reason.c_str();
+    set_attribute(outcome, "message", judgement.reason);
     if (!harness::is_good(judgement.verdict)) {
-        outcome.append_attribute("type") = std::string(harness::name(judgement.verdict)).c_str();
-        outcome.text().set((limits_text(judgement, "") + detail).c_str());
+        set_attribute(outcome, "type", harness::name(judgement.verdict));
+        set_text(outcome, limits_text(judgement, "") + detail);
     }
 }
 
@@ -81,17 +97,11 @@ std::string junit_report(const harness::RunRecord& record) {
     declaration.append_attribute("encoding") = "UTF-8";
     pugi::xml_node suite = document.append_child("testsuites").append_child("testsuite");
     pugi::xml_node properties = suite.append_child("properties");
-    for (const auto& [name, value] : {std::pair{"design", &record.design},
-                                      {"device", &record.device},
-                                      {"emulation", &record.emulation}}) {
-        pugi::xml_node property = properties.append_child("property");
-        property.append_attribute("name") = name;
-        property.append_attribute("value") = value->c_str();
-    }
+    add_property(properties, "design", record.design);
+    add_property(properties, "device", record.device);
+    add_property(properties, "emulation", record.emulation);
     if (const std::string part = part_of_run(record); !part.empty()) {
-        pugi::xml_node property = properties.append_child("property");
-        property.append_attribute("name") = "part";
-        property.append_attribute("value") = part.c_str();
+        add_property(properties, "part", part);
     }
     Counts counts;
     for (const harness::OpRow& row : record.rows) {
@@ -124,8 +134,8 @@ std::string junit_report(const harness::RunRecord& record) {
         add_case(suite, counts, fmt::format("{}.data", record.design),
                  fmt::format("can reveal {}", harness::name(row.fault)), row.judgement, "");
     }
-    suite.append_attribute("name") = record.candidate ? "harness judge" : "harness compare";
-    suite.append_attribute("timestamp") = record.created_utc.c_str();
+    set_attribute(suite, "name", record.candidate ? "harness judge" : "harness compare");
+    set_attribute(suite, "timestamp", record.created_utc);
     suite.append_attribute("tests") = counts.tests;
     suite.append_attribute("failures") = counts.failures;
     suite.append_attribute("errors") = counts.errors;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "reports/clean_text.hpp"
 #include "reports/words.hpp"
 
 namespace reports {
@@ -34,10 +35,10 @@ std::string npu_lines(const harness::RunRecord& record) {
         return {};
     }
     return fmt::format("           {}, power mode {}; launches {}\n",
-                       npu->hardware       ? npu->name
+                       npu->hardware       ? one_line(npu->name)
                        : npu->name.empty() ? std::string("an NPU of no name: taken for an emulation of one")
-                                           : npu->name + ": an emulation, no hardware",
-                       npu->power_mode,
+                                           : one_line(npu->name) + ": an emulation, no hardware",
+                       one_line(npu->power_mode),
                        npu->most_launches_at_once > 1
                            ? fmt::format("in lists of up to {}", npu->most_launches_at_once)
                            : std::string("one by one: this XRT has no run lists"));

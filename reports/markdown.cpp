@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "reports/clean_text.hpp"
 #include "reports/regression_text.hpp"
 #include "reports/words.hpp"
 
@@ -26,13 +27,11 @@ constexpr std::size_t rows_shown = 50;
 // As text of a table's cell or a line: what Markdown or HTML would read as its own is escaped.
 std::string plain(std::string_view text) {
     std::string out;
-    for (const char c : text) {
+    for (const char c : one_line(text)) {
         if (c == '<') {
             out += "&lt;";
         } else if (c == '&') {
             out += "&amp;";
-        } else if (c == '\n' || c == '\r') {
-            out += ' ';
         } else {
             if (std::string_view("|\\`*_[]#~").find(c) != std::string_view::npos) {
                 out += '\\';
@@ -44,12 +43,13 @@ std::string plain(std::string_view text) {
 }
 
 // A block of code whose fence is longer than any in the text.
-std::string code(const std::string& text) {
+std::string code(std::string_view text) {
+    const std::string clean = clean_lines(text);
     std::string fence = "```";
-    while (text.find(fence) != std::string::npos) {
+    while (clean.find(fence) != std::string::npos) {
         fence += '`';
     }
-    return fmt::format("{0}\n{1}\n{0}\n", fence, text);
+    return fmt::format("{0}\n{1}\n{0}\n", fence, clean);
 }
 
 const char* mark(bool good) {

@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "harness/run_record_example.hpp"
+#include "reports/clean_text.hpp"
 #include "reports/history_text.hpp"
 #include "reports/regression_text.hpp"
 
@@ -151,6 +154,37 @@ TEST(Markdown, FitsIntoACommentHoweverMuchThereIs) {
     EXPECT_LE(text.size(), 65'000U);
     EXPECT_THAT(text, HasSubstr("... and "));
     EXPECT_THAT(text, HasSubstr("tables left out"));
+}
+
+TEST(RegressionReport, ShowsWhatOthersWroteInOneLineOfUtf8) {
+    Regression regression = example_regression();
+    for (ComparedFigure& one : regression.figures) {
+        one.figure.clip =
+            "a\x1B\n\xFF"
+            "b";
+        one.reason += "\x1B\n\xFF";
+    }
+    regression.runs = {"run\x1B\n\xFF.json"};
+    for (const std::string& text : {regression_report(regression, false), markdown_report(regression)}) {
+        EXPECT_EQ(text, clean_lines(text));
+        EXPECT_THAT(text, HasSubstr("scores layer 3 a\uFFFD \uFFFDb"));
+    }
+}
+
+TEST(HistoryList, HasALinePerRunWhateverItsNames) {
+    HistoryRun one;
+    one.run.commit = "abc\n\x1B[31mdef\xFF";
+    one.run.created_utc = one.run.scope = one.run.key.cpu = "\x1B\n\xFF";
+    HistoryRun other = one;
+    other.environment = 1;
+    other.run.key.cpu = "another\n\x1B";
+    const std::string list = history_list({one, other});
+    EXPECT_EQ(std::ranges::count(list, '\n'), 1 + 2 + 3) << list;
+    EXPECT_EQ(list, clean_lines(list));
+    const std::string table =
+        trend_table(one, {{"scores", "CPU ms", "measured", {{one.run.created_utc, "c", 1}}}});
+    EXPECT_EQ(std::ranges::count(table, '\n'), 5) << table;
+    EXPECT_EQ(table, clean_lines(table));
 }
 
 TEST(SparkLine, GoesFromTheLeastToTheLargestAndLeavesGaps) {

@@ -9,6 +9,8 @@
 #include <cmath>
 #include <map>
 
+#include "reports/clean_text.hpp"
+
 namespace reports {
 namespace {
 
@@ -33,16 +35,15 @@ constexpr std::size_t figures_shown = 40;
 
 std::string row_text(const ComparedFigure& one) {
     const harness::Figure& figure = one.figure;
+    const std::string name = one_line(harness::figure_name(figure));
     if (!one.candidate_verdict.empty()) {
-        return fmt::format("  {:<48} {} -> {}\n", harness::figure_name(figure), one.baseline_verdict,
-                           one.candidate_verdict);
+        return fmt::format("  {:<48} {} -> {}\n", name, one.baseline_verdict, one.candidate_verdict);
     }
-    std::string out =
-        fmt::format("  {:<38} {:<16} {:<9} {:>10} {:>10} {:>8}\n", harness::figure_name(figure),
-                    figure.quantity, harness::name(figure.kind), figure_text(figure, one.baseline),
-                    figure_text(figure, one.candidate), change_ratio(one));
+    std::string out = fmt::format("  {:<38} {:<16} {:<9} {:>10} {:>10} {:>8}\n", name, figure.quantity,
+                                  harness::name(figure.kind), figure_text(figure, one.baseline),
+                                  figure_text(figure, one.candidate), change_ratio(one));
     if (const std::string evidence = change_evidence(one); !evidence.empty()) {
-        out += "      " + evidence + "\n";
+        out += fmt::format("      {}\n", one_line(evidence));
     }
     return out;
 }
@@ -179,14 +180,14 @@ std::string regression_report(const Regression& regression, bool color) {
     std::string out = color ? fmt::format(style, "{}", verdict) : verdict;
     out += "\n";
     for (const std::string& line : regression_subject(regression)) {
-        out += line + "\n";
+        out += one_line(line) + "\n";
     }
     out += "\n";
     for (const RegressionSection& section : sections) {
         out += section_text(regression, section);
     }
     for (const std::string& line : regression_counts(regression)) {
-        out += line + "\n";
+        out += one_line(line) + "\n";
     }
     return out;
 }

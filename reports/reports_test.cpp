@@ -1,13 +1,16 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <pugixml.hpp>
 #include <sstream>
 
 #include "harness/run_record_example.hpp"
 #include "reports/accuracy.hpp"
+#include "reports/clean_text.hpp"
 #include "reports/encoder.hpp"
 #include "reports/junit.hpp"
+#include "reports/markdown.hpp"
 #include "reports/terminal.hpp"
 
 namespace reports {
@@ -229,6 +232,79 @@ TEST(EveryReport, SaysHowTheDevicesResultsCameAbout) {
         const std::string value = "name=\"emulation\" value=\"" + std::string(emulation) + "\"";
         EXPECT_THAT(junit_report(record), HasSubstr(value));
     }
+}
+
+// What moves a cursor, breaks a line, ends a string, or is no XML or UTF-8; and as it is shown.
+const std::string hostile = std::string("a\x1B[31m\n\0 \xEF\xBF\xBE \xFF", 14) + "b";
+const std::string tamed = "a\uFFFD[31m \uFFFD \uFFFD \uFFFDb";
+
+// In every string that somebody else may have written.
+harness::RunRecord with_names(harness::RunRecord record, const std::string& name) {
+    for (std::string* text :
+         {&record.recording_file, &record.recording.model_id, &record.provenance_note, &record.design,
+          &record.device, &record.emulation, &record.cost_model, &record.speedup_label, &record.created_utc,
+          &record.environment.cpu, &record.environment.blas, &record.environment.blas_core_type}) {
+        *text += name;
+    }
+    for (harness::OpRow& row : record.rows) {
+        row.clip += name;
+        row.judgement.reason += name;
+        row.reproduce += name;
+    }
+    for (harness::LayerRow& layer : record.layers) {
+        layer.clip += name;
+        layer.headline.reason += name;
+        layer.reproduce += name;
+        layer.untimed = name;
+        layer.diagnosis = harness::Diagnosis{harness::Pattern::inherited, 0.9, name, 3, 5};
+        for (harness::ProbeRow& probe : layer.probes) {
+            probe.judgement.reason += name;
+            probe.reproduce += name;
+        }
+    }
+    for (harness::ClipRow& clip : record.clips) {
+        clip.clip += name;
+        clip.scope += name;
+    }
+    for (harness::EncoderRow& row : record.encoders) {
+        row.clip += name;
+        row.judgement.reason += name;
+        row.reproduce += name;
+    }
+    record.candidate = harness::CandidateFile{};
+    record.candidate->file = name;
+    record.candidate->runner = name;
+    record.candidate->not_checked = {name};
+    record.shard.emplace().shards = {1};
+    record.shard->lost = {name};
+    return record;
+}
+
+TEST(EveryReport, ShowsWhatOthersWroteInOneLineOfUtf8) {
+    const harness::RunRecord record = harness::example_record();
+    const harness::RunRecord encoder = harness::example_encoder_record();
+    const harness::RunRecord bad = with_names(record, hostile);
+    const harness::RunRecord bad_encoder = with_names(encoder, hostile);
+    for (const std::string& text : {terminal_report(bad, false), encoder_report(bad_encoder, false),
+                                    junit_report(bad), markdown_report(bad, nullptr)}) {
+        EXPECT_EQ(text, clean_lines(text));
+        EXPECT_THAT(text, HasSubstr(tamed.substr(0, 4)));
+    }
+    const auto lines = [](const std::string& text) { return std::ranges::count(text, '\n'); };
+    EXPECT_EQ(lines(terminal_report(bad, false)), lines(terminal_report(with_names(record, "b"), false)));
+    EXPECT_EQ(lines(encoder_report(bad_encoder, false)),
+              lines(encoder_report(with_names(encoder, "b"), false)));
+    EXPECT_THAT(terminal_report(bad, false), HasSubstr("Recording  " + record.recording_file + tamed + "\n"));
+}
+
+TEST(JUnitReport, IsWellFormedWhateverOthersWrote) {
+    pugi::xml_document document;
+    ASSERT_TRUE(document.load_string(junit_report(with_names(harness::example_record(), hostile)).c_str()));
+    const pugi::xml_node suite = document.child("testsuites").child("testsuite");
+    EXPECT_EQ(suite.attribute("tests").as_int(), 10) << "and the layer that was not timed";
+    EXPECT_EQ(
+        suite.find_child_by_attribute("testcase", "name", "context chained").attribute("classname").value(),
+        harness::example_record().design + tamed + ".clip" + tamed + ".layer_00");
 }
 
 TEST(JUnitReport, CountsEveryVerdict) {

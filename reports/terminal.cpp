@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "reports/accuracy.hpp"
+#include "reports/clean_text.hpp"
 #include "reports/launch_times.hpp"
 #include "reports/time_model.hpp"
 #include "reports/words.hpp"
@@ -33,38 +34,40 @@ std::string rho(double value) {
 
 // Of numbers that another program computed.
 std::string candidate_heading(const RunRecord& r, const harness::CandidateFile& candidate) {
-    std::string out = fmt::format("NPU        numbers from {}\n", candidate.file);
-    out += fmt::format("           {}, computed by {}{}", harness::name(candidate.input), candidate.runner,
-                       candidate.device.empty() ? "" : " on " + candidate.device);
-    out += candidate.sha256.empty() ? "\n" : fmt::format(", sha256 {:.16}\n", candidate.sha256);
+    std::string out = fmt::format("NPU        numbers from {}\n", one_line(candidate.file));
+    out += fmt::format("           {}, computed by {}{}", harness::name(candidate.input),
+                       one_line(candidate.runner),
+                       candidate.device.empty() ? "" : " on " + one_line(candidate.device));
+    out += candidate.sha256.empty() ? "\n" : fmt::format(", sha256 {:.16}\n", one_line(candidate.sha256));
     if (const auto& probes = candidate.probes) {
-        out += fmt::format("           probes from {}, sha256 {:.16}\n", probes->candidate,
-                           probes->candidate_sha256);
+        out += fmt::format("           probes from {}, sha256 {:.16}\n", one_line(probes->candidate),
+                           one_line(probes->candidate_sha256));
     }
     if (candidate.launches) {
         out += fmt::format("           {} launches, as the runner states\n", *candidate.launches);
     }
-    out += fmt::format("           judged by the arithmetic of design {}\n", r.design);
+    out += fmt::format("           judged by the arithmetic of design {}\n", one_line(r.design));
     for (const std::string& what : candidate.not_checked) {
-        out += fmt::format("           not checked: {}\n", what);
+        out += fmt::format("           not checked: {}\n", one_line(what));
     }
     return out;
 }
 
 std::string run_heading(const RunRecord& r) {
     const harness::Environment& e = r.environment;
-    std::string out = fmt::format("Recording  {}\n", r.recording_file);
-    out += fmt::format("           {}, T = {}, sha256 {:.16}\n", r.recording.model_id, r.recording.context,
-                       r.recording_sha256);
-    out += fmt::format("           {}\n", r.provenance_note);
-    out += fmt::format("CPU        golden fp32, {} tasks, {}; {}\n", e.threads, e.cpu,
+    std::string out = fmt::format("Recording  {}\n", one_line(r.recording_file));
+    out += fmt::format("           {}, T = {}, sha256 {:.16}\n", one_line(r.recording.model_id),
+                       r.recording.context, one_line(r.recording_sha256));
+    out += fmt::format("           {}\n", one_line(r.provenance_note));
+    out += fmt::format("CPU        golden fp32, {} tasks, {}; {}\n", e.threads, one_line(e.cpu),
                        r.candidate ? "not timed" : "times measured");
-    out +=
-        fmt::format("           {} with {} kernels\n", e.blas.substr(0, e.blas.find(' ')), e.blas_core_type);
+    out += fmt::format("           {} with {} kernels\n", one_line(e.blas.substr(0, e.blas.find(' '))),
+                       one_line(e.blas_core_type));
     return out +
            (r.candidate ? candidate_heading(r, *r.candidate)
                         : fmt::format("NPU        design {} on the {} device, {} emulation; times {}\n",
-                                      r.design, r.device, r.emulation, r.cost_model)) +
+                                      one_line(r.design), one_line(r.device), one_line(r.emulation),
+                                      one_line(r.cost_model))) +
            npu_lines(r) + "\n";
 }
 
@@ -128,7 +131,7 @@ std::string layer_table(const RunRecord& record, bool color) {
         const auto output = [&](auto text) { return layer.output ? text(*layer.output) : std::string("-"); };
         const auto total = [&](auto text) { return layer.total ? text(*layer.total) : std::string("-"); };
         const Verdict verdict = layer.differing_elements > 0 ? Verdict::unstable : layer.headline.verdict;
-        out += fmt::format("{:<22.22} {:>5}  {} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}\n", layer.clip,
+        out += fmt::format("{:<22.22} {:>5}  {} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}\n", one_line(layer.clip),
                            layer.layer, painted(verdict, 10, color),
                            output([](const OpStatistics& s) { return percent(s.match_percent); }),
                            output([](const OpStatistics& s) { return error(s.worst_row); }),
@@ -137,7 +140,7 @@ std::string layer_table(const RunRecord& record, bool color) {
                            total([](const StepTime& t) { return milliseconds(t.npu.seconds); }),
                            total([](const StepTime& t) { return ratio(t.speedup); }));
         if (!layer.headline.reason.empty()) {
-            out += "    " + layer.headline.reason + "\n";
+            out += fmt::format("    {}\n", one_line(layer.headline.reason));
         }
         out += limits_text(layer.headline, "    ");
         if (layer.headline.verdict == Verdict::failed && layer.output) {
@@ -147,10 +150,10 @@ std::string layer_table(const RunRecord& record, bool color) {
         }
         out += layer.diagnosis ? diagnosis_text(*layer.diagnosis, "    ") : "";
         if (!layer.reproduce.empty()) {
-            out += fmt::format("    reproduce: {}\n", layer.reproduce);
+            out += fmt::format("    reproduce: {}\n", one_line(layer.reproduce));
         }
         if (!layer.untimed.empty()) {
-            out += fmt::format("    not timed: {}\n", layer.untimed);
+            out += fmt::format("    not timed: {}\n", one_line(layer.untimed));
         }
     }
     return out + "\n";
@@ -184,13 +187,13 @@ std::string probe_failures(const std::vector<harness::ProbeRow>& rows, bool colo
             continue;
         }
         out += fmt::format("    {} {} at T = {}: {}\n", painted(row.judgement.verdict, 0, color),
-                           harness::name(row.probe), row.shape.context, row.judgement.reason);
+                           harness::name(row.probe), row.shape.context, one_line(row.judgement.reason));
         out += limits_text(row.judgement, "    ");
         if (row.site) {
             out += fmt::format("    where: {}\n", site_text(*row.site));
         }
         if (!row.reproduce.empty()) {
-            out += fmt::format("    reproduce: {}\n", row.reproduce);
+            out += fmt::format("    reproduce: {}\n", one_line(row.reproduce));
         }
     }
     return out;
@@ -201,7 +204,7 @@ std::string probe_table(const RunRecord& record, bool color) {
     std::string out;
     for (const harness::LayerRow& layer : record.layers) {
         if (!layer.probes.empty()) {
-            out += fmt::format("{:<16.16} {:<8} {}\n", layer.clip, piece_name(layer.layer),
+            out += fmt::format("{:<16.16} {:<8} {}\n", one_line(layer.clip), piece_name(layer.layer),
                                probe_line(layer.probes));
             out += probe_failures(layer.probes, color);
         }
@@ -225,7 +228,7 @@ std::string trust_table(const RunRecord& record, bool color) {
     for (const harness::TrustRow& row : record.trust) {
         if (row.judgement.verdict != Verdict::passed) {
             out += fmt::format("  {} {:<17} {}\n", painted(row.judgement.verdict, 10, color),
-                               harness::name(row.fault), row.judgement.reason);
+                               harness::name(row.fault), one_line(row.judgement.reason));
         }
     }
     if (record.trust.empty()) {
@@ -256,7 +259,8 @@ std::string cpu_timing_text(const harness::CpuTiming& timing) {
 std::string clip_table(const RunRecord& record) {
     std::string out;
     for (const harness::ClipRow& clip : record.clips) {
-        out += fmt::format("{}: {}, {:.2f} s of audio\n", clip.clip, clip.scope, clip.audio_seconds);
+        out += fmt::format("{}: {}, {:.2f} s of audio\n", one_line(clip.clip), one_line(clip.scope),
+                           clip.audio_seconds);
         const auto line = [&](std::string_view side, const harness::RealTime& time) {
             out += fmt::format("  {:<4} {:>9} ms {:<9}  RTF {:.5f}  RTFx {:>8.1f}\n", side,
                                milliseconds(time.processing.seconds), kind(time.processing.clock), time.rtf,
@@ -268,7 +272,8 @@ std::string clip_table(const RunRecord& record) {
             clip.speedup_low > 0
                 ? fmt::format(" ({} .. {})", ratio(clip.speedup_low), ratio(clip.speedup_high))
                 : std::string();
-        out += fmt::format("  speedup {}{}, {}\n", ratio(clip.speedup), interval, record.speedup_label);
+        out += fmt::format("  speedup {}{}, {}\n", ratio(clip.speedup), interval,
+                           one_line(record.speedup_label));
     }
     if (record.cpu_timing) {
         out += cpu_timing_text(*record.cpu_timing);
@@ -290,12 +295,12 @@ std::string failures(const RunRecord& record, bool color) {
         if (++count > failed_rows_shown) {
             continue;
         }
-        out += fmt::format("{} {} {} {} ({}): {}\n", painted(row.judgement.verdict, 0, color), row.clip,
-                           piece_name(row.layer), datasets::name(row.op), harness::name(row.input),
-                           row.judgement.reason);
+        out += fmt::format("{} {} {} {} ({}): {}\n", painted(row.judgement.verdict, 0, color),
+                           one_line(row.clip), piece_name(row.layer), datasets::name(row.op),
+                           harness::name(row.input), one_line(row.judgement.reason));
         out += limits_text(row.judgement, "    ") + damage_text(row, "    ");
         if (!row.reproduce.empty()) {
-            out += fmt::format("    reproduce: {}\n", row.reproduce);
+            out += fmt::format("    reproduce: {}\n", one_line(row.reproduce));
         }
     }
     if (count > failed_rows_shown) {
@@ -304,8 +309,8 @@ std::string failures(const RunRecord& record, bool color) {
     for (const harness::LayerRow& layer : record.layers) {
         if (layer.differing_elements > 0) {
             out += fmt::format("{} {} {}: {} of {} elements lie in blocks that differ after A, B, A\n",
-                               painted(Verdict::unstable, 0, color), layer.clip, piece_name(layer.layer),
-                               layer.differing_elements, layer.repeated_elements);
+                               painted(Verdict::unstable, 0, color), one_line(layer.clip),
+                               piece_name(layer.layer), layer.differing_elements, layer.repeated_elements);
         }
     }
     return out.empty() ? out : out + "\n";
@@ -315,7 +320,7 @@ std::string lost_lines(const RunRecord& record) {
     std::string out;
     if (record.shard) {
         for (const std::string& line : record.shard->lost) {
-            out += fmt::format("lost: {}\n", line);
+            out += fmt::format("lost: {}\n", one_line(line));
         }
     }
     return out.empty() ? out : out + "\n";

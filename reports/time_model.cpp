@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "reports/clean_text.hpp"
 #include "reports/words.hpp"
 
 namespace reports {
@@ -10,7 +11,7 @@ namespace {
 std::string step_table(const harness::TimeModelNotes& notes) {
     std::string out = fmt::format(
         "modelled for {}: {}; 90% interval: a factor of {:.2f} either way, as measured on products\n",
-        notes.device, notes.assumptions, notes.interval_factor);
+        one_line(notes.device), one_line(notes.assumptions), notes.interval_factor);
     out += fmt::format("{:<22} {:>8} {:>19} {:>8} {:>8} {:>8} {:>7} {:>8} {:>8} {:>7} {}\n", "op, one layer",
                        "NPU ms", "interval", "launch", "transfer", "compute", "idle", "launches", "switches",
                        "% peak", "bound by");
@@ -31,7 +32,8 @@ std::string amdahl_table(const harness::TimeModelNotes& notes, const std::string
     if (notes.amdahl.empty()) {
         return {};
     }
-    std::string out = fmt::format("\nwhat moving each op is worth, of {}; {}\n", notes.whole, label);
+    std::string out =
+        fmt::format("\nwhat moving each op is worth, of {}; {}\n", one_line(notes.whole), one_line(label));
     out += fmt::format("{:<22} {:>8} {:>8} {:>14} {:>18}\n", "op", "share %", "speedup", "it alone",
                        "with those above");
     for (const harness::AmdahlLine& line : notes.amdahl) {

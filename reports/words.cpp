@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "reports/clean_text.hpp"
+
 namespace reports {
 namespace {
 
@@ -113,7 +115,7 @@ std::string site_text(const datasets::Site& site) {
 
 std::string diagnosis_text(const harness::Diagnosis& diagnosis, const std::string& indent) {
     return fmt::format("{}why:   {}: {}; 64x64 tile ({}, {})\n", indent, harness::name(diagnosis.pattern),
-                       diagnosis.evidence, diagnosis.tile_row, diagnosis.tile_column);
+                       one_line(diagnosis.evidence), diagnosis.tile_row, diagnosis.tile_column);
 }
 
 std::string limits_text(const harness::Judgement& judgement, const std::string& indent) {
