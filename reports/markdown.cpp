@@ -20,7 +20,11 @@ using harness::RegressionVerdict;
 using harness::RunRecord;
 using harness::Verdict;
 
-constexpr std::size_t most_characters = 60'000;
+// GitHub takes comments of 65,536 characters. Bytes are counted, which are no fewer: of all, of the failures,
+// and of the rows of all sections, above the folded tables as well as in one of them.
+constexpr std::size_t most_bytes = 60'000;
+constexpr std::size_t failure_bytes = 24'000;
+constexpr std::size_t section_bytes = 24'000;
 constexpr std::size_t failures_shown = 20;
 constexpr std::size_t rows_shown = 50;
 
@@ -122,31 +126,32 @@ class FailureList {
 public:
     void add(const harness::Judgement& judgement, std::string_view where, const std::string& details,
              const std::string& reproduce) {
-        const bool is_shown = judgement.verdict == Verdict::accepted || !harness::is_good(judgement.verdict);
-        if (!is_shown || ++count_ > failures_shown) {
+        if (judgement.verdict != Verdict::accepted && harness::is_good(judgement.verdict)) {
             return;
         }
-        text_ += fmt::format("**{}** {}: {}\n", harness::name(judgement.verdict), plain(where),
-                             plain(judgement.reason));
+        std::string entry = fmt::format("**{}** {}: {}\n", harness::name(judgement.verdict), plain(where),
+                                        plain(judgement.reason));
         std::string block = details;
         if (!reproduce.empty()) {
             block += fmt::format("reproduce: {}\n", reproduce);
         }
         if (!block.empty()) {
             block.pop_back();
-            text_ += code(block);
+            entry += code(block);
         }
-        text_ += "\n";
+        entry += "\n";
+        const bool fits = shown_ < failures_shown && text_.size() + entry.size() <= failure_bytes;
+        text_ += fits ? entry : "";
+        ++(fits ? shown_ : left_out_);
     }
     [[nodiscard]] std::string text() const {
-        return count_ <= failures_shown
-                   ? text_
-                   : fmt::format("{}... and {} more\n\n", text_, count_ - failures_shown);
+        return left_out_ == 0 ? text_ : fmt::format("{}... and {} more\n\n", text_, left_out_);
     }
 
 private:
     std::string text_;
-    std::size_t count_ = 0;
+    std::size_t shown_ = 0;
+    std::size_t left_out_ = 0;
 };
 
 void add_layer(FailureList& list, const harness::LayerRow& layer) {
@@ -210,9 +215,16 @@ std::string section_tables(const Regression& regression, Wanted wanted) {
     for (const RegressionSection& section : regression_sections()) {
         std::string rows;
         std::size_t count = 0;
+        std::size_t shown = 0;
         for (const ComparedFigure& one : regression.figures) {
-            if (one.verdict == section.verdict && wanted(one)) {
-                rows += ++count <= rows_shown ? compared_row(one) : "";
+            if (one.verdict != section.verdict || !wanted(one)) {
+                continue;
+            }
+            ++count;
+            const std::string row = shown < rows_shown ? compared_row(one) : "";
+            if (!row.empty() && out.size() + rows.size() + row.size() <= section_bytes) {
+                rows += row;
+                ++shown;
             }
         }
         if (count > 0) {
@@ -220,7 +232,7 @@ std::string section_tables(const Regression& regression, Wanted wanted) {
                 "**{}** ({})\n\n| figure | quantity | kind | baseline | now | ratio | evidence |\n"
                 "|---|---|---|---:|---:|---:|---|\n{}\n",
                 section.heading, count, rows);
-            out += count > rows_shown ? fmt::format("... and {} more\n\n", count - rows_shown) : "";
+            out += count > shown ? fmt::format("... and {} more\n\n", count - shown) : "";
         }
     }
     return out;
@@ -320,7 +332,7 @@ std::string comparison(const Regression& regression) {
 std::string joined(std::string out, const std::vector<std::string>& tables) {
     std::size_t left_out = 0;
     for (const std::string& table : tables) {
-        if (out.size() + table.size() <= most_characters) {
+        if (out.size() + table.size() <= most_bytes) {
             out += table;
         } else {
             ++left_out;

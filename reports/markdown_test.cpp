@@ -1,5 +1,6 @@
 #include "reports/markdown.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -154,6 +155,44 @@ TEST(Markdown, FitsIntoACommentHoweverMuchThereIs) {
     EXPECT_LE(text.size(), 65'000U);
     EXPECT_THAT(text, HasSubstr("... and "));
     EXPECT_THAT(text, HasSubstr("tables left out"));
+}
+
+TEST(Markdown, FitsIntoACommentHoweverLongItsNames) {
+    const harness::RunRecord example = harness::example_record();
+    const Regression short_names = example_regression();
+    for (const std::size_t length : {100U, 500U, 3000U, 30'000U}) {
+        const std::string name(length, 'x');
+        harness::RunRecord record = example;
+        record.rows.assign(100, example.rows.back());
+        for (harness::OpRow& row : record.rows) {
+            row.clip = row.reproduce = name;
+            row.judgement = {Verdict::failed, name, {}};
+        }
+        record.layers.clear();
+        record.ragged_probes.clear();
+        record.trust.clear();
+        Regression regression = short_names;
+        regression.figures.clear();
+        for (int i = 0; i < 100; ++i) {
+            for (const ComparedFigure& one : short_names.figures) {
+                regression.figures.push_back(one);
+                regression.figures.back().figure.clip = name;
+            }
+        }
+        for (const std::string& text : {markdown_report(record, &regression), markdown_report(regression)}) {
+            EXPECT_LT(text.size(), 65'536U) << length;
+            EXPECT_THAT(text, HasSubstr("**slower** (200)\n")) << length;
+        }
+        // What is shown and what is counted is all that there is.
+        const std::string text = markdown_report(record, nullptr);
+        const std::string begin = "\n**failed** ";
+        std::size_t shown = 0;
+        for (auto at = text.find(begin); at != std::string::npos; at = text.find(begin, at + 1)) {
+            ++shown;
+        }
+        EXPECT_TRUE(length > 100 ? shown < 20 : shown == 20) << length;
+        EXPECT_THAT(text, HasSubstr(fmt::format("... and {} more\n", 100 - shown))) << length;
+    }
 }
 
 TEST(RegressionReport, ShowsWhatOthersWroteInOneLineOfUtf8) {
