@@ -3,9 +3,8 @@
 # layers of the default recording. Arguments go to the harness: ci/compare.sh --context 3001 --design fused
 # The report stays in build/report; the exit code is the harness's (see harness --help).
 set -euo pipefail
-cd "$(dirname "$0")/.."
-
-report=build/report
+root=$(cd "$(dirname "$0")/.." && pwd) # files are named from where the caller stands
+report=$root/build/report
 
 # What the caller asks for replaces the default.
 given() {
@@ -22,23 +21,22 @@ given --layer "$@" || arguments+=(--layer all)
 given --json "$@" || arguments+=(--json "$report/run.json")
 given --junit "$@" || arguments+=(--junit "$report/junit.xml")
 
-bash ci/install.sh
-cmake --preset release
-cmake --build --preset release --target harness
+(cd "$root" && bash ci/install.sh && cmake --preset release &&
+    cmake --build --preset release --target harness) || exit 3
 
 # Whatever lies there afterwards is of this run.
-rm -rf "$report"
 mkdir -p "$report"
+find "$report" -mindepth 1 -delete
 
 # tee ignores the interrupt, so that the harness can say what it has to say about it.
 set +e
-build/release/bin/harness "${arguments[@]}" "$@" | tee --ignore-interrupts "$report/table.txt"
+"$root/build/release/bin/harness" "${arguments[@]}" "$@" | tee --ignore-interrupts "$report/table.txt"
 code=${PIPESTATUS[0]}
 set -e
 
 # Where npm built the page, the run as a page too; why there is none is no reason to fail.
 if [ -f "$report/run.json" ] && ! given --html "$@"; then
-    build/release/bin/harness report "$report/run.json" --html "$report/report.html" --quiet || true
+    "$root/build/release/bin/harness" report "$report/run.json" --html "$report/report.html" --quiet || true
 fi
 
 echo "Report in $report: $(cd "$report" && echo *)"

@@ -7,6 +7,7 @@ Figures that are counted or modelled are the same on every run, so that any diff
 code 0: nothing costs more; 4: some modelled time grew by more than 5%; 3: the records cannot be compared.
 """
 import json
+import math
 import sys
 
 TOLERATED = 1.05
@@ -29,26 +30,41 @@ def read(name):
 def steps(record):
     """(range of ops, figure) -> (kind, value) of one layer: modelled seconds, planned and counted figures."""
     out = {}
-    for step in record["time_model"]["steps"] if record["time_model"] else []:
+    for step in record["time_model"]["steps"]:
         ops = span(step["ops"])
-        out[ops, "ms"] = ("modelled", step["seconds"] * 1e3)
-        out[ops, "context switches"] = ("modelled", step["context_switches"])
+        if (ops, "ms") in out:
+            raise ValueError(f"two steps {ops}")
+        out[ops, "ms"] = ("modelled", number(step["seconds"]) * 1e3)
+        out[ops, "context switches"] = ("modelled", number(step["context_switches"]))
+    if not out:
+        raise ValueError("no modelled step")
     out["all steps", "ms"] = ("modelled", sum(value for (_, figure), (_, value) in out.items()
                                               if figure == "ms"))
     for layer in record["layers"][:1]:
         for step in layer["steps"]:
             for figure in ("launches", "tiles", "bytes"):
-                out[span(step["ops"]), figure] = ("counted", step[figure]["value"])
+                out[span(step["ops"]), figure] = ("counted", number(step[figure]["value"]))
     return out
+
+
+def number(value):
+    """A cost: a number that is finite and not negative."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise ValueError(f"a cost of {value!r}")
+    return value
 
 
 def costs(name):
     """The shape of a record's work, and its figures."""
     record = read(name)
     try:
-        return {key: record["identities"]["recording"][key] for key in ("context", "heads")}, steps(record)
+        identities = record["identities"]
+        shape = {key: identities["recording"][key] for key in ("context", "heads")}
+        return {**shape, "design": identities["design"], "device": identities["device"]}, steps(record)
     except (KeyError, TypeError, IndexError) as error:
         return fail(f"{name}: lacks {error}: written by a commit too old to compare")
+    except ValueError as error:
+        return fail(f"{name}: holds {error}: run the comparison again")
 
 
 def span(ops):
@@ -66,7 +82,8 @@ def table(before, after):
         kind, old = before.get(key, ("", None))
         kind, new = after.get(key, (kind, None))
         ratio = new / old if old and new is not None else None
-        slower |= kind == "modelled" and ratio is not None and ratio > TOLERATED
+        # What was 0 has no ratio, and costs more.
+        slower |= kind == "modelled" and None not in (old, new) and new > TOLERATED * old
         cells = ["-" if value is None else f"{value:.6g}" for value in (old, new, ratio)]
         lines.append(f"| {key[0]} | {key[1]} | {kind} | {' | '.join(cells)} |")
     return lines, slower
@@ -79,7 +96,7 @@ def main():
     (base_shape, base), (head_shape, head) = costs(sys.argv[1]), costs(sys.argv[2])
     for key, ours in base_shape.items():
         if ours != head_shape[key]:
-            fail(f"identities.recording.{key}: is {ours} in {sys.argv[1]} and {head_shape[key]} in "
+            fail(f"{key}: is {ours} in {sys.argv[1]} and {head_shape[key]} in "
                  f"{sys.argv[2]}")
     lines, slower = table(base, head)
     text = "\n".join(lines)

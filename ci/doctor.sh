@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # Builds the release and asks whether this machine's NPU can be used. Arguments go to `harness doctor`.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+root=$(cd "$(dirname "$0")/.." && pwd) # files are named from where the caller stands
 
-bash ci/install.sh
-cmake --preset release
-cmake --build --preset release --target harness
-exec build/release/bin/harness doctor "$@"
+(cd "$root" && bash ci/install.sh && cmake --preset release &&
+    cmake --build --preset release --target harness) || exit 3
+exec "$root/build/release/bin/harness" doctor "$@"

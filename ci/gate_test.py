@@ -3,6 +3,8 @@
 
     gate_test.py BUILD_TREE
 """
+import fcntl
+import os
 import pathlib
 import re
 import shutil
@@ -30,6 +32,15 @@ class Gate(unittest.TestCase):
 
     def git(self, *words):
         subprocess.run(["git", *words], cwd=self.tree, check=True, timeout=60)
+
+    def program(self, file, text):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("#!/bin/sh\n" + text)
+        file.chmod(0o755)
+
+    def rows(self, done):
+        """(step, verdict) of the table."""
+        return re.findall(r"(?m)^\| (.*?) \| (.*?) \|", done.stdout)[1:]
 
     def gate(self, *words, expect):
         done = subprocess.run(["bash", "ci/gate.sh", "--reduced", "--annotations", "--build-base", BUILD,
@@ -68,12 +79,87 @@ class Gate(unittest.TestCase):
         done = self.gate("HEAD", expect=0)
         self.assertIn("- kernels/aie2/bias_scale.cc", done.stdout)
 
+    def test_names_that_git_quotes_and_kernels_that_it_ignores_are_changes(self):
+        for name in ('b"c.h', "b\\c.h", "tab\t.h", "a b.h", "\u00e4.h", "an_evil_test.cc", "mine.o"):
+            with self.subTest(name):
+                file = self.tree / "kernels/aie2" / name
+                file.write_text("changed\n")
+                (self.tree / ".git/info/exclude").write_text("*.o\n")
+                done = self.gate("HEAD", "--build-head", self.tree, expect=3)
+                self.assertIn(f"- kernels/aie2/{name}", done.stdout)
+                file.unlink()
+
+    def test_a_project_in_a_folder_of_a_repository_is_judged(self):
+        whole = pathlib.Path(self.folder.name) / "whole"
+        whole.mkdir()
+        shutil.rmtree(self.tree / ".git")
+        self.tree = shutil.move(self.tree, whole / "sub")
+        self.git("-C", whole, "init", "--quiet", "--initial-branch", "main")
+        self.git("add", ".")
+        self.git("-c", "user.name=a", "-c", "user.email=a@localhost", "commit", "--quiet", "-m", "base")
+        self.change("kernels/aie2/bias_scale.cc", "rounded, factor", "rounded, factor ")
+        done = self.gate("HEAD", "--build-head", whole, expect=3)
+        self.assertIn("- kernels/aie2/bias_scale.cc", done.stdout)
+
+    def test_what_base_alone_has_is_no_change(self):
+        self.git("checkout", "--quiet", "-b", "words")
+        self.git("checkout", "--quiet", "main")
+        self.change("kernels/aie2/bias_scale.cc", "rounded, factor", "rounded, factor ")
+        self.git("-c", "user.name=a", "-c", "user.email=a@localhost", "commit", "--quiet", "-am", "theirs")
+        self.git("checkout", "--quiet", "words")
+        self.assertIn("can change a result", self.gate("main", expect=0).stdout)
+
+    def test_what_nights_accept_is_told(self):
+        self.change("ci/accepted_misses.json", '"match_at_least": 99.86', '"match_at_least": 9')
+        self.assertIn("look at ci/accepted_misses.json", self.gate("HEAD", expect=0).stdout)
+
+    def test_a_build_that_fails_is_no_accuracy_and_runs_nothing_old(self):
+        self.change("kernels/aie2/bias_scale.cc", "rounded, factor", "rounded, factor ")
+        (self.tree / "ci/install.sh").write_text("exit 0\n")
+        stale = self.tree / "build/gate-release/bin/harness"
+        self.program(stale, f"touch {self.folder.name}/was_run\n")
+        self.program(pathlib.Path(self.folder.name) / "bin/cmake", "exit 1\n")
+        path = f"{self.folder.name}/bin:{os.environ['PATH']}"
+        done = subprocess.run(["bash", "ci/gate.sh", "--build-base", BUILD, "HEAD"], cwd=self.tree, text=True,
+                              capture_output=True, timeout=60, check=False, env={**os.environ, "PATH": path})
+        self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
+        self.assertEqual(self.rows(done), [("build of the head", "could not run"), ("install", "passed")])
+        self.assertFalse(stale.exists())
+        self.assertFalse((pathlib.Path(self.folder.name) / "was_run").exists())
+
+    def test_a_head_that_leaves_no_record_could_not_run(self):
+        self.change("kernels/aie2/bias_scale.cc", "rounded, factor", "rounded, factor ")
+        self.program(self.tree / "build/silent/bin/harness", "exit 0\n")
+        done = self.gate("HEAD", "--build-head", self.tree / "build/silent", expect=3)
+        self.assertIn(("accuracy, unfused, small", "could not run"), self.rows(done))
+
+    def test_a_role_is_found_however_it_is_written(self):
+        self.change("kernels/aie2/bias_scale.cc", "void bias_scale_floor(", "  void\nbias_scale_floor  (")
+        done = self.gate("HEAD", expect=0)
+        self.assertIn(("kernel bias_scale_floor", "passed"), self.rows(done))
+
+    def test_two_gates_take_turns(self):
+        self.change("kernels/aie2/bias_scale.cc", "rounded, factor", "rounded, factor ")
+        (self.tree / "build").mkdir()
+        with open(self.tree / "build/gate.lock", "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            done = self.gate("HEAD", expect=3)
+        self.assertEqual((done.stdout, done.stderr.count("\n")), ("", 1))
+        self.assertIn("another gate holds build/gate.lock", done.stderr)
+
+    def test_an_output_folder_with_the_build_in_it_is_refused(self):
+        self.change("kernels/aie2/bias_scale.cc", "rounded, factor", "rounded, factor ")
+        tree = self.tree / "build/gate/tree"
+        self.program(tree / "bin/harness", "exit 0\n")
+        (self.tree / "build/gate/.gate").touch()
+        done = self.gate("HEAD", "--build-head", tree, expect=2)
+        self.assertIn("holds the build tree", done.stderr)
+        self.assertTrue((tree / "bin/harness").exists())
+
     def test_an_interrupted_step_ends_the_gate(self):
         self.change("kernels/aie2/bias_scale.cc", "rounded, factor", "rounded, factor ")
         tree = self.tree / "build/interrupted"
-        (tree / "bin").mkdir(parents=True)
-        (tree / "bin/harness").write_text("#!/bin/sh\nexit 130\n")
-        (tree / "bin/harness").chmod(0o755)
+        self.program(tree / "bin/harness", "exit 130\n")
         done = self.gate("--build-head", tree, "HEAD", expect=130)
         self.assertIn("interrupted in kernel bias_scale_even", done.stderr)
 
@@ -95,7 +181,7 @@ class Gate(unittest.TestCase):
                     "rounded")
         done = self.gate("HEAD", expect=1)
         self.assertRegex(done.stdout, r"^\*\*accuracy failed\*\*")
-        rows = re.findall(r"(?m)^\| (.*?) \| (.*?) \|", done.stdout)[1:]
+        rows = self.rows(done)
         self.assertEqual(rows[0], ("kernel bias_scale_even", "accuracy failed"))
         self.assertIn(("costs, unfused", "passed"), rows)
         self.assertIn("::error title=kernel bias_scale_even::accuracy failed", done.stdout)

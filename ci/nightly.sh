@@ -38,7 +38,7 @@ reduced=no
 while [ $# -gt 0 ]; do
     case $1 in
         --out | --build | --history | --recording | --device | --artefacts | --accepted-misses | --since)
-            [ $# -ge 2 ] || usage "$1 needs a value"
+            [ -n "${2:-}" ] || usage "$1 needs a value"
             case $1 in
                 --out) out=$(absolute "$2") ;;
                 --build) build=$(absolute "$2") ;;
@@ -61,30 +61,29 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-# One nightly at a time in a folder, and one that builds in this source tree.
-take_lock() {
-    exec {lock}>>"$1" || exit 3
-    if ! flock --nonblock "$lock"; then
-        echo "ci/nightly.sh: another nightly holds $1: wait for it, or name another --out and a --build" >&2
-        exit 3
-    fi
-}
+[ -z "$artefacts" ] || [ -d "$artefacts" ] || usage "--artefacts $artefacts is no folder"
 
+# One nightly at a time in a folder, and one that builds in this source tree.
 mkdir -p "$out" || exit 3
 out=$(cd "$out" && pwd)
-take_lock "$out/lock"
+take_lock "$out/lock" "another nightly"
+# What an earlier night left is not tonight's.
+rm -f "$out"/summary.md "$out"/changes.md "$out"/change.* "$out"/encoder.h5 "$out"/self-check.json \
+    "$out"/bench.json "$out"/[0-9][0-9]-*.log || exit 3
 # shellcheck disable=SC2034 # steps.sh reads it
 log_folder=$out
 
 if [ -z "$build" ]; then
     build=build/release
     mkdir -p build
-    take_lock build/nightly.lock
+    take_lock build/nightly.lock "another nightly"
     make_release() {
         # Each source by itself: whether its own headers suffice, whole builds (HARNESS_UNITY) do not see.
+        # Where they do not compile, there are none.
+        rm -f build/release/bin/harness build/release/bin/bench
         bash ci/install.sh && cmake --preset release -DHARNESS_UNITY=OFF && cmake --build --preset release
     }
-    step build "" make_release
+    step build "" or_could_not_run make_release
 fi
 harness=$build/bin/harness
 bench=$build/bin/bench
@@ -95,12 +94,12 @@ runs=()
 kinds=()
 accepted=()
 compare() {
-    local name=$1
-    local file=$out/${name//[^a-zA-Z0-9]/-}
+    local name=$1 file=${1//[^a-zA-Z0-9]/-}
+    file=$out/${file:0:100}
     shift
     rm -f "$file.json" "$file.xml" "$file.html" # of an earlier night
-    step "$name" "$file.json" "$harness" --compare "$@" "${device[@]}" --accepted-misses "$accepted_misses" \
-        --json "$file.json" --junit "$file.xml"
+    step "$name" "$file.json" recorded "$file.json" "$harness" --compare "$@" "${device[@]}" \
+        --accepted-misses "$accepted_misses" --json "$file.json" --junit "$file.xml"
     [ -f "$file.json" ] || return 0
     runs+=("$file.json") && kinds+=("${name%%,*}")
     ! grep -q '^  "verdict": "accepted"' "$file.json" || accepted+=("$name")
@@ -130,7 +129,9 @@ else
     done
     mapfile -t of_attention < <(designs 'gemm|softmax|attention')
     mapfile -t of_layer < <(designs 'gelu|norm')
-    [ ${#of_layer[@]} -gt 0 ] || add_step "list of designs" 3 0 "$harness"
+    if [ ${#of_attention[@]} -eq 0 ] || [ ${#of_layer[@]} -eq 0 ]; then
+        add_step "list of designs" 3 0 "$harness"
+    fi
     for design in "${of_attention[@]}"; do
         for context in 1500 3001; do
             ! is_compiled "$design" $context ||
@@ -196,7 +197,8 @@ nights=()
 if [ -n "$history" ] && [ ${#runs[@]} -gt 0 ]; then
     [ ! -f "$history" ] || step changes "$out/changes.md" changes
     step history "$history" add_to_history
-    nights=(--history "$history")
+    # A page without its nights is better than none.
+    [ "${step_codes[-1]}" -ne 0 ] || nights=(--history "$history")
 fi
 pages=
 if ! has_page "$harness"; then
@@ -209,8 +211,8 @@ else
 fi
 
 code=$(worst_code)
-{
-    echo "**$(verdict_of "$code")**: nightly of $begun, $(git describe --always --dirty || echo unknown)"
+summary() {
+    echo "**$(verdict_of "$code")**: nightly of $begun, $("$harness" --version || echo no program)"
     echo
     step_table "$out"
     [ ${#not_compiled[@]} -eq 0 ] || printf '\nNot compiled for this NPU, and so not run: %s\n' \
@@ -219,9 +221,11 @@ code=$(worst_code)
         "$(basename "$accepted_misses")" "$(printf '%s\n' "${accepted[@]}" | paste -sd, | sed 's/,/, /g')"
     [ -z "$pages" ] || printf '\n%s\n' "$pages"
     [ ! -f "$out/changes.md" ] || { echo && cat "$out/changes.md"; }
-} >"$out/summary.md" || exit 3
-cat "$out/summary.md"
+}
+text=$(summary)
+printf '%s\n' "$text"
 if [ $annotations = yes ]; then
     annotate_steps
 fi
+printf '%s\n' "$text" >"$out/summary.md" || exit 3
 exit "$code"

@@ -17,13 +17,18 @@ BUILD = pathlib.Path(sys.argv.pop(1)).resolve()
 
 # A harness that does nothing, and says by its exit code what it was asked for.
 PRETENDER = """#!/usr/bin/env bash
+code=0
 case "$*" in
-    *"--design fused"*) echo "a row failed"; exit 1 ;;
+    *"--design fused"*) echo "a row failed"; code=1; BESIDES ;;
     self-check*) echo "killed" >&2; kill -9 $$ ;;
     "history add"*) echo "$*" >>HISTORY ;;
     *) echo "fine: $*" ;;
 esac
-while [ $# -gt 1 ]; do [ "$1" = --json ] && printf '{\n  "verdict": "VERDICT"\n}\n' >"$2"; shift; done
+while [ $# -gt 1 ]; do
+    [ "$1" = --json ] && printf '{\n  "verdict": "VERDICT",\n  "exit_code": %s,\n}\n' RECORDED >"$2"
+    shift
+done
+exit $code
 """
 
 
@@ -44,11 +49,12 @@ class Nightly(unittest.TestCase):
         text = (self.out / "summary.md").read_text()
         return re.findall(r"(?m)^\| ([^|]*) \| ([^|]*) \| \d+ s \| \[[^]]*\]\((.*)\) \|$", text)
 
-    def pretender(self, verdict="passed"):
+    def pretender(self, verdict="passed", recorded="$code", besides=":"):
         build = pathlib.Path(self.folder.name) / "tree"
         (build / "bin").mkdir(parents=True)
         harness = build / "bin/harness"
-        harness.write_text(PRETENDER.replace("HISTORY", str(build / "added")).replace("VERDICT", verdict))
+        text = PRETENDER.replace("HISTORY", str(build / "added")).replace("VERDICT", verdict)
+        harness.write_text(text.replace("RECORDED", recorded).replace("BESIDES", besides))
         harness.chmod(0o755)
         return build
 
@@ -89,16 +95,39 @@ class Nightly(unittest.TestCase):
         self.assertEqual(rows["bench"], "could not run")  # there is none
         self.assertEqual(rows["history"], "passed")
         added = (build / "added").read_text().splitlines()
-        self.assertEqual(len(added), 1)
+        self.assertEqual(len(added), 2)
         self.assertIn(f"--history {self.folder.name}/night.db", added[0])
         self.assertIn("::error title=fused T=65::accuracy failed", done.stdout)
         self.assertTrue((self.out / "summary.md").read_text().startswith("**could not run**"))
+
+    def test_a_record_that_says_otherwise_could_not_run(self):
+        self.nightly("--reduced", "--build", self.pretender(recorded="1"), expect=3)
+        self.assertIn(("unfused T=65", "could not run"), [row[:2] for row in self.rows()])
+        self.assertIn("says another exit code than 0", (self.out / "01-unfused-T-65.log").read_text())
+
+    def test_what_an_earlier_night_left_is_not_tonights(self):
+        self.out.mkdir()
+        for name in ("changes.md", "summary.md", "self-check.json", "bench.json"):
+            (self.out / name).write_text("an earlier night: slower by 300%")
+        self.nightly("--reduced", "--build", self.pretender(), expect=3)
+        self.assertNotIn("earlier night", (self.out / "summary.md").read_text())
+        self.assertFalse((self.out / "bench.json").exists())
+
+    def test_a_log_or_a_summary_that_cannot_be_written_is_no_pass(self):
+        build = self.pretender(besides=f"mkdir {self.out}/03-self-check.log {self.out}/summary.md")
+        done = self.nightly("--reduced", "--build", build, expect=3)
+        self.assertIn("| self-check | could not run |", done.stdout)
+        self.assertIn("| bench | could not run |", done.stdout)
+
+    def test_a_long_name_is_cut(self):
+        self.nightly("--build", self.pretender(), "--recording", "r" * 240 + ".h5", expect=3)
+        self.assertTrue((self.out / "summary.md").exists())
 
     def test_what_is_accepted_is_named(self):
         self.nightly("--reduced", "--build", self.pretender("accepted"), expect=3)
         self.assertIn("--accepted-misses ci/accepted_misses.json",
                       (self.out / "01-unfused-T-65.log").read_text())
-        self.assertIn("\nUnder 99.9%, as accepted in accepted_misses.json: unfused T=65\n",
+        self.assertIn("\nUnder 99.9%, as accepted in accepted_misses.json: unfused T=65, fused T=65\n",
                       (self.out / "summary.md").read_text())
         self.nightly("--reduced", "--build", BUILD, "--accepted-misses", "none.json", expect=3)
         self.assertIn("none.json: cannot be read", (self.out / "01-unfused-T-65.log").read_text())
@@ -121,7 +150,8 @@ class Nightly(unittest.TestCase):
         self.assertEqual([file.name for file in self.out.iterdir()], ["lock"])
 
     def test_what_it_does_not_know_is_refused_in_one_line(self):
-        for words in (("--colour",), ("--history",), ("--since", "May"), ("word",)):
+        for words in (("--colour",), ("--history",), ("--since", "May"), ("word",), ("--build", ""),
+                      ("--artefacts", "nowhere")):
             done = self.nightly(*words, expect=2)
             self.assertEqual((done.stdout, done.stderr.count("\n")), ("", 1), words)
 

@@ -11,6 +11,15 @@ step_codes=()
 step_seconds=()
 step_files=()
 
+# take_lock FILE WHOSE: until this script ends.
+take_lock() {
+    exec {lock}>>"$1" || exit 3
+    if ! flock --nonblock "$lock"; then
+        echo "$2 holds $1: wait for it, or name another folder" >&2
+        exit 3
+    fi
+}
+
 # absolute FILE: as the caller named it, who set called_from.
 absolute() {
     case $1 in
@@ -24,22 +33,53 @@ has_page() {
     ! grep -q HARNESS_PAGE <<<"$("$1" report no-run.json --html no-page.html 2>&1 || true)"
 }
 
+# log_of I NAME: of the step of this index.
+log_of() {
+    local name=${2//[^a-zA-Z0-9]/-}
+    echo "$log_folder/$(printf '%02d' $(($1 + 1)))-${name:0:100}.log"
+}
+
 # step NAME FILE COMMAND...: runs the command, its output in a log beside the other files. FILE: what it
 # leaves (empty: nothing but the log), as a link in the summary.
 step() {
     local name=$1 file=$2 log code=0 begin=$SECONDS
     shift 2
-    log="$log_folder/$(printf '%02d' $((${#step_names[@]} + 1)))-${name//[^a-zA-Z0-9]/-}.log"
+    log=$(log_of ${#step_names[@]} "$name")
     echo "== $name"
-    "$@" >"$log" 2>&1 || code=$?
+    if : >"$log"; then
+        "$@" >"$log" 2>&1 || code=$?
+    else
+        code=3
+    fi
     if [ "$code" -eq 130 ]; then
         echo "interrupted in $name" >&2
         exit 130
     fi
     add_step "$name" "$code" $((SECONDS - begin)) "${file:-$log}"
     if [ "$code" -ne 0 ]; then
-        tail -n 20 "$log"
+        tail -n 20 "$log" || true
     fi
+}
+
+# or_could_not_run COMMAND...: of what is no harness, and has exit codes of its own.
+or_could_not_run() {
+    local code=0
+    "$@" || code=$?
+    [ "$code" -eq 0 ] || [ "$code" -eq 130 ] || code=3
+    return "$code"
+}
+
+# recorded FILE COMMAND...: a run of the harness, whose record must be there and say what its exit code says.
+recorded() {
+    local file=$1 code=0
+    shift
+    rm -f "$file"
+    "$@" || code=$?
+    if [ "$code" -le 1 ] && ! grep -q "^  \"exit_code\": $code,\$" "$file"; then
+        echo "$file: is not there, or says another exit code than $code"
+        code=3
+    fi
+    return "$code"
 }
 
 # add_step NAME CODE SECONDS FILE: of something that was run otherwise.

@@ -372,7 +372,8 @@ class HistoryCli(unittest.TestCase):
                             (("regress", "--ab", "a", "b", "--nights", "3"), "--ab brings its own"),
                             (("regress", run, "--baseline", run, "--markdown", run), "would be overwritten")):
             self.one_line(self.harness(*words, expect=2), part)
-        self.one_line(self.harness("regress", run, "--history", "no\nsuch.db", expect=3), "no?such.db")
+        self.one_line(self.harness("regress", run, "--history", "no\nsuch.db", expect=3),
+                      "no such.db: history: is not there")
 
     def test_outputs_are_looked_at_before_the_work(self):
         run, build = self.run_file("run.json"), self.path / "never"

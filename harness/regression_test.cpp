@@ -10,7 +10,7 @@
 #include <random>
 #include <stdexcept>
 
-#include "harness/rank_test.hpp"
+#include "harness/mann_whitney.hpp"
 #include "harness/simulated_runs.hpp"
 
 namespace harness {

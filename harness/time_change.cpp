@@ -6,7 +6,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "harness/rank_test.hpp"
+#include "harness/mann_whitney.hpp"
 #include "harness/stopwatch.hpp"
 
 namespace harness {

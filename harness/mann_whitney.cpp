@@ -1,4 +1,4 @@
-#include "harness/rank_test.hpp"
+#include "harness/mann_whitney.hpp"
 
 #include <algorithm>
 #include <cmath>
