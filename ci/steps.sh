@@ -69,12 +69,15 @@ or_could_not_run() {
     return "$code"
 }
 
-# recorded FILE COMMAND...: a run of the harness, whose record must be there and say what its exit code says.
+# recorded FILE PROGRAM...: a run of the harness, whose record must be there and say what its exit code says.
+# One that hangs must not stop the others.
+run_limit=3600 # seconds
 recorded() {
     local file=$1 code=0
     shift
     rm -f "$file"
-    "$@" || code=$?
+    timeout --foreground --kill-after=30 "$run_limit" "$@" || code=$?
+    [ "$code" -ne 124 ] || echo "not done after $run_limit s: ended"
     if [ "$code" -le 1 ] && ! grep -q "^  \"exit_code\": $code,\$" "$file"; then
         echo "$file: is not there, or says another exit code than $code"
         code=3

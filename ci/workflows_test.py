@@ -111,6 +111,21 @@ class Steps(unittest.TestCase):
             self.assertEqual(rows[5:], ["::error title=bad::accuracy failed, see 02-bad.log"])
 
 
+    def test_a_run_without_a_record_or_an_end_could_not_run(self):
+        with tempfile.TemporaryDirectory() as folder:
+            record = pathlib.Path(folder) / "run.json"
+            says = f"""printf '{{\\n  \\"exit_code\\": %s,\\n}}\\n'"""
+            for code, said, verdict in ((0, 0, "passed"), (1, 1, "accuracy failed"), (0, 1, "could not run"),
+                                        (1, 0, "could not run"), (5, 5, "unstable device")):
+                script = f'step run "" recorded {record} bash -c "{says} {said} >{record}; exit {code}"'
+                self.assertIn(f"   {verdict} after", self.bash(script, folder).stdout, (code, said))
+            done = self.bash(f'step run "" recorded {record} true', folder)
+            self.assertIn("could not run", done.stdout, "the old record is none")
+            done = self.bash(f'run_limit=0.2; step run "" recorded {record} sleep 60', folder)
+            self.assertIn("not done after 0.2 s", done.stdout)
+            self.assertIn("could not run", done.stdout)
+
+
 class Costs(unittest.TestCase):
     def record(self, folder, name, milliseconds, launches, context=65, change=None):
         step = {"ops": {"first": "scores", "last": "context"}}
