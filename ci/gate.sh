@@ -27,6 +27,7 @@ base=
 annotations=no
 reduced=no
 device=()
+artefacts=
 costs_context=1500
 minutes=5 # that a gate may take
 while [ $# -gt 0 ]; do
@@ -38,7 +39,7 @@ while [ $# -gt 0 ]; do
                 --build-base) build_base=$(absolute "$2") ;;
                 --build-head) build_head=$(absolute "$2") ;;
                 --device) device+=("$1" "$2") ;;
-                --artefacts) device+=("$1" "$(absolute "$2")") ;;
+                --artefacts) artefacts=$(absolute "$2") && device+=("$1" "$artefacts") ;;
             esac
             shift
             ;;
@@ -168,6 +169,7 @@ summary() {
     step_table "$out"
     echo
     echo "Head: $("$head" --version || echo none). Base: $("$old" --version || echo none)."
+    not_compiled_words
     [ -z "$what_nights_accept" ] || printf '\n%s\n' "$what_nights_accept"
     for design in unfused fused; do
         echo
@@ -253,10 +255,14 @@ compare() {
 if [ $reduced = yes ]; then
     compare "unfused, small" --context 65 --layer 0 --op query,scores,context,output --repeat 1
 else
-    compare "unfused, small, exact" --context 250 --layer 0-1 --emulation exact --repeat 1
-    compare "unfused" --layer all
+    [ ${#device[@]} -gt 0 ] ||
+        compare "unfused, small, exact" --context 250 --layer 0-1 --emulation exact --repeat 1
     # With its probes: without them, nothing covers what the default recording cannot reveal.
-    compare "fused" --layer all --design fused
+    for design in unfused fused; do
+        ! is_compiled "$head" "$artefacts" $design 1500 || compare "$design" --layer all --design $design
+    done
+    [ -f "$out/unfused.json" ] || [ -f "$out/fused.json" ] ||
+        add_step "no design was run" 3 0 "${artefacts:-$head}"
 fi
 # Every other design, and norms and MLP, where what they have in common is changed.
 if [ $all_designs = yes ] && [ $reduced = no ] && [ ${#device[@]} -eq 0 ]; then
@@ -306,9 +312,10 @@ done
 # What the host measures, both builds in turn: slower only where it is slower again. Where two rounds cannot
 # tell, more, as long as the gate's minutes last; one is kept for the two, a second look and the page.
 left=$(((minutes - 1) * 60 - SECONDS))
-step "measured" "$out/measured.md" "$head" regress --ab "$old" "$head" --rounds 2 \
-    --until-clear $((left > 0 ? left : 0)) \
-    --markdown "$out/measured.md" -- --compare --layer 0 --no-probes --context $costs_context "${device[@]}"
+! is_compiled "$head" "$artefacts" unfused $costs_context ||
+    step "measured" "$out/measured.md" "$head" regress --ab "$old" "$head" --rounds 2 \
+        --until-clear $((left > 0 ? left : 0)) --markdown "$out/measured.md" -- \
+        --compare --layer 0 --no-probes --context $costs_context "${device[@]}"
 if [ -f "$out/unfused.json" ] && has_page "$head"; then
     step "page" "$out/report.html" "$head" report "$out/unfused.json" --html "$out/report.html"
 fi

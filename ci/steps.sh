@@ -28,6 +28,20 @@ absolute() {
     esac
 }
 
+# is_compiled HARNESS ARTEFACTS DESIGN CONTEXT: whether the device can run it, with its probes. The summary
+# names those that it cannot (not_compiled_words). ARTEFACTS is empty where nothing has to be compiled.
+not_compiled=()
+is_compiled() {
+    [ -z "$2" ] && return
+    "$1" artefact plan --probes --design "$3" --context "$4" --artefacts "$2" >/dev/null 2>&1 && return
+    not_compiled+=("$3 at T = $4")
+    return 1
+}
+not_compiled_words() {
+    [ ${#not_compiled[@]} -eq 0 ] || printf '\nNot compiled for this NPU, and so not run: %s\n' \
+        "$(printf '%s\n' "${not_compiled[@]}" | awk '!seen[$0]++' | paste -sd, | sed 's/,/, /g')"
+}
+
 # has_page HARNESS: whether this build writes HTML pages; it says so before it looks for the run.
 has_page() {
     ! grep -q HARNESS_PAGE <<<"$("$1" report no-run.json --html no-page.html 2>&1 || true)"

@@ -264,6 +264,7 @@ struct ArtefactOptions {
     std::string design = "unfused";
     std::int64_t context = 1500;
     int heads = 8;
+    bool probes = false;  // of `plan`: those of a run besides
 };
 
 // `harness doctor`

@@ -88,6 +88,8 @@ XrtCommands::XrtCommands(CLI::App& app, CommonOptions& common) : state_(std::mak
     CLI::App* plan = state.add_action(Action::plan, "plan", "What has to be compiled for one layer");
     state.add_folder(*plan, false);
     state.add_layer(*plan);
+    plan->add_flag("--probes", state.artefact.probes,
+                   "Besides, for the probes that a run makes: other lengths, fewer heads");
     state.add_add();
     state.add_folder(*state.add_action(Action::list, "list", "Show the artefacts of a folder"), true);
     state.add_folder(*state.add_action(Action::check, "check", "Verify every file of a folder"), true);

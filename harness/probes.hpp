@@ -45,9 +45,10 @@ std::vector<ProbeRow> run_layer_probes(datasets::PreparedLayer& prepared, const 
 
 // The contexts at which tiles, waves and their padding end differently.
 inline constexpr std::int64_t ragged_contexts[] = {1, 63, 64, 65, 127, 1499, 1500, 3001};
+inline constexpr int ragged_heads = 2;
 
-// The same probes on a model of two heads with small integer weights, at one context; and the projections on
-// integers, whose sums are exact too. Depends on the path alone, not on any recording.
+// The same probes on a model of so many heads with small integer weights, at one context; and the projections
+// on integers, whose sums are exact too. Depends on the path alone, not on any recording.
 std::vector<ProbeRow> run_ragged_probes(datasets::Path& path, std::int64_t context);
 
 // What is judged of the probes of a recording.

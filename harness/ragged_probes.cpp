@@ -53,7 +53,7 @@ bool ProbeSelection::judges_core() const {
 }
 
 std::vector<ProbeRow> run_ragged_probes(datasets::Path& path, std::int64_t context) {
-    const KnownLayer known(integer_layer({context, 2}));
+    const KnownLayer known(integer_layer({context, ragged_heads}));
     const auto prepared = path.prepare(known.layer());
     std::vector<ProbeRow> out =
         run_probes(*prepared, path, {known.layer().shape, known, known.largest_logits()}, -1);

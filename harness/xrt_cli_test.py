@@ -174,6 +174,14 @@ class Xrt(unittest.TestCase):
         self.assertEqual(len(programs), 6)
         served = self.harness(*plan, "--artefacts", self.artefacts, expect=0).stdout
         self.assertIn("6 of 6 programs have an artefact", served)
+        # The class compiled the probes' lengths too, which a run needs to be green.
+        probed = self.harness(*plan, "--probes", "--artefacts", self.artefacts, expect=0).stdout
+        self.assertRegex(probed, r"(\d{2,}) of \1 programs have an artefact")
+        alone = self.path / "alone"
+        alone.mkdir()
+        subprocess.run([COMPILE_ARTEFACTS, alone, "unfused", "8", str(CONTEXT)], check=True)
+        self.harness(*plan, "--artefacts", alone, expect=0)
+        self.harness(*plan, "--probes", "--artefacts", alone, expect=3)
         other = self.harness("artefact", "plan", "--context", 64, "--artefacts", self.artefacts,
                              expect=3).stdout
         self.assertIn("no artefact", other)

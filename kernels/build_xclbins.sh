@@ -2,10 +2,11 @@
 # Builds the array designs of kernels/array into xclbins, and files each with `harness artefact add` under the
 # identity of the launches that it serves. Not run on silicon yet.
 #   kernels/build_xclbins.sh --artefacts DIR --peano DIR [--design NAME] [--context T] [--heads H]
-#                            [--harness FILE]
+#                            [--no-probes] [--harness FILE]
 # DIR of the artefacts: where they go. DIR of Peano: its compiler for the cores (bin/clang++). NAME: unfused,
 # fused or tile64, as `harness artefact plan` takes it (default: all three). T and H: the shape of the layer
-# (default 1500 and 8). The program: build/release/bin/harness, or the one on the PATH, by default. mlir-aie
+# (default 1500 and 8); besides, for the probes that a run makes, their shapes, without which no run is green
+# (--no-probes: not). The program: build/release/bin/harness, or the one on the PATH, by default. mlir-aie
 # must be importable by python3, and aiecc.py on the PATH.
 # Exit codes: 0 all built; 2 usage; 3 no toolchain; else that of the step that failed.
 set -euo pipefail
@@ -17,7 +18,7 @@ die() {
     exit "$1"
 }
 
-artefacts='' peano='' design='' context=1500 heads=8
+artefacts='' peano='' design='' context=1500 heads=8 probes=(--probes)
 harness=$root/build/release/bin/harness
 [ -x "$harness" ] || harness=harness
 while [ $# -gt 0 ]; do
@@ -26,6 +27,10 @@ while [ $# -gt 0 ]; do
         [ $# -ge 2 ] || die 2 "$1 takes a value"
         declare "${1#--}=$2"
         shift 2
+        ;;
+    --no-probes)
+        probes=()
+        shift
         ;;
     *) die 2 "$1: unknown; see the head of this file" ;;
     esac
@@ -95,14 +100,26 @@ build_one() {
 
 # Designs share programs. What runs in the loop may read its input, which must not be the list.
 declare -A filed=()
+build_all() {
+    local context=$1 heads=$2 design program kernel function buffers cores
+    for design in "${designs[@]}"; do
+        list --design "$design" --list >"$build/list"
+        while read -r program kernel function buffers cores <&3; do
+            [ -z "${filed[$program]:-}" ] || continue
+            build_one "$design" "$program" "$kernel" "$function" "$buffers" "$cores"
+            filed[$program]=yes
+        done 3<"$build/list"
+    done
+}
+build_all "$context" "$heads"
+if [ ${#probes[@]} -gt 0 ]; then
+    probes_hpp=$root/harness/probes.hpp
+    probe_heads=$(sed -n 's/.* ragged_heads = \([0-9]*\);/\1/p' "$probes_hpp")
+    for probe_context in $(sed -n 's/.* ragged_contexts\[\] = {\(.*\)};/\1/p' "$probes_hpp" | tr -d ,); do
+        build_all "$probe_context" "$probe_heads"
+    done
+fi
 for design in "${designs[@]}"; do
-    list --design "$design" --list >"$build/list"
-    while read -r program kernel function buffers cores <&3; do
-        [ -z "${filed[$program]:-}" ] || continue
-        build_one "$design" "$program" "$kernel" "$function" "$buffers" "$cores"
-        filed[$program]=yes
-    done 3<"$build/list"
-done
-for design in "${designs[@]}"; do
-    "$harness" artefact plan --design "$design" --context "$context" --heads "$heads" --artefacts "$artefacts"
+    "$harness" artefact plan --design "$design" --context "$context" --heads "$heads" "${probes[@]}" \
+        --artefacts "$artefacts"
 done

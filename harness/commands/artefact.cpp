@@ -8,6 +8,7 @@
 #include "datasets/recording.hpp"
 #include "datasets/sha256.hpp"
 #include "harness/commands/commands.hpp"
+#include "harness/probes.hpp"
 #include "npu_impl/artefacts.hpp"
 #include "npu_impl/launch_catalogue.hpp"
 
@@ -22,11 +23,30 @@ std::vector<Artefact> known_artefacts(const std::string& folder) {
     return listed ? npu_impl::read_artefacts(folder) : std::vector<Artefact>{};
 }
 
+// The different programs of a layer, and of a run's probes where they are asked for.
+std::vector<npu_impl::PlannedProgram> planned_programs(const npu_impl::Design& design,
+                                                       const ArtefactOptions& options) {
+    std::vector<npu_impl::PlannedProgram> out =
+        npu_impl::planned_programs(design, {options.context, options.heads});
+    if (options.probes) {
+        for (const std::int64_t context : ragged_contexts) {
+            for (npu_impl::PlannedProgram& one :
+                 npu_impl::planned_programs(design, {context, ragged_heads})) {
+                const auto known = std::ranges::find(out, one.program, &npu_impl::PlannedProgram::program);
+                if (known == out.end()) {
+                    out.push_back(std::move(one));
+                }
+            }
+        }
+    }
+    return out;
+}
+
 ExitCode plan(const ArtefactOptions& options) {
     const std::vector<Artefact> artefacts =
         options.folder.empty() ? std::vector<Artefact>{} : npu_impl::read_artefacts(options.folder);
     const npu_impl::Design design = npu_impl::compose(options.design);
-    const auto programs = npu_impl::planned_programs(design, {options.context, options.heads});
+    const auto programs = planned_programs(design, options);
     std::int64_t missing = 0;
     for (const npu_impl::PlannedProgram& program : programs) {
         const auto found = std::ranges::find(artefacts, program.program, &Artefact::program);

@@ -39,6 +39,8 @@ COLUMNS, CORE_ROWS = 4, 4
 SHAPES = [(1500, 8), (3001, 8), (1500, 6), (64, 1), (250, 8), (1, 1)]
 # Whose waves and columns do not fill the array.
 ODD_SHAPES = [(3001, 6), (700, 5), (333, 3), (1500, 20), (500, 12), (200, 9), (140, 17)]
+# Of the probes that a run makes (harness/probes.hpp).
+PROBE_SHAPES = [(context, 2) for context in (1, 63, 64, 65, 127, 1499, 1500, 3001)]
 # Of a kernel's core memory, what no fifo brings or takes.
 KEPT = {
     "tile_bf16_f32": (),
@@ -263,7 +265,7 @@ class ArrayDesigns(unittest.TestCase):
         runtime, FIFOS[:], WORKERS[:] = self.built[program]
         return runtime
 
-    def each(self, shapes=(*SHAPES, *ODD_SHAPES)):
+    def each(self, shapes=(*SHAPES, *ODD_SHAPES, *PROBE_SHAPES)):
         """(program, its transfers) of all designs."""
         done = set()
         for context, heads in shapes:
@@ -276,7 +278,8 @@ class ArrayDesigns(unittest.TestCase):
                     yield program, self.build(program)
 
     def test_are_built_for_the_very_programs_of_the_plan(self):
-        for design, (context, heads) in itertools.product(programs.PROGRAMS, (*SHAPES, *ODD_SHAPES)):
+        for design, (context, heads) in itertools.product(programs.PROGRAMS,
+                                                         (*SHAPES, *ODD_SHAPES, *PROBE_SHAPES)):
             with self.subTest(design=design, context=context, heads=heads):
                 shape = ["--context", str(context), "--heads", str(heads)]
                 plan = subprocess.run([HARNESS, "artefact", "plan", "--design", design, *shape],
@@ -284,6 +287,12 @@ class ArrayDesigns(unittest.TestCase):
                 wanted = [line.split()[0] for line in plan.stdout.splitlines()]
                 have = [program.identity() for program in planned(design, context, heads)]
                 self.assertEqual(have, wanted)
+        # Nothing else is missing for a run's probes.
+        of_probes = {program.identity() for shape in [(1500, 8), *PROBE_SHAPES]
+                     for program in planned("unfused", *shape)}
+        plan = subprocess.run([HARNESS, "artefact", "plan", "--probes"], capture_output=True, text=True,
+                              check=True)
+        self.assertEqual({line.split()[0] for line in plan.stdout.splitlines()}, of_probes)
         smallest = ["--context", "64", "--heads", "1"]
         plan = subprocess.run([HARNESS, "artefact", "plan", "--design", "tile64", *smallest],
                               capture_output=True, text=True, check=True)
