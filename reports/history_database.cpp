@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <limits>
+#include <thread>
 
 #include "reports/clean_text.hpp"
 
@@ -207,7 +209,8 @@ HistoryDatabase::HistoryDatabase(std::string file, HistoryAccess access)
     if (access == HistoryAccess::write) {
         create_schema();
         require_undamaged();
-        execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
+        switch_to_wal();
+        execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
     } else {
         execute("PRAGMA query_only = ON");
     }
@@ -248,6 +251,20 @@ void HistoryDatabase::create_schema() const {
         execute(schema());
     }
     transaction.commit();
+}
+
+// Where several switch a new file at the same time, SQLite tells all but one of them at once that it is busy
+// instead of waiting: they could wait for each other.
+void HistoryDatabase::switch_to_wal() const {
+    constexpr std::chrono::milliseconds pause{5};
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(busy_ms);
+    int result = SQLITE_BUSY;
+    while ((result = sqlite3_exec(database_.get(), "PRAGMA journal_mode = WAL", nullptr, nullptr, nullptr)) ==
+               SQLITE_BUSY &&
+           std::chrono::steady_clock::now() < deadline) {
+        std::this_thread::sleep_for(pause);
+    }
+    check(result);
 }
 
 void HistoryDatabase::require_undamaged() const {

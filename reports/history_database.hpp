@@ -73,6 +73,7 @@ public:
 
 private:
     void create_schema() const;
+    void switch_to_wal() const;
     void require_undamaged() const;
 
     std::string file_;
