@@ -78,11 +78,14 @@ base=$(git merge-base "$base" HEAD) ||
 
 # Beside what git tells, what it ignores: CMake compiles every kernel that lies there.
 changes() {
-    git diff -z --relative --no-renames --name-only "$base" -- .
-    git ls-files -z --others --exclude-standard
-    git ls-files -z --others --ignored --exclude-standard kernels
+    git diff -z --relative --no-renames --name-only "$base" -- . &&
+        git ls-files -z --others --exclude-standard &&
+        git ls-files -z --others --ignored --exclude-standard kernels
 }
-mapfile -t -d '' changed < <(changes)
+names=$(mktemp) || exit 3
+trap 'rm -f "$names"' EXIT
+changes >"$names" || exit 3
+mapfile -t -d '' changed <"$names"
 
 # What of the change can reach a result or a cost. Tests and words cannot.
 relevant=()

@@ -89,6 +89,11 @@ class Gate(unittest.TestCase):
                 self.assertIn(f"- kernels/aie2/{name}", done.stdout)
                 file.unlink()
 
+    def test_where_git_cannot_tell_nothing_passes(self):
+        self.change("kernels/aie2/bias_scale.cc", "rounded, factor", "rounded, factor ")
+        (self.tree / ".git/index").write_bytes(b"damaged")
+        self.assertEqual(self.gate("HEAD", expect=3).stdout, "")
+
     def test_a_project_in_a_folder_of_a_repository_is_judged(self):
         whole = pathlib.Path(self.folder.name) / "whole"
         whole.mkdir()
