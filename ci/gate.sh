@@ -267,7 +267,7 @@ else
     [ -f "$out/unfused.json" ] || [ -f "$out/fused.json" ] ||
         add_step "no design was run" 3 0 "${artefacts:-$head}"
 fi
-# Every other design, and norms and MLP, where what they have in common is changed.
+# Every design on few rows, and norms and MLP, where what they have in common is changed.
 if [ $all_designs = yes ] && [ $reduced = no ] && [ ${#device[@]} -eq 0 ]; then
     designs=$("$head" list --designs | sed -n -E 's/^  ([a-z0-9_]+) \((gemm|softmax|attention)\):.*/\1/p')
     [ -n "$designs" ] || add_step "list of designs" 3 0 "$head"

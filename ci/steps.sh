@@ -149,7 +149,7 @@ worst_code() {
 # step_table FOLDER: a row for each step, failed ones first; files relative to FOLDER.
 step_table() {
     local i passed this file
-    echo "| step | verdict | time | file |"
+    echo "| step | verdict | time (measured) | file |"
     echo "|---|---|---:|---|"
     for passed in no yes; do
         for i in "${!step_names[@]}"; do

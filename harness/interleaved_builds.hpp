@@ -24,8 +24,8 @@ struct InterleavedRuns {
 
 // A B B A per round, so that a steady drift weighs on both alike; `before_run` is told which program comes.
 // Behind the last round, and each beyond it, `another` is asked whether one more is wanted. A run counts if
-// it left a run record, whatever its verdict. Throws std::runtime_error that names the
-// program and how it ended otherwise, and Interrupted, having ended the one that runs.
+// it left a run record, whatever its verdict. Throws std::runtime_error that names the program and how it
+// ended otherwise, and Interrupted, having ended the one that runs.
 InterleavedRuns run_interleaved(const InterleavedBuilds& builds,
                                 const std::function<void(const std::string& program)>& before_run,
                                 const std::function<bool(const InterleavedRuns&)>& another);
